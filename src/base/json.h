@@ -1,0 +1,115 @@
+/*
+ * base/json.h: JSON in.
+ *
+ * Spec: RFC 8259. Stricter where a peer could play two readers against each
+ * other: duplicate keys, NUL in strings, invalid UTF-8 and trailing bytes are
+ * ERR_INVALID; depth is limited to 64. Errors end with "line L, column C".
+ *
+ * The only file that knows the parsing library (jansson) is json.c. A document
+ * lives in an arena; nothing in it is freed on its own. Documents that have a
+ * digest (manifests, configs) are stored and sent as the bytes that arrived,
+ * never as the output of a writer.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+enum json_type {
+	JSON_NULL = 0,
+	JSON_STRING, /* field: const char *, in the arena */
+	JSON_INT,    /* field: int64_t */
+	JSON_BOOL,   /* field: bool */
+	JSON_DOUBLE, /* field: double; an integer is accepted */
+	JSON_OBJECT, /* field: const struct json *, decoded by the caller */
+	JSON_ARRAY,  /* field: const struct json *, likewise */
+	JSON_ANY,    /* only in a field table: const struct json *, whatever it is */
+};
+
+struct json_member;
+
+struct json {
+	enum json_type type;
+	union {
+		bool b;
+		int64_t i;
+		double d;
+		struct {
+			const char *s; /* NUL-terminated, UTF-8, no NUL inside */
+			size_t s_len;
+		};
+		struct { /* array */
+			struct json **items;
+			size_t n_items;
+		};
+		struct { /* object, in the order of the text */
+			struct json_member *members;
+			size_t n_members;
+		};
+	};
+};
+
+struct json_member {
+	const char *key;
+	struct json *value;
+};
+
+enum json_flags {
+	JSON_REQUIRED = 1 << 0,
+	JSON_NOT_EMPTY = 1 << 1,
+	JSON_STRICT_NULL = 1 << 2, /* null is a wrong type; default: null = absent, as Go does */
+};
+
+/* One member of a C struct that a JSON object fills. */
+struct json_field {
+	const char *key;
+	enum json_type type;
+	size_t offset;
+	unsigned flags;
+};
+
+#define JSON_FIELD(key_, kind_, struct_, member_, flags_) \
+	{ \
+		.key = (key_), .type = (kind_), .offset = offsetof(struct_, member_), \
+		.flags = (flags_) \
+	}
+
+/* The document does not borrow `text`. max ceiling: the caller's (len). */
+MUST_CHECK int json_parse(struct arena *a, const char *text, size_t len, const struct json **ret,
+			  struct error *err);
+
+/* Fill `out` from object `j`. Unknown keys are skipped; keys match exactly; a
+ * wrong type is ERR_INVALID with the member's name ("size: want integer, got string");
+ * callers wrap it into a path ("manifest.layers[2].size"). */
+MUST_CHECK int json_decode(const struct json *j, const struct json_field *fields, size_t n_fields,
+			   void *out, struct error *err);
+
+/* Borrowed look-ups; all take j == NULL and wrong types as "absent". */
+const struct json *json_get(const struct json *j, const char *key); /* NULL when absent or null */
+const struct json *json_path(const struct json *j, const char *dotted); /* "HostConfig.Memory" */
+const char *json_str(const struct json *j, const char *key);         /* NULL when absent */
+int64_t json_int(const struct json *j, const char *key, int64_t def);
+bool json_bool(const struct json *j, const char *key, bool def);
+/* As Go's encoding/json does: exact name first, else ignoring ASCII case. For
+ * bodies of API clients only, never for documents with a digest. */
+const struct json *json_get_nocase(const struct json *j, const char *key);
+
+#define json_for_each_item(v, j) \
+	for (size_t v##_i = 0; (j) && (j)->type == JSON_ARRAY && v##_i < (j)->n_items; v##_i++) \
+		for (const struct json *v = (j)->items[v##_i]; v; v = NULL)
+#define json_for_each_member(m, j) \
+	for (const struct json_member *m = (j) && (j)->type == JSON_OBJECT ? (j)->members : NULL; \
+	     m && m < (j)->members + (j)->n_members; m++)
+
+/* Built documents, for merging and templates: new nodes in the arena. */
+struct json *json_new_object(struct arena *a);
+struct json *json_new_array(struct arena *a);
+struct json *json_new_string(struct arena *a, const char *s);
+struct json *json_new_int(struct arena *a, int64_t i);
+struct json *json_new_bool(struct arena *a, bool b);
+void json_set(struct arena *a, struct json *object, const char *key, struct json *value);
+void json_push(struct arena *a, struct json *array, struct json *value);

@@ -1,0 +1,27 @@
+/*
+ * base/queue.h: a bounded number of threads that work off tasks.
+ *
+ * queue_push blocks while `max_pending` tasks wait, so a producer cannot
+ * outrun the workers. The first failing task's error is kept; later tasks are
+ * then dropped (their fn is called with cancelled = true so that they can free).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct queue;
+
+/* Returns 0 or an error; must free arg in every case. */
+typedef int (*queue_fn)(void *arg, bool cancelled, struct error *err);
+
+MUST_CHECK int queue_new(unsigned n_threads, size_t max_pending, struct queue **ret,
+			 struct error *err);
+void queue_push(struct queue *q, queue_fn fn, void *arg);
+/* Wait until everything pushed is done; the first task's error, or 0. Frees q. */
+MUST_CHECK int queue_finish(struct queue *q, struct error *err);
+
+/* A detached thread of 256 KiB stack, all signals blocked. fn owns arg. */
+MUST_CHECK int thread_start(void (*fn)(void *arg), void *arg, const char *name, struct error *err);
