@@ -79,8 +79,8 @@ struct fs_tmpfile {
 		.fd = FD_NONE \
 	}
 MUST_CHECK int fs_tmpfile_open(int dirfd, mode_t mode, struct fs_tmpfile *ret, struct error *err);
-MUST_CHECK int fs_tmpfile_link(struct fs_tmpfile *t, int from_dirfd, int to_dirfd,
-			       const char *name, struct error *err);
+MUST_CHECK int fs_tmpfile_link(struct fs_tmpfile *t, int from_dirfd, int to_dirfd, const char *name,
+			       struct error *err);
 void fs_tmpfile_drop(struct fs_tmpfile *t, int dirfd);
 
 /*

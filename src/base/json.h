@@ -91,7 +91,7 @@ MUST_CHECK int json_decode(const struct json *j, const struct json_field *fields
 /* Borrowed look-ups; all take j == NULL and wrong types as "absent". */
 const struct json *json_get(const struct json *j, const char *key); /* NULL when absent or null */
 const struct json *json_path(const struct json *j, const char *dotted); /* "HostConfig.Memory" */
-const char *json_str(const struct json *j, const char *key);         /* NULL when absent */
+const char *json_str(const struct json *j, const char *key);            /* NULL when absent */
 int64_t json_int(const struct json *j, const char *key, int64_t def);
 bool json_bool(const struct json *j, const char *key, bool def);
 /* As Go's encoding/json does: exact name first, else ignoring ASCII case. For

@@ -20,12 +20,12 @@ struct proc_fd {
 };
 
 struct proc_spec {
-	const char *path;         /* absolute, or searched in PATH when without '/' */
-	const char *const *argv;  /* NULL-terminated */
-	const char *const *env;   /* NULL-terminated; NULL = ours */
+	const char *path;          /* absolute, or searched in PATH when without '/' */
+	const char *const *argv;   /* NULL-terminated */
+	const char *const *env;    /* NULL-terminated; NULL = ours */
 	const struct proc_fd *fds; /* 0,1,2 default to /dev/null when not mapped */
 	size_t n_fds;
-	int cwd_fd;     /* directory to start in; FD_NONE = ours (initialise it!) */
+	int cwd_fd;       /* directory to start in; FD_NONE = ours (initialise it!) */
 	bool new_session; /* setsid */
 	int death_signal; /* PR_SET_PDEATHSIG, 0 = none */
 };

@@ -33,7 +33,7 @@ bool str_ends(struct str s, const char *suffix);
 /* Index of the first/last `c`, or -1. */
 ptrdiff_t str_find(struct str s, char c);
 ptrdiff_t str_rfind(struct str s, char c);
-struct str str_trim(struct str s); /* blanks, tabs, CR, LF on both sides */
+struct str str_trim(struct str s);                         /* blanks, tabs, CR, LF on both sides */
 struct str str_sub(struct str s, size_t from, size_t len); /* clamped to s */
 
 /* Take what stands before the first `sep` off *rest. false when *rest is
