@@ -1,0 +1,30 @@
+/*
+ * api/router.h: from an HTTP request to the engine and back.
+ *
+ * Paths with and without /vX.Y; versions outside API_VERSION_MIN..MAX are 400
+ * with dockerd's words. Every failure is {"message": "..."} by api/status.c.
+ * One table of (method, pattern, handler) per resource file.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "http/server.h"
+
+#define API_VERSION_MAX "1.51"
+#define API_VERSION_MIN "1.24"
+
+struct api;
+struct engine;
+
+struct api_config {
+	struct engine *engine; /* borrowed */
+	bool experimental;
+};
+
+struct api *api_new(const struct api_config *config);
+void api_free(struct api *a);
+
+/* An http_handler; arg is the struct api. */
+void api_handle(void *arg, struct http_request *req, struct http_response *res);

@@ -1,0 +1,31 @@
+/*
+ * http/tls.h: TLS for listeners (OpenSSL), with client certificates.
+ *
+ * A file of its own in the archive: programs that only speak plain HTTP do not
+ * link OpenSSL.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "http/transport.h"
+
+struct http_tls;
+
+struct http_tls_config {
+	const char *cert_path; /* PEM chain */
+	const char *key_path;  /* PEM */
+	const char *ca_path;   /* PEM; needed when verify_client */
+	bool verify_client;    /* refuse peers without a certificate of this CA */
+};
+
+/* TLS 1.2 and up. ERR_INVALID names the file that cannot be used. */
+MUST_CHECK int http_tls_new(const struct http_tls_config *config, struct http_tls **ret,
+			    struct error *err);
+/* Counted: each listener and connection holds one. unref(NULL) is nothing. */
+struct http_tls *http_tls_ref(struct http_tls *t);
+struct http_tls *http_tls_unref(struct http_tls *t);
+
+/* Shake hands on an initialised plain transport, within timeout_ms; t speaks TLS
+ * afterwards. ERR_UNAUTHORIZED when the peer's certificate is missing or refused. */
+MUST_CHECK int http_tls_accept(struct http_tls *tls, struct http_transport *t, int timeout_ms,
+			       struct error *err);
