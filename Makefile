@@ -1,0 +1,79 @@
+# The verbs that people type; meson and ninja do the work. `./run` installs what these need.
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 5
+CLANG ?= $(shell command -v clang || command -v clang-14)
+DEVELOPER ?= 1
+MESON_SETUP = meson setup --prefix=$(PREFIX) -Ddeveloper=$(if $(filter 0,$(DEVELOPER)),false,true)
+
+all: $(BUILD)/build.ninja
+	@ninja --quiet -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@$(MESON_SETUP) $(BUILD) >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt | tail -20; exit 1; }
+
+# Every test point there is; closes with "N passed, N failed, N skipped".
+check: all
+	@tools/run-tests $(BUILD)
+
+# Only what takes seconds and needs no root.
+check-fast: all
+	@tools/run-tests $(BUILD) --only checks,unit
+
+check-e2e: all
+	@tools/run-tests $(BUILD) --only e2e
+
+# The sanitizers run the unit tests; each in a build of its own.
+asan:
+	@$(MESON_SETUP) $(BUILD)-asan --buildtype=debug -Db_sanitize=address,undefined -Db_lundef=false \
+		-Dstatic_runtime=false --reconfigure >/dev/null 2>&1 || \
+		$(MESON_SETUP) $(BUILD)-asan --buildtype=debug -Db_sanitize=address,undefined -Db_lundef=false \
+		-Dstatic_runtime=false >/dev/null
+	@ninja --quiet -C $(BUILD)-asan
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
+		tools/run-tests $(BUILD)-asan --only unit
+ubsan: asan
+tsan:
+	@[ -d $(BUILD)-tsan ] || $(MESON_SETUP) $(BUILD)-tsan --buildtype=debug -Db_sanitize=thread -Db_lundef=false \
+		-Dstatic_runtime=false >/dev/null
+	@ninja --quiet -C $(BUILD)-tsan
+	@tools/run-tests $(BUILD)-tsan --only unit
+clang:
+	@[ -d $(BUILD)-clang ] || CC=$(CLANG) $(MESON_SETUP) $(BUILD)-clang >/dev/null
+	@ninja --quiet -C $(BUILD)-clang
+cov:
+	@[ -d $(BUILD)-cov ] || $(MESON_SETUP) $(BUILD)-cov --buildtype=debug -Db_coverage=true -Dstatic_runtime=false >/dev/null
+	@ninja --quiet -C $(BUILD)-cov && tools/run-tests $(BUILD)-cov --only unit
+	@tools/coverage $(BUILD)-cov
+
+# Each target for FUZZ_SECONDS, from the corpus in fuzz/corpus.
+fuzz:
+	@[ -d $(BUILD)-fuzz ] || CC=$(CLANG) $(MESON_SETUP) $(BUILD)-fuzz --buildtype=debug -Dfuzz=true \
+		-Db_sanitize=address,undefined -Db_lundef=false -Dstatic_runtime=false >/dev/null
+	@ninja --quiet -C $(BUILD)-fuzz
+	@tools/run-fuzz $(BUILD)-fuzz $(FUZZ_SECONDS)
+tidy: all
+	@tools/run-tidy $(BUILD)
+
+bench: release
+	@bench/run $(BUILD)-release
+
+release:
+	@[ -d $(BUILD)-release ] || $(MESON_SETUP) $(BUILD)-release --buildtype=release >/dev/null
+	@ninja --quiet -C $(BUILD)-release
+
+# DESTDIR=/tmp/x PREFIX=/usr: binaries, man pages, completions, systemd unit and socket.
+install: release
+	@DESTDIR="$(DESTDIR)" meson install --quiet --no-rebuild -C $(BUILD)-release
+
+dist:
+	@git archive --format=tar.gz --prefix=proa-$$(cat VERSION)/ -o proa-$$(cat VERSION).tar.gz HEAD && echo proa-$$(cat VERSION).tar.gz
+
+hooks:
+	@ln -sf ../../tools/pre-commit .git/hooks/pre-commit && echo "pre-commit is in place"
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang $(BUILD)-cov $(BUILD)-fuzz $(BUILD)-release
+
+.PHONY: all check check-fast check-e2e asan ubsan tsan clang cov fuzz tidy bench release install dist hooks clean
