@@ -1,0 +1,22 @@
+/*
+ * shim/shim.h: `proa-runtime shim`, the process that stands by one container.
+ *
+ * Single thread, one epoll set, static, no allocation that grows with traffic.
+ * It is the container's sub-reaper and owns its stdio, its log file, its exec
+ * sessions and its exit record, so that the engine may die or be replaced at
+ * any instant. The engine talks to it over a SEQPACKET Unix socket; messages
+ * are one JSON object each (shim/protocol.h in words: docs/shim-protocol.md).
+ */
+#pragma once
+
+/*
+ * Run the verb: `shim --dir DIR [--fd N]`.
+ *
+ * DIR  the task's directory: task.json (what to mount, log, run), config.json
+ *      (OCI bundle); shim.sock and exit.json appear there
+ * N    an inherited connected SEQPACKET socket: the first control connection
+ *
+ * Returns the exit code of the process. Called by src/main/runtime.c with
+ * argv[0] == "shim".
+ */
+int shim_main(int argc, char **argv);

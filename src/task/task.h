@@ -1,0 +1,170 @@
+/*
+ * task/task.h: run something in a container and keep hold of it.
+ *
+ * A task is one container process tree, its shim and its directory
+ * <tasks_dir>/<id>/ (bundle, socket, exit record). The truth is in that
+ * directory and in the shim; struct task is a handle and may be dropped and
+ * adopted again by task_adopt, also by another process after a crash.
+ *
+ * Thread-safe. No lock is held across a spawn or while an answer is awaited.
+ * Life: task_create, task_attach (any number), task_start, ..., TASK_EXIT,
+ * TASK_GONE, task_unref.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/auto.h"
+#include "base/cancel.h"
+#include "base/error.h"
+
+struct task;
+struct task_host;
+
+/* What the tasks of one process share: one monitor thread, paths. */
+struct task_host_config {
+	const char *shim_path; /* the proa-runtime binary */
+	const char *tasks_dir; /* <exec root>/tasks; created 0711 */
+};
+MUST_CHECK int task_host_open(const struct task_host_config *cfg, struct task_host **ret,
+			      struct error *err);
+/* Running tasks go on without us. */
+void task_host_close(struct task_host *h);
+
+/* A filesystem mount as a value; store/snapshot.h gives these, the shim mounts them. */
+struct task_mount {
+	const char *type;   /* "overlay", "bind" */
+	const char *source; /* bind: the directory; overlay: NULL */
+	const char *const
+	    *options; /* "lowerdir=/a:/b" (split at ':'), "upperdir=/u", "workdir=/w", "ro" */
+};
+
+struct task_log {
+	const char *driver;     /* "json-file", "local", "none"; NULL = none */
+	const char *path;       /* the current file, absolute; rotated ones get .1, .2 ... */
+	int64_t max_size_bytes; /* 0 = never rotate */
+	unsigned max_files;     /* with the current one; 0 = 1 */
+	const char *attrs_json; /* a JSON object stored with each line for --details; NULL = none */
+};
+
+struct task_spec {
+	const char *id;                      /* one path component */
+	const char *oci_runtime;             /* path or name in PATH of an OCI runtime CLI */
+	const char *const *oci_runtime_args; /* before the verb; NULL = none */
+	const char *oci_root;                /* the runtime's --root; NULL = its default */
+	const char *config_json;             /* bundle_write's result */
+	size_t config_json_len;
+	const struct task_mount *mounts; /* mounted over <dir>/rootfs in this order; 0 = rootfs is
+					    named absolutely in config.json */
+	size_t n_mounts;
+	bool tty;
+	bool open_stdin; /* keep a stdin pipe; otherwise /dev/null */
+	bool stdin_once; /* close it when the first attached client's stdin ends */
+	struct task_log log;
+	bool ephemeral; /* nobody needs the exit record after a power cut: no fsync */
+};
+
+struct task_exit {
+	int code;        /* 0..255; 128+n for signal n */
+	int64_t time_ns; /* wall */
+	bool oom_killed;
+};
+
+enum task_event_kind {
+	TASK_EXIT, /* init ended; all its output is in the log and in the sessions */
+	TASK_GONE, /* mounts and cgroups are gone, the shim has ended: safe to remove the files */
+	TASK_EXEC_EXIT, /* an exec ended; its session's stream was closed after this was readable */
+	TASK_OOM,
+};
+struct task_event {
+	enum task_event_kind kind;
+	const char *exec_id; /* TASK_EXEC_EXIT only */
+	struct task_exit exit;
+};
+/* Called on the monitor thread: must not block and must not call task_*; hand
+ * the work to a thread. `task` is borrowed for the call. */
+typedef void (*task_event_fn)(void *ctx, struct task *task, const struct task_event *ev);
+
+/*
+ * Write the task's directory and start its shim, which mounts the rootfs and
+ * opens stdio; nothing of the container runs yet. on_event may be NULL.
+ * ERR_CONFLICT when the task exists; ERR_SYSTEM; on failure nothing is left.
+ */
+MUST_CHECK int task_create(struct task_host *h, const struct task_spec *spec,
+			   task_event_fn on_event, void *ctx, struct task **ret, struct error *err);
+
+/*
+ * Take over a task found on disk. ERR_NOT_FOUND: the shim is gone; then
+ * *ret_exit (may be NULL) is filled from the exit record, or with code 137
+ * and time 0 when there is none, and what it left behind is cleaned up.
+ */
+MUST_CHECK int task_adopt(struct task_host *h, const char *id, task_event_fn on_event, void *ctx,
+			  struct task **ret, pid_t *ret_pid, struct task_exit *ret_exit,
+			  struct error *err);
+
+/*
+ * Run the container. *ret_started_ns is the wall time taken before init was
+ * released. The runtime's refusal is the error's text ("exec: \"x\":
+ * executable file not found in $PATH"), kind ERR_INVALID; the task is then
+ * gone (TASK_GONE follows).
+ */
+MUST_CHECK int task_start(struct task *t, pid_t *ret_pid, int64_t *ret_started_ns,
+			  struct error *err);
+
+enum task_stream { TASK_STDIN = 1, TASK_STDOUT = 2, TASK_STDERR = 4 };
+struct task_session {
+	unsigned streams; /* of enum task_stream */
+	bool raw;         /* bytes as they are; else Docker's 8-byte frames. tty: always raw */
+	const char *detach_keys; /* "ctrl-p,ctrl-q"; NULL or "" = none */
+	const void *early;       /* bytes the client has already sent to stdin */
+	size_t early_len;
+};
+/*
+ * Join a connected stream socket to the stdio of the container (exec_id NULL)
+ * or of an exec. The shim takes the socket over: it closes it when the
+ * process has ended and everything was sent, or when the peer has gone; a
+ * half-closed peer is end of stdin only. Works before task_start: no output is
+ * missed then.
+ */
+MUST_CHECK int task_attach(struct task *t, const char *exec_id, const struct task_session *s,
+			   int take_fd, struct error *err);
+
+struct task_exec_spec {
+	const char *exec_id;      /* one path component */
+	const char *process_json; /* bundle_write_process's result */
+	size_t process_json_len;
+	bool tty;
+	bool open_stdin;
+	struct task_session session;
+	int take_fd; /* its socket, FD_NONE = detached; taken in every case */
+};
+/* ERR_INVALID with the runtime's text; the socket then gets that text as its
+ * output and is closed, as dockerd does. ERR_CONFLICT when not running. */
+MUST_CHECK int task_exec(struct task *t, const struct task_exec_spec *spec, pid_t *ret_pid,
+			 struct error *err);
+
+/* exec_id NULL: the container's init; all: every process of the container.
+ * ERR_CONFLICT when it has ended already. */
+MUST_CHECK int task_signal(struct task *t, const char *exec_id, int sig, bool all,
+			   struct error *err);
+/* Remembered when the terminal does not exist yet. ERR_CONFLICT when ended. */
+MUST_CHECK int task_resize(struct task *t, const char *exec_id, uint16_t rows, uint16_t cols,
+			   struct error *err);
+/* Until TASK_EXIT (and TASK_GONE when `gone`). ERR_CANCELED; ERR_UNAVAILABLE on time-out. */
+MUST_CHECK int task_wait(struct task *t, bool gone, int timeout_ms, const struct cancel *cancel,
+			 struct task_exit *ret, struct error *err);
+
+/* Remove a finished task's directory. ERR_CONFLICT while its shim lives. */
+MUST_CHECK int task_delete(struct task_host *h, const char *id, struct error *err);
+
+struct task *task_ref(struct task *t);
+struct task *task_unref(struct task *t); /* returns NULL */
+
+static inline void autoptr_task_(struct task **t)
+{
+	task_unref(*t);
+}
+#define auto_task AUTO(autoptr_task_) struct task *
