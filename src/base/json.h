@@ -4,6 +4,7 @@
  * Spec: RFC 8259. Stricter where a peer could play two readers against each
  * other: duplicate keys, NUL in strings, invalid UTF-8 and trailing bytes are
  * ERR_INVALID; depth is limited to 64. Errors end with "line L, column C".
+ * Integers above INT64_MAX (up to UINT64_MAX) become JSON_DOUBLE with `u` set.
  *
  * The only file that knows the parsing library (jansson) is json.c. A document
  * lives in an arena; nothing in it is freed on its own. Documents that have a
@@ -37,7 +38,10 @@ struct json {
 	union {
 		bool b;
 		int64_t i;
-		double d;
+		struct {
+			double d;
+			uint64_t u; /* the exact value of an integer above INT64_MAX, else 0 */
+		};
 		struct {
 			const char *s; /* NUL-terminated, UTF-8, no NUL inside */
 			size_t s_len;
@@ -63,6 +67,9 @@ enum json_flags {
 	JSON_NOT_EMPTY = 1 << 1,
 	JSON_STRICT_NULL = 1 << 2, /* null is a wrong type; default: null = absent, as Go does */
 };
+
+/* "string", "integer" ... for error texts. */
+const char *json_type_name(enum json_type type);
 
 /* One member of a C struct that a JSON object fills. */
 struct json_field {

@@ -67,5 +67,7 @@ MUST_CHECK int parse_size(struct str s, int64_t *ret_bytes, struct error *err);
 
 /* True when the bytes are well-formed UTF-8 (no surrogates, no overlong). */
 bool utf8_valid(struct str s);
+/* Bytes of the well-formed UTF-8 sequence at the start of s, 0 when there is none. */
+size_t utf8_sequence(struct str s);
 /* 2*n lower-case digits and a NUL into out. */
 void hex_format(const void *bytes, size_t n, char *out);
