@@ -19,9 +19,7 @@
 #include "engine/engine.h"
 #include "engine/event.h"
 
-struct db;
-struct content;
-struct snapshotter;
+struct store;
 struct task;
 struct task_host;
 struct event_bus;
@@ -34,13 +32,10 @@ struct engine {
 	struct arena arena;       /* holds the strings of cfg */
 	struct engine_config cfg; /* a copy of its own */
 	int data_fd, exec_fd;     /* directories */
-	int lock_fd;
-	char id[64];           /* GET /info ID */
-	struct cancel closing; /* fires in engine_close: streams end */
+	char id[64];              /* GET /info ID */
+	struct cancel closing;    /* fires in engine_close: streams end */
 
-	struct db *db; /* meta.db, shared by all rooms' tables */
-	struct content *content;
-	struct snapshotter *snapshots;
+	struct store *store; /* db, content, snapshots: shared by all rooms' tables */
 	struct task_host *tasks;
 
 	/* Each belongs to the files of its name: x_room_open/x_room_close. */

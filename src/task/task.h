@@ -34,14 +34,6 @@ MUST_CHECK int task_host_open(const struct task_host_config *cfg, struct task_ho
 /* Running tasks go on without us. */
 void task_host_close(struct task_host *h);
 
-/* A filesystem mount as a value; store/snapshot.h gives these, the shim mounts them. */
-struct task_mount {
-	const char *type;   /* "overlay", "bind" */
-	const char *source; /* bind: the directory; overlay: NULL */
-	const char *const
-	    *options; /* "lowerdir=/a:/b" (split at ':'), "upperdir=/u", "workdir=/w", "ro" */
-};
-
 struct task_log {
 	const char *driver;     /* "json-file", "local", "none"; NULL = none */
 	const char *path;       /* the current file, absolute; rotated ones get .1, .2 ... */
@@ -57,9 +49,10 @@ struct task_spec {
 	const char *oci_root;                /* the runtime's --root; NULL = its default */
 	const char *config_json;             /* bundle_write's result */
 	size_t config_json_len;
-	const struct task_mount *mounts; /* mounted over <dir>/rootfs in this order; 0 = rootfs is
-					    named absolutely in config.json */
-	size_t n_mounts;
+	/* Root of a detached mount (store/mount.h: mount_open), borrowed: the shim
+	 * attaches it at <dir>/rootfs, which config.json names as "rootfs". FD_NONE:
+	 * config.json names a root of its own. */
+	int rootfs_fd;
 	bool tty;
 	bool open_stdin; /* keep a stdin pipe; otherwise /dev/null */
 	bool stdin_once; /* close it when the first attached client's stdin ends */
@@ -89,8 +82,9 @@ struct task_event {
 typedef void (*task_event_fn)(void *ctx, struct task *task, const struct task_event *ev);
 
 /*
- * Write the task's directory and start its shim, which mounts the rootfs and
- * opens stdio; nothing of the container runs yet. on_event may be NULL.
+ * Write the task's directory and start its shim, which attaches the rootfs and
+ * opens stdio; nothing of the container runs yet, and a shim that cannot do
+ * its part says so in task_start. on_event may be NULL.
  * ERR_CONFLICT when the task exists; ERR_SYSTEM; on failure nothing is left.
  */
 MUST_CHECK int task_create(struct task_host *h, const struct task_spec *spec,
