@@ -57,6 +57,10 @@ enum decode_kind {
 	DECODE_ARRAY,    /* pointer to structs, and a count */
 	DECODE_MAP,      /* the same from an object; the key goes to the const char * at offset 0 */
 	DECODE_JSON,     /* const struct json * */
+	DECODE_TEXT,     /* char[umax], NUL-terminated; longer text is refused */
+	DECODE_DIGEST,   /* struct digest; algo == 0 when absent */
+	DECODE_DIGESTS,  /* const struct digest *, and a count */
+	DECODE_KEYS,     /* struct strings: the keys of an object (ExposedPorts, Volumes) */
 };
 
 enum decode_flags {
