@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cli/autostart.h"
+#include "cli/config.h"
+
+enum { QUERY_MAX = 4 << 20, HEADERS_MAX = 64 };
+
+static size_t headers_of_config(struct cli *cli, struct http_header *out)
+{
+	size_t n = 0;
+
+	json_for_each_member (m, json_get(config_get(cli)->root, "HttpHeaders"))
+		if (m->value->type == JSON_STRING && n < HEADERS_MAX &&
+		    !str_eq_nocase(str_of(m->key), STR_LIT("User-Agent")))
+			out[n++] = (struct http_header){ .name = m->key, .value = m->value->s };
+	return n;
+}
+
+struct client *api_client(struct cli *cli, struct error *err)
+{
+	struct http_header headers[HEADERS_MAX];
+	struct client_config config = { 0 };
+	struct endpoint e = { 0 };
+
+	if (cli->client)
+		return cli->client;
+	if (endpoint_resolve(cli, &e, err) < 0)
+		return NULL;
+	if (e.is_default && autostart_engine(cli, e.host, err) < 0)
+		return NULL;
+	cli->host = e.host;
+	config.host = e.host;
+	config.api_version = getenv("DOCKER_API_VERSION");
+	if (config.api_version && !*config.api_version)
+		config.api_version = NULL;
+	config.headers = headers;
+	config.n_headers = headers_of_config(cli, headers);
+	config.tls = e.tls;
+	config.tls_verify = e.tls_verify;
+	config.tls_ca = e.ca;
+	config.tls_cert = e.cert;
+	config.tls_key = e.key;
+	if (client_new(&config, &cli->client, err) < 0)
+		return NULL;
+	return cli->client;
+}
+
+void api_close(struct cli *cli)
+{
+	if (cli->client)
+		client_free(cli->client);
+	cli->client = NULL;
+}
+
+int api_wrap(struct error *err, int r)
+{
+	if (r >= 0 || !err || err->kind == ERR_CANCELED)
+		return r;
+	if (err->sys != 0 || cstr_starts(err->msg, "Cannot connect to the Docker daemon") ||
+	    cstr_starts(err->msg, "unable to parse docker host"))
+		return r;
+	{
+		autofree char *msg = xstrdup(err->msg);
+
+		error_set(err, err->kind, "Error response from daemon: %s", msg);
+	}
+	return r;
+}
+
+int api_json(struct cli *cli, const char *method, const char *path, const char *query,
+	     const char *body, const struct json **ret, struct error *err)
+{
+	struct client *c = api_client(cli, err);
+
+	if (!c)
+		return -err->kind;
+	return api_wrap(err, client_json(c, method, path, query, body, &cli->arena, ret, err));
+}
+
+int api_get(struct cli *cli, const char *path, const char *query, const struct json **ret,
+	    struct error *err)
+{
+	return api_json(cli, "GET", path, query, NULL, ret, err);
+}
+
+int api_stream(struct cli *cli, const struct client_request *req, struct client_response **ret,
+	       struct error *err)
+{
+	struct client *c = api_client(cli, err);
+
+	if (!c)
+		return -err->kind;
+	return api_wrap(err, client_do(c, req, ret, err));
+}
+
+int api_hijack(struct cli *cli, const struct client_request *req, struct client_stream *ret,
+	       struct error *err)
+{
+	struct client *c = api_client(cli, err);
+
+	if (!c)
+		return -err->kind;
+	return api_wrap(err, client_hijack(c, req, ret, err));
+}
+
+bool api_at_least(struct cli *cli, int minor)
+{
+	const char *v = cli->client ? client_api_version(cli->client) : NULL;
+	uint64_t have = 0;
+
+	if (!v || !cstr_starts(v, "1."))
+		return false;
+	if (parse_u64(str_of(v + 2), 10000, &have, NULL) < 0)
+		return false;
+	return have >= (uint64_t)minor;
+}
+
+struct buf api_query(void)
+{
+	return (struct buf)BUF_INIT(QUERY_MAX);
+}
+
+char *api_filters(struct cli *cli, const struct args *args)
+{
+	struct json *root = json_new_object(&cli->arena);
+	auto_(buf) text = BUF_INIT(QUERY_MAX);
+	struct jsonw w;
+
+	args_for_each(f, args, "filter")
+	{
+		const char *eq = strchr(f, '=');
+		struct str key;
+		char *name;
+		const struct json *values;
+
+		if (!eq)
+			continue;
+		key = str_trim((struct str){ f, (size_t)(eq - f) });
+		name = arena_strndup(&cli->arena, key.at, key.len);
+		for (char *p = name; *p; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				*p += 'a' - 'A';
+		values = json_get(root, name);
+		if (!values) {
+			struct json *fresh = json_new_object(&cli->arena);
+
+			json_set(&cli->arena, root, name, fresh);
+			values = json_get(root, name);
+		}
+		for (size_t i = 0; i < root->n_members; i++)
+			if (root->members[i].value == values) {
+				struct str v = str_trim(str_of(eq + 1));
+
+				json_set(&cli->arena, root->members[i].value,
+					 arena_strndup(&cli->arena, v.at, v.len),
+					 json_new_bool(&cli->arena, true));
+			}
+	}
+	if (root->n_members == 0)
+		return NULL;
+	jsonw_init(&w, &text);
+	jsonw_value(&w, root);
+	if (jsonw_finish(&w, NULL) < 0)
+		return NULL;
+	return arena_strdup(&cli->arena, text.data);
+}

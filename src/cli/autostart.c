@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/autostart.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/proc.h"
+#include "base/str.h"
+
+enum { START_TRIES = 400, START_PAUSE_MS = 25 };
+
+static bool socket_answers(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || strlen(path) >= sizeof(a.sun_path))
+		return false;
+	memcpy(a.sun_path, path, strlen(path) + 1);
+	return connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 || errno == EACCES ||
+	       errno == EAGAIN;
+}
+
+const char *sibling_path(struct cli *cli, const char *name)
+{
+	char self[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *path;
+
+	if (n <= 0)
+		return name;
+	self[n] = 0;
+	slash = strrchr(self, '/');
+	if (!slash)
+		return name;
+	*slash = 0;
+	path = arena_format(&cli->arena, "%s/%s", self, name);
+	return access(path, X_OK) == 0 ? path : name;
+}
+
+static const char *log_path(struct cli *cli)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *dir = "/var/log";
+	const char *path;
+
+	if (geteuid() != 0)
+		dir = state && *state ? state
+		      : home          ? arena_format(&cli->arena, "%s/.local/state", home)
+				      : "/tmp";
+	path = arena_format(&cli->arena, "%s/proa", dir);
+	if (fs_mkdir_all(path, 0755, NULL) < 0)
+		return "/dev/null";
+	return arena_format(&cli->arena, "%s/proad.log", path);
+}
+
+static int engine_spawn(struct cli *cli, const char *host, struct error *err)
+{
+	const char *argv[] = { "proad", "--on-demand", "-H", host, NULL };
+	const char *log = log_path(cli);
+	autoclose int log_fd = FD_NONE;
+	struct proc_spec spec = { .argv = argv, .cwd_fd = FD_NONE, .new_session = true };
+	struct proc_fd fds[2];
+	struct proc p = { .pidfd = FD_NONE };
+	int r;
+
+	r = fs_open(log, O_WRONLY | O_CREAT | O_APPEND, 0640, &log_fd, err);
+	if (r < 0)
+		return r;
+	spec.path = sibling_path(cli, "proad");
+	fds[0] = (struct proc_fd){ log_fd, 1 };
+	fds[1] = (struct proc_fd){ log_fd, 2 };
+	spec.fds = fds;
+	spec.n_fds = 2;
+	r = proc_spawn(&spec, &p, err);
+	if (r < 0)
+		return r;
+	proc_close(&p);
+	fprintf(stderr, "%s: started the engine (proad), log: %s\n", cli->program, log);
+	return 0;
+}
+
+int autostart_engine(struct cli *cli, const char *host, struct error *err)
+{
+	const struct timespec pause = { 0, START_PAUSE_MS * 1000000L };
+	const char *path = host + strlen("unix://"), *slash = strrchr(path, '/'), *dir;
+	autoclose int lock = FD_NONE;
+	struct error why = { 0 };
+
+	(void)err;
+	if (socket_answers(path) || !slash)
+		return 0;
+	dir = arena_strndup(&cli->arena, path, (size_t)(slash - path));
+	if (fs_mkdir_all(dir, 0755, NULL) < 0)
+		return 0;
+	lock = open(arena_format(&cli->arena, "%s/start.lock", dir), O_RDWR | O_CREAT | O_CLOEXEC,
+		    0600);
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return 0;
+	if (socket_answers(path))
+		return 0;
+	if (engine_spawn(cli, host, &why) < 0) {
+		fprintf(stderr, "%s: cannot start the engine: %s\n", cli->program, why.msg);
+		return 0;
+	}
+	for (int i = 0; i < START_TRIES && !socket_answers(path); i++)
+		nanosleep(&pause, NULL);
+	return 0;
+}
