@@ -153,5 +153,18 @@ struct http_stream {
  */
 MUST_CHECK int http_response_hijack(struct http_response *res, const char *upgrade,
 				    struct http_stream *ret, struct error *err);
+/*
+ * Take the connection over and give its socket away: the server forgets it.
+ *
+ * ret_fd     owned by the caller; one end of a socketpair that the server pumps
+ *            after the handler returned when the connection is TLS
+ * ret_early  bytes the client sent behind its head; lives as the request
+ */
+MUST_CHECK int http_response_detach(struct http_response *res, const char *upgrade, int *ret_fd,
+				    const void **ret_early, size_t *ret_early_len,
+				    struct error *err);
+/* The answer cannot be completed: the connection is cut, so that the client sees
+ * a truncated body instead of a whole one. Returns nothing; just return after it. */
+void http_response_abort(struct http_response *res);
 /* Half-close our side of a hijacked connection. */
 MUST_CHECK int http_response_close_write(struct http_response *res, struct error *err);

@@ -29,3 +29,6 @@ struct http_tls *http_tls_unref(struct http_tls *t);
  * afterwards. ERR_UNAUTHORIZED when the peer's certificate is missing or refused. */
 MUST_CHECK int http_tls_accept(struct http_tls *tls, struct http_transport *t, int timeout_ms,
 			       struct error *err);
+
+/* Common name of the peer's verified certificate into out; "" when it has none. */
+void http_tls_peer_name(const struct http_transport *t, char *out, size_t len);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/cancel.h"
@@ -45,6 +46,8 @@ struct http_transport {
 /* Plain socket. take_fd becomes non-blocking and owned. */
 void http_transport_init(struct http_transport *t, int take_fd);
 void http_transport_release(struct http_transport *t);
+/* One recvmsg that never waits; errno as it left it. For the waiter of server.c. */
+ssize_t http_transport_recv(struct http_transport *t, void *out, size_t len);
 
 /* A transport with the bytes that were read ahead of their use. */
 struct http_source {

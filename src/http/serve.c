@@ -1,0 +1,381 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/server_internal.h"
+
+/* An idle worker waits this long for another request before it ends. */
+#define WORKER_IDLE_S 5
+/* Body that a handler did not read: less than this is read for it, so that the
+ * connection can be kept. */
+#define DRAIN_MAX     (256 * 1024)
+#define LINGER_MAX    (64 * 1024 * 1024)
+#define LINGER_MS     2000
+#define PEER_TEXT_MAX (INET6_ADDRSTRLEN + 16)
+
+static void format_peer(const struct server_conn *c, char out[static PEER_TEXT_MAX])
+{
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (c->local) {
+		snprintf(out, PEER_TEXT_MAX, "@");
+	} else if (c->addr.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&c->addr;
+
+		inet_ntop(AF_INET6, &a->sin6_addr, host, sizeof(host));
+		snprintf(out, PEER_TEXT_MAX, "[%s]:%u", host, (unsigned)ntohs(a->sin6_port));
+	} else {
+		const struct sockaddr_in *a = (const struct sockaddr_in *)&c->addr;
+
+		inet_ntop(AF_INET, &a->sin_addr, host, sizeof(host));
+		snprintf(out, PEER_TEXT_MAX, "%s:%u", host, (unsigned)ntohs(a->sin_port));
+	}
+}
+
+static void learn_peer(struct server_conn *c)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (c->peer_known)
+		return;
+	c->peer_known = true;
+	if (c->local && getsockopt(c->transport.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
+		c->peer_pid = cred.pid;
+		c->peer_uid = cred.uid;
+	}
+}
+
+/* The request's body, which tells the waiter when it has been read. */
+struct serve_body {
+	struct reader reader;
+	struct http_body body;
+	struct server_conn *conn;
+	struct http_response *res;
+};
+
+static int serve_body_read(struct reader *reader, void *out, size_t len, size_t *ret_n,
+			   struct error *err)
+{
+	struct serve_body *b = container_of(reader, struct serve_body, reader);
+	int r = reader_read(&b->body.reader, out, len, ret_n, err);
+
+	if (b->body.done)
+		atomic_store(&b->conn->body_open, false);
+	return r;
+}
+
+static const struct reader_ops serve_body_ops = { .read = serve_body_read };
+
+static int send_continue(void *arg, struct error *err)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct serve_body *b = arg;
+
+	if (b->res->started)
+		return 0;
+	return b->conn->transport.ops->write(&b->conn->transport, text, sizeof(text) - 1, err);
+}
+
+/*
+ * Close without losing the answer: a close with unread bytes makes the kernel
+ * reset the connection, and the client may then never see what was sent.
+ */
+static void linger(struct server_conn *c)
+{
+	int64_t end_ns = clock_mono_ns() + LINGER_MS * NS_PER_MS;
+	char drop[8192];
+	size_t total = 0;
+
+	if (c->is_tls || c->transport.ops->shutdown_write(&c->transport, NULL) < 0)
+		return;
+	c->transport.read_timeout_ms = LINGER_MS / 4;
+	while (total < LINGER_MAX && clock_mono_ns() < end_ns) {
+		size_t n = 0;
+
+		if (c->transport.ops->read(&c->transport, drop, sizeof(drop), &n, NULL) < 0 ||
+		    n == 0)
+			return;
+		total += n;
+	}
+}
+
+static void answer_bad_head(struct server_conn *c, const struct error *why)
+{
+	char text[ERROR_MSG_MAX + 256];
+	int status = why->kind == ERR_UNIMPLEMENTED ? 501 : 400;
+	const char *reason = http_status_reason(status);
+	int n = snprintf(text, sizeof(text),
+			 "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+			 "Connection: close\r\nContent-Length: %zu\r\n\r\n%d %s: %s",
+			 status, reason, strlen(reason) + 6 + strlen(why->msg), status, reason,
+			 why->msg);
+
+	if (c->transport.ops->write(&c->transport, text, (size_t)n, NULL) == 0)
+		linger(c);
+}
+
+/* Everything a handler sees. */
+static int make_request(struct server_conn *c, struct arena *a, const struct http_head *head,
+			struct serve_body *body, struct http_request *ret, struct error *err)
+{
+	char *peer = arena_alloc(a, PEER_TEXT_MAX);
+	int r;
+
+	*ret = (struct http_request){
+		.arena = a,
+		.method = head->method,
+		.target = head->target,
+		.headers = head->headers,
+		.minor = head->minor,
+		.body = &body->reader,
+		.content_length = head->framing == HTTP_BODY_CHUNKED ? -1 : (int64_t)head->length,
+		.upgrade = head->upgrade,
+		.cancel = &c->cancel,
+		.local = c->local,
+		.peer_pid = c->peer_pid,
+		.peer_uid = c->peer_uid,
+		.peer = peer,
+		.tls = c->is_tls,
+		.tls_subject = c->tls_subject[0] ? c->tls_subject : NULL,
+		.context_fd = FD_NONE,
+	};
+	r = http_target_parse(a, head->target, &ret->path, &ret->query, err);
+	if (r < 0)
+		return r;
+	format_peer(c, peer);
+	if (c->transport.passed_fd >= 0 &&
+	    http_headers_get(&head->headers, "X-Proa-Context-Fd") != NULL)
+		ret->context_fd = c->transport.passed_fd;
+	return 0;
+}
+
+static void drop_passed_fd(struct server_conn *c)
+{
+	if (c->transport.passed_fd >= 0)
+		close(c->transport.passed_fd);
+	c->transport.passed_fd = FD_NONE;
+}
+
+/*
+ * Answer the request whose head is the first head_len bytes of the buffer.
+ * True when the connection can carry another one.
+ */
+static bool serve_request(struct server_conn *c, size_t head_len)
+{
+	struct http_server *s = c->server;
+	auto_(arena) arena = ARENA_INIT;
+	struct http_response res;
+	struct http_request req;
+	struct serve_body body = { .reader.ops = &serve_body_ops, .conn = c, .res = &res };
+	struct http_head head;
+	struct error err;
+	bool keep;
+
+	if (http_parse_request(&arena, c->src.in.data + c->src.at, head_len, &head, &err) < 0) {
+		answer_bad_head(c, &err);
+		return false;
+	}
+	c->src.at += head_len;
+	http_body_init(&body.body, &c->src, head.framing, head.length);
+	if (head.expect_continue) {
+		body.body.before = send_continue;
+		body.body.before_arg = &body;
+	}
+	atomic_store(&c->body_open, !body.body.done);
+	if (make_request(c, &arena, &head, &body, &req, &err) < 0) {
+		answer_bad_head(c, &err);
+		return false;
+	}
+	c->transport.read_timeout_ms = s->config.read_timeout_ms ? s->config.read_timeout_ms : -1;
+	c->transport.cancel = &c->cancel;
+	response_init(&res, c, &req, head.keep_alive);
+	s->handler(s->arg, &req, &res);
+	response_finish(&res);
+	keep = res.keep_alive && !res.failed && !res.hijacked && !atomic_load(&s->stopping);
+	vec_release(&res.headers);
+	buf_release(&res.head);
+	drop_passed_fd(c);
+	if (res.hijacked)
+		return false;
+	if (!body.body.done && keep && !body.body.before) {
+		c->transport.read_timeout_ms = LINGER_MS / 4;
+		keep = http_body_drain(&body.body, DRAIN_MAX, NULL) == 0;
+	} else if (!body.body.done) {
+		keep = false;
+	}
+	if (!keep && !body.body.done && !res.failed)
+		linger(c);
+	return keep;
+}
+
+/* TLS and pipelined requests: read until a head is whole. 0: the peer is gone. */
+static size_t wait_for_head(struct server_conn *c)
+{
+	int64_t end_ns = clock_mono_ns() + c->server->config.header_timeout_ms * NS_PER_MS;
+	struct error err;
+
+	for (;;) {
+		struct buf *in = &c->src.in;
+		size_t have = in->len - c->src.at;
+		size_t end = have ? http_head_end(in->data + c->src.at, have, 0) : 0;
+		int64_t left_ms = (end_ns - clock_mono_ns()) / NS_PER_MS;
+		size_t n = 0;
+
+		if (end > 0)
+			return end;
+		if (left_ms <= 0)
+			return 0;
+		if (have > HTTP_HEAD_MAX) {
+			(void)error_set(&err, ERR_INVALID, "HTTP head is larger than %d bytes",
+					HTTP_HEAD_MAX);
+			answer_bad_head(c, &err);
+			return 0;
+		}
+		c->transport.read_timeout_ms = (int)left_ms;
+		if (http_source_fill(&c->src, &n, NULL) < 0 || n == 0)
+			return 0;
+	}
+}
+
+static bool shake_hands(struct server_conn *c)
+{
+	struct error err;
+
+	if (!c->is_tls || c->tls == NULL)
+		return true;
+	if (http_tls_accept(c->tls, &c->transport, c->server->config.header_timeout_ms, &err) < 0) {
+		log_debug("TLS handshake failed", KV_ERR(&err));
+		return false;
+	}
+	c->tls = http_tls_unref(c->tls);
+	http_tls_peer_name(&c->transport, c->tls_subject, sizeof(c->tls_subject));
+	return true;
+}
+
+/* Requests of one connection until it is idle (true) or over (false). */
+static bool serve_conn(struct server_conn *c)
+{
+	bool ready = c->has_cancel;
+
+	if (!ready) {
+		struct cancel fresh;
+
+		ready = cancel_init(&fresh, NULL) == 0;
+		if (ready) {
+			LOCKED(&c->server->lock);
+			c->cancel.fd = fresh.fd;
+			atomic_store(&c->cancel.fired, false);
+			c->has_cancel = true;
+		}
+	}
+	if (!ready || !shake_hands(c))
+		return false;
+	learn_peer(c);
+	for (;;) {
+		size_t end = wait_for_head(c);
+		size_t have;
+
+		if (end == 0 || !serve_request(c, end))
+			return false;
+		if (cancel_fired(&c->cancel))
+			return false;
+		have = c->src.in.len - c->src.at;
+		if (have == 0) {
+			buf_release(&c->src.in);
+			c->src.at = 0;
+		}
+		if (have == 0 && c->transport.ops->pending(&c->transport) == 0)
+			return true;
+		if (have > 0 && !c->is_tls &&
+		    http_head_end(c->src.in.data + c->src.at, have, 0) == 0)
+			return true;
+		atomic_store(&c->body_open, true);
+	}
+}
+
+/* Back to the waiter. */
+static void park(struct server_conn *c, bool alive)
+{
+	struct http_server *s = c->server;
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c };
+	uint64_t one = 1;
+	ssize_t n;
+	LOCKED(&s->lock);
+
+	s->n_busy--;
+	s->last_ns = clock_mono_ns();
+	if (alive) {
+		/* What is left in the buffer is the start of a head. */
+		size_t have = c->src.in.len - c->src.at;
+		int64_t wait_ms = have ? s->config.header_timeout_ms : s->config.idle_timeout_ms;
+
+		if (c->src.at > 0 && have > 0)
+			memmove(c->src.in.data, c->src.in.data + c->src.at, have);
+		c->src.in.len = have;
+		c->src.at = 0;
+		c->scanned = have;
+		c->deadline_ns = c->local && !have ? 0 : s->last_ns + wait_ms * NS_PER_MS;
+		c->state = CONN_HEAD;
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, c->transport.fd, &ev);
+		return;
+	}
+	c->state = CONN_DEAD;
+	c->next_ready = s->dead;
+	s->dead = c;
+	n = write(s->wake_fd, &one, sizeof(one));
+	(void)n;
+}
+
+/* False after WORKER_IDLE_S without work, or when the server stops. */
+static bool wait_for_work(struct http_server *s)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WORKER_IDLE_S;
+	s->n_waiting++;
+	while (s->ready == NULL && r == 0 && !atomic_load(&s->stopping)) {
+		s->lock.held = 0;
+		r = pthread_cond_timedwait(&s->work, &s->lock.mutex, &until);
+		s->lock.owner = pthread_self();
+		s->lock.held = 1;
+	}
+	s->n_waiting--;
+	return s->ready != NULL;
+}
+
+/* The next connection to serve; NULL ends the worker. */
+static struct server_conn *take_work(struct http_server *s)
+{
+	struct server_conn *c;
+	LOCKED(&s->lock);
+
+	if (!wait_for_work(s)) {
+		s->n_workers--;
+		return NULL;
+	}
+	c = s->ready;
+	s->ready = c->next_ready;
+	s->n_ready--;
+	if (s->ready == NULL)
+		s->ready_tail = &s->ready;
+	return c;
+}
+
+void server_worker(void *arg)
+{
+	struct http_server *s = arg;
+	struct server_conn *c;
+
+	while ((c = take_work(s)) != NULL)
+		park(c, serve_conn(c));
+}
