@@ -72,7 +72,8 @@ struct bundle_throttle {
 struct bundle_resources {
 	int64_t memory_bytes, memory_reservation_bytes,
 	    memory_swap_bytes; /* swap: total; -1 none */
-	int64_t swappiness;    /* -1 = not set */
+	bool has_swappiness;
+	int64_t swappiness;
 	bool oom_kill_disable;
 	uint64_t cpu_shares, cpu_period_us, cpu_rt_period_us;
 	int64_t cpu_quota_us, cpu_rt_runtime_us;
@@ -105,7 +106,7 @@ struct bundle {
 	bool no_new_privileges;
 	bool seccomp_unconfined;
 	const struct json *seccomp_profile; /* NULL = the default; Docker's profile format */
-	const char *apparmor_profile, *selinux_label;            /* NULL = none */
+	const char *apparmor_profile, *selinux_label, *selinux_mount_label; /* NULL = none */
 	const char *const *masked_paths, *const *readonly_paths; /* NULL = Docker's lists */
 
 	const struct bundle_mount

@@ -131,6 +131,7 @@ struct task_exec_spec {
 	const char *process_json; /* bundle_write_process's result */
 	size_t process_json_len;
 	bool tty;
+	uint16_t rows, cols; /* first size of the terminal, 0 = none */
 	bool open_stdin;
 	struct task_session session;
 	int take_fd; /* its socket, FD_NONE = detached; taken in every case */
@@ -140,13 +141,13 @@ struct task_exec_spec {
 MUST_CHECK int task_exec(struct task *t, const struct task_exec_spec *spec, pid_t *ret_pid,
 			 struct error *err);
 
-/* exec_id NULL: the container's init; all: every process of the container.
- * ERR_CONFLICT when it has ended already. */
-MUST_CHECK int task_signal(struct task *t, const char *exec_id, int sig, bool all,
-			   struct error *err);
+/* exec_id NULL: the container's init. ERR_CONFLICT when it has ended already. */
+MUST_CHECK int task_signal(struct task *t, const char *exec_id, int sig, struct error *err);
 /* Remembered when the terminal does not exist yet. ERR_CONFLICT when ended. */
 MUST_CHECK int task_resize(struct task *t, const char *exec_id, uint16_t rows, uint16_t cols,
 			   struct error *err);
+/* Returns when every event that the shim sent before this call has been delivered. */
+MUST_CHECK int task_sync(struct task *t, struct error *err);
 /* Until TASK_EXIT (and TASK_GONE when `gone`). ERR_CANCELED; ERR_UNAVAILABLE on time-out. */
 MUST_CHECK int task_wait(struct task *t, bool gone, int timeout_ms, const struct cancel *cancel,
 			 struct task_exit *ret, struct error *err);

@@ -1,0 +1,296 @@
+/* task/spawn.c: a task's directory and the beginning of its shim; adoption and burial. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/proc.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "task/task_internal.h"
+
+#define SHIM_FD_CONTROL   3
+#define SHIM_FD_ROOTFS    4
+#define RECORD_MAX        65536
+#define TASK_JSON_MAX     (1 << 20)
+#define DELETE_TIMEOUT_MS 30000
+
+int task_write_file(int dir_fd, const char *name, const void *bytes, size_t len, struct error *err)
+{
+	autoclose int fd =
+	    openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_sys(err, errno, "create '%s'", name);
+	return fs_write_all(fd, bytes, len, err);
+}
+
+static void write_list(struct jsonw *w, const char *key, const char *const *list)
+{
+	jsonw_karray(w, key);
+	for (; list && *list; list++)
+		jsonw_string(w, *list);
+	jsonw_end(w);
+}
+
+static int write_task_json(int dir_fd, const struct task_spec *spec, struct error *err)
+{
+	auto_(buf) b = BUF_INIT(TASK_JSON_MAX);
+	struct jsonw w;
+	int r;
+
+	jsonw_init(&w, &b);
+	jsonw_object(&w);
+	jsonw_kint(&w, "version", 1);
+	jsonw_kstring(&w, "id", spec->id);
+	jsonw_kstring(&w, "runtime", spec->oci_runtime);
+	write_list(&w, "runtime_args", spec->oci_runtime_args);
+	if (spec->oci_root)
+		jsonw_kstring(&w, "runtime_root", spec->oci_root);
+	jsonw_kbool(&w, "tty", spec->tty);
+	jsonw_kbool(&w, "open_stdin", spec->open_stdin);
+	jsonw_kbool(&w, "stdin_once", spec->stdin_once);
+	jsonw_kbool(&w, "ephemeral", spec->ephemeral);
+	jsonw_kobject(&w, "log");
+	jsonw_kstring(&w, "driver", spec->log.driver ? spec->log.driver : "none");
+	if (spec->log.path)
+		jsonw_kstring(&w, "path", spec->log.path);
+	jsonw_kint(&w, "max_size", spec->log.max_size_bytes);
+	jsonw_kint(&w, "max_files", spec->log.max_files);
+	if (spec->log.attrs_json)
+		jsonw_kstring(&w, "attrs", spec->log.attrs_json);
+	jsonw_end(&w);
+	jsonw_end(&w);
+	r = jsonw_finish(&w, err);
+	if (r < 0)
+		return r;
+	return task_write_file(dir_fd, "task.json", b.data, b.len, err);
+}
+
+static int watch_child(struct task_host *h, int take_pidfd, struct error *err)
+{
+	struct task_child *c = new0(struct task_child);
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = &c->watch };
+
+	c->watch.kind = WATCH_CHILD;
+	c->pidfd = take_pidfd;
+	if (epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, c->pidfd, &ev) < 0) {
+		int sys = errno;
+
+		close(c->pidfd);
+		free(c);
+		return error_sys(err, sys, "watch the shim's process");
+	}
+	return 0;
+}
+
+static int spawn_shim(struct task *t, int control_fd, int rootfs_fd, struct error *err)
+{
+	autofree char *dir = cstr_format("%s/%s", t->host->tasks_dir, t->id);
+	const char *argv[] = { "proa-runtime",
+			       "shim",
+			       "--dir",
+			       dir,
+			       "--fd",
+			       "3",
+			       rootfs_fd >= 0 ? "--rootfs-fd" : NULL,
+			       "4",
+			       NULL };
+	struct proc_fd fds[] = { { control_fd, SHIM_FD_CONTROL }, { rootfs_fd, SHIM_FD_ROOTFS } };
+	struct proc_spec spec = { .path = t->host->shim_path,
+				  .argv = argv,
+				  .fds = fds,
+				  .n_fds = rootfs_fd >= 0 ? 2 : 1,
+				  .cwd_fd = FD_NONE,
+				  .new_session = true };
+	struct proc proc;
+	int r;
+
+	r = proc_spawn(&spec, &proc, err);
+	if (r < 0)
+		return error_wrap(err, r, "start the shim");
+	return watch_child(t->host, steal_fd(&proc.pidfd), err);
+}
+
+static int fill_and_spawn(struct task *t, const struct task_spec *spec, struct error *err)
+{
+	int pair[2];
+	int r;
+
+	t->dir_fd = openat(t->host->dir_fd, t->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (t->dir_fd < 0)
+		return error_sys(err, errno, "open the task's directory");
+	r = task_write_file(t->dir_fd, "config.json", spec->config_json, spec->config_json_len,
+			    err);
+	if (r == 0)
+		r = write_task_json(t->dir_fd, spec, err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, errno, "socketpair");
+	t->sock = pair[0];
+	r = spawn_shim(t, pair[1], spec->rootfs_fd, err);
+	close(pair[1]);
+	if (r < 0)
+		return r;
+	return task_watch_control(t, err);
+}
+
+int task_create(struct task_host *h, const struct task_spec *spec, task_event_fn on_event,
+		void *ctx, struct task **ret, struct error *err)
+{
+	struct task *t;
+	int r;
+
+	if (!fs_is_component(spec->id))
+		return error_set(err, ERR_INVALID, "bad task id '%s'", spec->id);
+	if (mkdirat(h->dir_fd, spec->id, 0700) < 0)
+		return errno == EEXIST
+			   ? error_set(err, ERR_CONFLICT, "task '%s' exists", spec->id)
+			   : error_sys(err, errno, "make the directory of task '%s'", spec->id);
+	t = task_new(h, spec->id, on_event, ctx);
+	r = fill_and_spawn(t, spec, err);
+	if (r < 0) {
+		struct error ignored;
+
+		(void)!fs_remove_tree(h->dir_fd, spec->id, &ignored);
+		task_unref(t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+static bool read_exit_record(int dir_fd, struct task_exit *ret)
+{
+	auto_(arena) a = ARENA_INIT;
+	auto_(buf) b = BUF_INIT(RECORD_MAX);
+	const struct json *j;
+
+	if (fs_read_at(dir_fd, "exit.json", &b, NULL) < 0 ||
+	    json_parse(&a, b.data, b.len, &j, NULL) < 0)
+		return false;
+	ret->code = (int)json_int(j, "code", 137);
+	ret->time_ns = json_int(j, "time", 0);
+	ret->oom_killed = json_bool(j, "oom", false);
+	return true;
+}
+
+/* Ask the runtime to kill and forget the container. */
+static void runtime_delete(const char *id, int dir_fd)
+{
+	auto_(arena) a = ARENA_INIT;
+	auto_(buf) b = BUF_INIT(TASK_JSON_MAX);
+	VEC(const char *) argv = { 0 };
+	struct proc_spec spec = { .cwd_fd = dir_fd };
+	const struct json *j, *args;
+	int status;
+
+	if (fs_read_at(dir_fd, "task.json", &b, NULL) < 0 ||
+	    json_parse(&a, b.data, b.len, &j, NULL) < 0 || json_str(j, "runtime") == NULL)
+		return;
+	spec.path = json_str(j, "runtime");
+	*vec_push(&argv) = spec.path;
+	args = json_get(j, "runtime_args");
+	json_for_each_item (arg, args)
+		*vec_push(&argv) = arg->type == JSON_STRING ? arg->s : "";
+	if (json_str(j, "runtime_root")) {
+		*vec_push(&argv) = "--root";
+		*vec_push(&argv) = json_str(j, "runtime_root");
+	}
+	*vec_push(&argv) = "delete";
+	*vec_push(&argv) = "--force";
+	*vec_push(&argv) = id;
+	*vec_push(&argv) = NULL;
+	spec.argv = argv.at;
+	(void)!proc_run(&spec, NULL, 0, NULL, NULL, DELETE_TIMEOUT_MS, &status, NULL);
+	vec_release(&argv);
+}
+
+void task_bury(struct task_host *h, const char *id, int dir_fd, struct task_exit *ret)
+{
+	(void)h;
+	*ret = (struct task_exit){ .code = 137 };
+	runtime_delete(id, dir_fd);
+	if (!read_exit_record(dir_fd, ret))
+		ret->time_ns = clock_wall_ns();
+}
+
+static int connect_shim(struct task *t)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	autofree char *path = NULL;
+	char dir[FS_PROC_FD_MAX];
+
+	/* Through the fd: the directory's own path may be longer than an address. */
+	fs_proc_fd_path(t->dir_fd, dir);
+	path = cstr_format("%s/shim.sock", dir);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	t->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (t->sock < 0)
+		return -1;
+	return connect(t->sock, (struct sockaddr *)&sa, sizeof(sa));
+}
+
+static int ask_state(struct task *t, pid_t *ret_pid, struct error *err)
+{
+	auto_(task_request) q = { 0 };
+	const char *status;
+	int r;
+
+	task_request_begin(t, &q, "state");
+	r = task_request_send(t, &q, NULL, 0, FD_NONE, err);
+	if (r < 0)
+		return r;
+	status = json_str(q.answer, "status");
+	if (status == NULL || (strcmp(status, "running") != 0 && strcmp(status, "starting") != 0))
+		return error_set(err, ERR_NOT_FOUND, "task '%s' does not run", t->id);
+	*ret_pid = (pid_t)json_int(q.answer, "pid", 0);
+	return 0;
+}
+
+int task_adopt(struct task_host *h, const char *id, task_event_fn on_event, void *ctx,
+	       struct task **ret, pid_t *ret_pid, struct task_exit *ret_exit, struct error *err)
+{
+	struct task *t = task_new(h, id, on_event, ctx);
+	struct task_exit end;
+	int r;
+
+	t->dir_fd = openat(h->dir_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (t->dir_fd < 0) {
+		task_unref(t);
+		if (ret_exit)
+			*ret_exit = (struct task_exit){ .code = 137 };
+		return error_set(err, ERR_NOT_FOUND, "no task '%s'", id);
+	}
+	t->started = true;
+	if (connect_shim(t) == 0) {
+		r = task_watch_control(t, err);
+		if (r == 0)
+			r = ask_state(t, ret_pid, err);
+		if (r == 0) {
+			*ret = t;
+			return 0;
+		}
+		/* It is about to end: its record decides. */
+		(void)!task_wait(t, true, DELETE_TIMEOUT_MS, NULL, NULL, NULL);
+	}
+	task_bury(h, id, t->dir_fd, &end);
+	if (ret_exit)
+		*ret_exit = end;
+	task_unref(t);
+	return error_set(err, ERR_NOT_FOUND, "task '%s' has ended", id);
+}
+
+int task_delete(struct task_host *h, const char *id, struct error *err)
+{
+	return fs_remove_tree(h->dir_fd, id, err);
+}

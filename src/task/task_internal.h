@@ -1,0 +1,85 @@
+/* task/task_internal.h: what the files of this room share. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/jsonw.h"
+#include "task/task.h"
+
+#define TASK_MESSAGE_MAX 65536
+
+enum watch_kind { WATCH_STOP, WATCH_CONTROL, WATCH_CHILD };
+
+/* What an entry of the monitor's epoll set points to. */
+struct task_watch {
+	enum watch_kind kind;
+};
+
+struct task_child {
+	struct task_watch watch;
+	int pidfd;
+};
+
+struct task_host {
+	char *shim_path, *tasks_dir;
+	int dir_fd, epoll_fd;
+	pthread_t thread;
+	bool running;
+	struct cancel stop;
+	struct task_watch stop_watch;
+	char message[TASK_MESSAGE_MAX]; /* the monitor's */
+};
+
+/* Someone who waits for an answer; on his stack. */
+struct task_pending {
+	struct task_pending *next;
+	int64_t seq;
+	bool done;
+	char *text;
+	size_t len;
+};
+
+struct task {
+	atomic_int refs;
+	struct task_host *host;
+	char *id;
+	int dir_fd;
+	int sock; /* control connection */
+	struct task_watch watch;
+	task_event_fn on_event;
+	void *ctx;
+
+	pthread_mutex_t mutex; /* guards what follows */
+	pthread_cond_t changed;
+	int64_t seq;
+	struct task_pending *pending;
+	bool started, exited, gone, closed;
+	struct task_exit exit;
+};
+
+/* One request: begin, add members to w, send, look at answer. */
+struct task_request {
+	struct task_pending pending;
+	struct buf text;
+	struct jsonw w;
+	struct arena arena;
+	const struct json *answer;
+};
+int task_request_begin(struct task *t, struct task_request *q, const char *op);
+MUST_CHECK int task_request_send(struct task *t, struct task_request *q, const void *tail,
+				 size_t tail_len, int fd, struct error *err);
+void task_request_release(struct task_request *q);
+DEFINE_AUTO(task_request, task_request_release);
+
+struct task *task_new(struct task_host *h, const char *id, task_event_fn on_event, void *ctx);
+/* From here on the monitor has a reference, until the shim's end. */
+MUST_CHECK int task_watch_control(struct task *t, struct error *err);
+/* A new file in the task's directory, not fsynced. */
+MUST_CHECK int task_write_file(int dir_fd, const char *name, const void *bytes, size_t len,
+			       struct error *err);
+/* The shim is dead: kill what it watched, clean up, say how it ended. */
+void task_bury(struct task_host *h, const char *id, int dir_fd, struct task_exit *ret);
