@@ -66,7 +66,7 @@ DEFINE_AUTO(db_tx, db_rollback);
 struct db_stmt {
 	struct db *db;
 	void *stmt;
-	bool cached;
+	void *kept; /* private: its place in the cache */
 };
 #define DB_STMT_INIT \
 	{ \

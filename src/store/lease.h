@@ -40,7 +40,7 @@ MUST_CHECK int lease_add_digest(struct db *db, const char *id, enum ref_kind kin
 MUST_CHECK int lease_remove(struct db *db, const char *id, enum ref_kind kind, const char *ref,
 			    struct error *err);
 /* Absent is fine. What it kept goes with the next gc. */
-MUST_CHECK int lease_drop(struct db *db, const char *id, struct error *err);
+int lease_drop(struct db *db, const char *id, struct error *err);
 
 /* Scope-bound temporary lease: `auto_(lease) l = LEASE_INIT; lease_open(...)`. */
 struct lease {

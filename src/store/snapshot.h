@@ -128,10 +128,12 @@ MUST_CHECK int snapshot_usage(struct snapshots *s, const char *key, uint64_t *re
 MUST_CHECK int snapshot_commit(struct snapshots *s, const char *key, const struct layer_info *info,
 			       struct error *err);
 /* Absent is fine. */
-MUST_CHECK int snapshot_remove(struct snapshots *s, const char *key, struct error *err);
+int snapshot_remove(struct snapshots *s, const char *key, struct error *err);
 /* Every key, in order of creation. */
 MUST_CHECK int snapshot_list(struct snapshots *s,
 			     int (*fn)(void *arg, const char *key, struct error *err), void *arg,
 			     struct error *err);
 /* Remove directories that no row names (left by a crash). Called at open. */
 MUST_CHECK int snapshots_sweep(struct snapshots *s, struct error *err);
+/* Remove directory snapshots/<number>, whose row is gone. For gc. */
+MUST_CHECK int snapshots_remove_number(struct snapshots *s, int64_t number, struct error *err);

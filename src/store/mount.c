@@ -1,0 +1,211 @@
+/* store/mount.c: see mount.h. */
+#include "store/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "store/snapshot.h"
+
+/* <sys/mount.h> of glibc 2.36 clashes with <linux/mount.h>; musl has no
+ * wrappers at all: call the kernel. */
+extern int mount(const char *source, const char *target, const char *type, unsigned long flags,
+		 const void *data);
+extern int umount2(const char *target, int flags);
+#define PROA_MS_PRIVATE (1UL << 18)
+#define PROA_MS_REC     (1UL << 14)
+#define PROA_MNT_DETACH 2
+
+static int sys_fsopen(const char *type)
+{
+	return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+}
+
+static int sys_fsconfig(int fd, unsigned cmd, const char *key, const char *value)
+{
+	return (int)syscall(SYS_fsconfig, fd, cmd, key, value, 0);
+}
+
+static int sys_open_tree(int dirfd, const char *path, unsigned flags)
+{
+	return (int)syscall(SYS_open_tree, dirfd, path, flags);
+}
+
+static int mount_error(int sys, const char *what, struct error *err)
+{
+	if (sys == EPERM || sys == EACCES)
+		return error_set(err, ERR_FORBIDDEN, "%s: not allowed to mount", what);
+	return error_sys(err, sys, "%s", what);
+}
+
+/* Options that every overlay of ours has. redirect_dir and metacopy would put
+ * things into the upper directory that a layer cannot say. */
+static const char *const fixed_options[][2] = {
+	{ "redirect_dir", "off" },
+	{ "metacopy", "off" },
+	{ "index", "off" },
+};
+
+static int configure(int fs, const struct mounts *m, bool read_only)
+{
+	for (size_t i = 0; i < m->n_lower; i++) {
+		if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", m->lower[i]) < 0)
+			return -1;
+	}
+	if (m->upper && !read_only &&
+	    (sys_fsconfig(fs, FSCONFIG_SET_STRING, "upperdir", m->upper) < 0 ||
+	     sys_fsconfig(fs, FSCONFIG_SET_STRING, "workdir", m->work) < 0))
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(fixed_options); i++) {
+		if (sys_fsconfig(fs, FSCONFIG_SET_STRING, fixed_options[i][0],
+				 fixed_options[i][1]) < 0)
+			return -1;
+	}
+	if (m->userxattr && sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL) < 0)
+		return -1;
+	return sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL);
+}
+
+/* -1 with errno; EINVAL: the kernel does not know "lowerdir+". */
+static int mount_by_fd(const struct mounts *m, bool read_only)
+{
+	autoclose int fs = sys_fsopen("overlay");
+
+	if (fs < 0 || configure(fs, m, read_only) < 0)
+		return -1;
+	return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, read_only ? MOUNT_ATTR_RDONLY : 0);
+}
+
+/* ---- older kernels ---- */
+
+struct old_way {
+	const char *base; /* directory that the paths are relative to */
+	const char *options;
+	int fd, sys;
+};
+
+/* A mount(2) needs a place: a mount namespace of this thread's own, where the
+ * snapshots directory's "empty" is it. The detached copy outlives both. */
+static void *mount_in_thread(void *arg)
+{
+	struct old_way *w = arg;
+
+	w->fd = FD_NONE;
+	if (unshare(CLONE_FS | CLONE_NEWNS) == 0 &&
+	    mount("none", "/", NULL, PROA_MS_REC | PROA_MS_PRIVATE, NULL) == 0 &&
+	    chdir(w->base) == 0 && mount("overlay", "empty", "overlay", 0, w->options) == 0) {
+		w->fd = sys_open_tree(AT_FDCWD, "empty", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		w->sys = errno;
+		(void)umount2("empty", PROA_MNT_DETACH);
+	} else {
+		w->sys = errno;
+	}
+	return NULL;
+}
+
+static const char *relative(const char *path, const char *base)
+{
+	size_t n = strlen(base);
+
+	return strncmp(path, base, n) == 0 && path[n] == '/' ? path + n + 1 : path;
+}
+
+/* The snapshots directory: what stands before "/<n>/fs" or "/empty". */
+static char *base_of(const struct mounts *m)
+{
+	struct str s = str_of(m->lower[m->n_lower - 1]);
+
+	if (str_ends(s, "/fs"))
+		s.len -= strlen("/fs");
+	s.len = (size_t)str_rfind(s, '/');
+	return str_dup(s);
+}
+
+static int old_options(const struct mounts *m, const char *base, bool read_only, struct buf *b,
+		       struct error *err)
+{
+	int r = buf_addf(b, err, "redirect_dir=off,metacopy=off,index=off%s,lowerdir=",
+			 m->userxattr ? ",userxattr" : "");
+
+	for (size_t i = 0; r == 0 && i < m->n_lower; i++)
+		r = buf_addf(b, err, "%s%s", i ? ":" : "", relative(m->lower[i], base));
+	if (r == 0 && m->upper && !read_only)
+		r = buf_addf(b, err, ",upperdir=%s,workdir=%s", relative(m->upper, base),
+			     relative(m->work, base));
+	return r;
+}
+
+static int mount_old_way(const struct mounts *m, bool read_only, int *ret_fd, struct error *err)
+{
+	autofree char *base = base_of(m);
+	auto_(buf) b = BUF_INIT(4000); /* mount(2) takes one page */
+	struct old_way w = { .base = base };
+	pthread_t thread;
+	int r = old_options(m, base, read_only, &b, err);
+
+	if (r < 0)
+		return error_wrap(err, r, "too many layers for one overlay mount");
+	w.options = b.data;
+	r = pthread_create(&thread, NULL, mount_in_thread, &w);
+	if (r != 0)
+		return error_sys(err, r, "start a thread");
+	pthread_join(thread, NULL);
+	if (w.fd < 0)
+		return mount_error(w.sys, "mount overlay", err);
+	*ret_fd = w.fd;
+	return 0;
+}
+
+int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error *err)
+{
+	int fd;
+
+	if (fault_hit("mount"))
+		return error_sys(err, errno, "mount overlay");
+	if (m->root)
+		return fs_open(m->root, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+	fd = mount_by_fd(m, read_only || !m->upper);
+	if (fd < 0 && (errno == EINVAL || errno == ENOSYS))
+		return mount_old_way(m, read_only || !m->upper, ret_fd, err);
+	if (fd < 0)
+		return mount_error(errno, "mount overlay", err);
+	*ret_fd = fd;
+	return 0;
+}
+
+bool snapshots_overlay_works(const char *root)
+{
+	autofree char *lower = cstr_format("%s/.probe/lower", root);
+	autofree char *upper = cstr_format("%s/.probe/upper", root);
+	autofree char *work = cstr_format("%s/.probe/work", root);
+	autofree char *empty = cstr_format("%s/empty", root);
+	struct mounts m = { .lower = &lower,
+			    .n_lower = 1,
+			    .upper = upper,
+			    .work = work,
+			    .userxattr = geteuid() != 0 };
+	autoclose int fd = FD_NONE, dir = FD_NONE;
+	bool works;
+
+	works = fs_mkdir_all(lower, 0700, NULL) == 0 && fs_mkdir_all(upper, 0700, NULL) == 0 &&
+		fs_mkdir_all(work, 0700, NULL) == 0 && fs_mkdir_all(empty, 0755, NULL) == 0 &&
+		mount_open(&m, false, &fd, NULL) == 0 && mkdirat(fd, "x", 0700) == 0;
+	if (fd >= 0)
+		close(steal_fd(&fd));
+	if (fs_open(root, O_RDONLY | O_DIRECTORY, 0, &dir, NULL) == 0)
+		works = fs_remove_tree(dir, ".probe", NULL) == 0 && works;
+	return works;
+}

@@ -1,0 +1,222 @@
+/* Layers, snapshots, leases, images, gc and check of a whole store. */
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "store/check.h"
+#include "store/gc.h"
+#include "store/images.h"
+#include "store/lease.h"
+#include "store/mount.h"
+#include "tests/tap.h"
+
+static struct error err;
+
+static struct digest digest_of(const char *text)
+{
+	struct digest d = { .algo = DIGEST_SHA256 };
+
+	hash_sha256(text, strlen(text), d.bytes);
+	return d;
+}
+
+static void put_file(int dir, const char *name, const char *text)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		ok(0, "write a test file");
+	close(fd);
+}
+
+static struct digest add_layer(struct store *s, const char *file)
+{
+	struct layer_info info = { .diff_id = digest_of(file), .size = 5, .tar_size = 1024 };
+	struct layer_draft d = LAYER_DRAFT_INIT;
+
+	ok(snapshot_layer_begin(s->snapshots, &d, &err) == 0, "a layer draft begins");
+	put_file(d.fd, file, file);
+	ok(snapshot_layer_commit(s->snapshots, &d, &info, &err) == 0, "and is committed");
+	return info.diff_id;
+}
+
+static void test_layers(struct store *s)
+{
+	struct digest a = add_layer(s, "a");
+	struct layer_info info;
+	struct mounts m;
+	int fd;
+
+	ok(snapshot_layer_get(s->snapshots, &a, &info, &err) == 0 && info.size == 5,
+	   "a committed layer is found");
+	add_layer(s, "a");
+	ok(snapshot_view(s->snapshots, &a, 1, &m, &err) == 0 && m.root,
+	   "one layer is viewed as its directory");
+	mounts_release(&m);
+	a = digest_of("none");
+	is_int(snapshot_layer_open(s->snapshots, &a, &fd, &err), -ERR_NOT_FOUND,
+	       "an unknown layer is not found");
+}
+
+static void test_snapshots(struct store *s)
+{
+	struct digest layers[] = { digest_of("a"), add_layer(s, "b"), digest_of("none") };
+	struct layer_info info = { .diff_id = digest_of("c"), .size = 1 };
+	struct mounts m = { 0 };
+	struct digest *got;
+	size_t n;
+	int fd;
+
+	is_int(snapshot_prepare(s->snapshots, "x", layers, 3, NULL, &err), -ERR_NOT_FOUND,
+	       "a missing layer is refused");
+	ok(snapshot_prepare(s->snapshots, "x", layers, 2, &m, &err) == 0,
+	   "a snapshot over two layers is made");
+	is_int(snapshot_prepare(s->snapshots, "x", layers, 2, NULL, &err), -ERR_CONFLICT,
+	       "a key is given once");
+	if (snapshots_driver(s->snapshots) == SNAPSHOT_OVERLAY) {
+		ok(m.n_lower == 2 && m.upper && m.work, "overlay: two lower directories");
+		if (geteuid() == 0 && mount_open(&m, false, &fd, &err) == 0) {
+			ok(faccessat(fd, "a", F_OK, 0) == 0 && faccessat(fd, "b", F_OK, 0) == 0,
+			   "the mount shows both layers");
+			put_file(fd, "c", "c");
+			close(fd);
+		}
+		ok(snapshot_open_upper(s->snapshots, "x", &fd, &err) == 0, "the upper opens");
+		close(fd);
+		ok(snapshot_layers(s->snapshots, "x", &got, &n, &err) == 0 && n == 2 &&
+		       digest_same(&got[0], &layers[0]),
+		   "its layers are known");
+		free(got);
+		ok(snapshot_commit(s->snapshots, "x", &info, &err) == 0,
+		   "the upper becomes a layer");
+		ok(snapshot_layer_get(s->snapshots, &info.diff_id, &info, &err) == 0,
+		   "which is found");
+	} else {
+		ok(m.root != NULL, "copy: one directory");
+		ok(fs_open(m.root, O_RDONLY | O_DIRECTORY, 0, &fd, &err) == 0 &&
+		       faccessat(fd, "a", F_OK, 0) == 0 && faccessat(fd, "b", F_OK, 0) == 0,
+		   "which holds both layers");
+		close(fd);
+		ok(snapshot_remove(s->snapshots, "x", &err) == 0, "it is removed");
+	}
+	mounts_release(&m);
+	is_int(snapshot_mounts(s->snapshots, "x", &m, &err), -ERR_NOT_FOUND, "and is gone");
+	ok(snapshot_remove(s->snapshots, "x", &err) == 0, "removing it again is success");
+}
+
+static int count_tag(void *arg, const char *tag, const char *id, struct error *e)
+{
+	(void)tag;
+	(void)id;
+	(void)e;
+	++*(int *)arg;
+	return 0;
+}
+
+static void test_images_and_gc(struct store *s)
+{
+	struct digest layers[] = { digest_of("a"), digest_of("b") }, config, other, manifest;
+	struct layer_blob blobs[2];
+	struct image_put put = { .diff_ids = layers, .n_layers = 2, .os = "linux" };
+	auto_(lease) lease = LEASE_INIT;
+	autofree char *old = NULL, *id = NULL;
+	struct gc_stats stats;
+	char text[DIGEST_TEXT_MAX];
+	int n = 0;
+
+	ok(lease_open(s->db, "test", &lease, &err) == 0, "a lease opens");
+	ok(content_add(s->content, "{}", 2, &config, &err) == 0 &&
+	       content_add(s->content, "M", 1, &manifest, &err) == 0 &&
+	       content_add(s->content, "garbage", 7, &other, &err) == 0,
+	   "blobs come");
+	blobs[0] = (struct layer_blob){ manifest, layers[0], "t", 1 };
+	put.id = config;
+	put.manifest = &manifest;
+	put.manifest_media_type = "m";
+	put.blobs = blobs;
+	put.n_blobs = 1;
+	ok(lease_add_digest(s->db, lease.id, REF_BLOB, &other, &err) == 0, "one is leased");
+	ok(images_put(s, &put, "docker.io/library/x:1", "docker.io/library/x@sha256:0", &old,
+		      &err) == 0,
+	   "an image is recorded");
+	ok(gc_run(s, NULL, &stats, &err) == 0, "gc runs");
+	is_int(stats.blobs, 0, "gc keeps what an image or a lease names");
+	ok(snapshot_layer_get(s->snapshots, &layers[1], &(struct layer_info){ 0 }, &err) == 0,
+	   "and the layers of an image");
+	lease_close(&lease);
+	ok(gc_run(s, NULL, &stats, &err) == 0 && stats.blobs == 1 && stats.blob_bytes == 7,
+	   "gc takes what no lease keeps any more");
+	digest_format(&config, text);
+	ok(tags_get(s, "docker.io/library/x:1", &id, NULL, &err) == 0 && strcmp(id, text) == 0,
+	   "the tag leads to the image");
+	ok(tags_each(s, text, count_tag, &n, &err) == 0 && n == 1, "one tag");
+	ok(snapshot_prepare(s->snapshots, "keeper", layers, 1, NULL, &err) == 0,
+	   "a snapshot stands on the lower layer");
+	ok(images_delete(s, text, &err) == 0 && gc_run(s, NULL, &stats, &err) == 0,
+	   "the image is deleted and gc runs");
+	is_int(stats.layers, 1, "a layer under a snapshot stays, the other goes");
+	is_int(stats.blobs, 2, "the config and the manifest go");
+	ok(snapshot_remove(s->snapshots, "keeper", &err) == 0 &&
+	       gc_run(s, NULL, &stats, &err) == 0 && stats.layers == 1,
+	   "it goes with the snapshot");
+}
+
+static void test_check(struct store *s, const char *root)
+{
+	struct check_stats stats;
+	struct digest d;
+	char text[DIGEST_TEXT_MAX];
+	autofree char *path = NULL;
+
+	ok(store_check(s, false, NULL, NULL, NULL, &stats, &err) == 0 && stats.problems == 0,
+	   "a store in order has no problems");
+	ok(content_add(s->content, "bits", 4, &d, &err) == 0, "a blob comes");
+	digest_format(&d, text);
+	path = cstr_format("%s/content/blobs/sha256/%.2s/%s", root, text + 7, text + 7);
+	ok(truncate(path, 2) == 0, "and is cut");
+	ok(store_check(s, false, NULL, NULL, NULL, &stats, &err) == 0 && stats.problems == 1 &&
+	       stats.repaired == 0,
+	   "check finds it");
+	ok(store_check(s, true, NULL, NULL, NULL, &stats, &err) == 0 && stats.repaired == 1,
+	   "repair removes it");
+	ok(store_check(s, false, NULL, NULL, NULL, &stats, &err) == 0 && stats.problems == 0,
+	   "and all is well");
+}
+
+static void run(const char *driver)
+{
+	char root[] = "/tmp/proa-store-XXXXXX";
+	const struct store_options options = { .driver = driver };
+	struct store *s, *other;
+	int tmp;
+
+	if (!mkdtemp(root) || !ok(store_open(root, &options, &s, &err) == 0, "the store opens")) {
+		printf("# %s\n", err.msg);
+		return;
+	}
+	is_int(store_open(root, &options, &other, &err), -ERR_UNAVAILABLE,
+	       "one process at a time has it");
+	test_layers(s);
+	test_snapshots(s);
+	test_images_and_gc(s);
+	test_check(s, root);
+	store_close(s);
+	ok(store_open(root, &options, &s, &err) == 0, "it opens again");
+	store_close(s);
+	tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ok(fs_remove_tree(tmp, strrchr(root, '/') + 1, &err) == 0, "cleaned up");
+	close(tmp);
+}
+
+int main(void)
+{
+	run("overlay2");
+	run("vfs");
+	return tap_done();
+}
