@@ -52,15 +52,19 @@ static int isolate_mount_of(int dir_fd, struct error *err)
 	return error_set(err, ERR_SYSTEM, "the mount of tasks was not found");
 }
 
-int rootfs_attach(int dir_fd, int mount_fd, struct error *err)
+int rootfs_attach(int *dir_fd_io, int mount_fd, struct error *err)
 {
-	int r;
+	int dir_fd, r;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return error_sys(err, errno, "unshare the mount namespace");
-	/* Our directories were opened in the namespace that we left. */
-	if (fchdir(dir_fd) < 0)
-		return error_sys(err, errno, "enter the task's directory");
+	/* The kernel takes the working directory along; an fd stays in the
+	 * namespace that we left. */
+	dir_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return error_sys(err, errno, "open the task's directory");
+	close(*dir_fd_io);
+	*dir_fd_io = dir_fd;
 	r = isolate_mount_of(dir_fd, err);
 	if (r < 0)
 		return r;

@@ -605,7 +605,7 @@ int bundle_write(const struct bundle *b, struct buf *out, struct error *err)
 	if (r == 0) {
 		jsonw_init(&w, out);
 		jsonw_object(&w);
-		jsonw_kstring(&w, "ociVersion", "1.2.0");
+		jsonw_kstring(&w, "ociVersion", "1.0.2");
 		jsonw_kobject(&w, "process");
 		write_process(&w, b, caps.at);
 		jsonw_end(&w);
