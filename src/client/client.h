@@ -1,8 +1,8 @@
 /*
  * client/client.h: the Engine API as the CLI and Compose speak it.
  *
- * Hosts: unix://PATH, tcp://HOST:PORT (plain), fd://N (a connected socket).
- * tcp with TLS and ssh:// are spoken through a helper process.
+ * Hosts: unix://PATH, tcp://HOST:PORT (plain or TLS), fd://N (a connected
+ * socket), ssh://[USER@]HOST[:PORT] (ssh runs `docker system dial-stdio` there).
  *
  * A struct client may be used by several threads; each request in flight has
  * a connection of its own, idle ones are kept for the next.
@@ -137,11 +137,11 @@ MUST_CHECK int client_hijack(struct client *c, const struct client_request *req,
 void client_stream_close_write(struct client_stream *s);
 void client_stream_release(struct client_stream *s);
 
-/* Building an encoded query: client_query_add(&q, "all", "1"); q.data. A NULL or
- * (with skip_empty) empty value adds nothing. */
+/* Building an encoded query: client_query_add(&q, "all", "1"); then q.data. A NULL
+ * value adds nothing. */
 void client_query_add(struct buf *q, const char *key, const char *value);
 void client_query_add_bool(struct buf *q, const char *key, bool value); /* only when true: "1" */
 void client_query_add_int(struct buf *q, const char *key, int64_t value);
-/* "/containers/<escaped name>/json" in the arena; fmt's one %s is the name.
- * Slashes in the name stay (image references). */
+/* "/containers/" + escaped name + "/json" in the arena. Slashes and colons in the
+ * name stay (image references). */
 const char *client_path(struct arena *a, const char *before, const char *name, const char *after);
