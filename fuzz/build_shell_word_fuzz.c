@@ -13,11 +13,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *word = arena_strndup(&a, (const char *)data, size < 4096 ? size : 4096);
 	struct shell_lex lex = { .escape = '\\' };
 	struct shell_result result;
-	struct env env = { 0 };
+	struct vars env = { 0 };
 	bool plain = strpbrk(word, "$'\"\\\xEF") == NULL;
 
-	env_set(&a, &env, "A", "a/b/c.tar.gz");
-	env_set(&a, &env, "E", "");
+	vars_set(&a, &env, "A", "a/b/c.tar.gz");
+	vars_set(&a, &env, "E", "");
 	if (shell_expand(&a, &lex, word, &env, &result, NULL) < 0)
 		return 0;
 	for (const char *c = word; *c != '\0'; c++)
