@@ -24,6 +24,10 @@ size_t http_head_end(const char *data, size_t len, size_t from)
 
 	while (start < len && (data[start] == '\r' || data[start] == '\n'))
 		start++;
+	/* A TLS hello on a plain port: what cannot begin a head is refused at once, so
+	 * that clients which try https first need not wait for the time-out. */
+	if (start < len && !http_is_token((struct str){ data + start, 1 }))
+		return len;
 	/* The end may straddle what was seen before: CR LF CR | LF. */
 	if (from > start + 3)
 		start = from - 3;

@@ -58,6 +58,7 @@ struct http_head {
 /*
  * Length of the head at the start of data with its empty line, or 0 when the
  * empty line has not arrived. Empty lines before a request line are part of it.
+ * Bytes that cannot begin a head count as one, for the parser to refuse.
  *
  * from  bytes that an earlier call has already looked at; 0 is always right
  */

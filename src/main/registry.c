@@ -1,0 +1,369 @@
+/*
+ * main/registry.c: proa-registry: serve a directory, and look after it.
+ *
+ * Maintenance talks to a running server through DATA/control.sock, and opens
+ * the directory itself when none runs.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/queue.h"
+#include "base/str.h"
+#include "http/client.h"
+#include "registry/auth.h"
+#include "registry/server.h"
+
+#define CONFIG_MAX (1024 * 1024)
+
+static const char usage[] =
+    "Usage:  proa-registry COMMAND [OPTIONS]\n"
+    "\n"
+    "An OCI registry server\n"
+    "\n"
+    "Commands:\n"
+    "  serve      Serve a data directory\n"
+    "  gc         Delete blobs that nothing needs\n"
+    "  retain     Delete tags by the configured retention rules\n"
+    "  scrub      Read every blob and compare it with its digest\n"
+    "  htpasswd   Print a line for a password file (password on standard input)\n"
+    "  validate   Check a configuration file\n"
+    "\n"
+    "Options:\n"
+    "      --config string      Configuration file (JSON)\n"
+    "      --data string        Data directory (default \"/var/lib/proa-registry\")\n"
+    "      --dry-run            gc, retain: tell what would be deleted\n"
+    "      --grace duration     gc: keep unreferenced blobs younger than this (default 1h0m0s)\n"
+    "      --listen list        Address to serve, host:port or unix:///path (default "
+    "127.0.0.1:5000)\n"
+    "      --log-format string  text or json (default \"text\")\n"
+    "      --log-level string   debug, info, warn, error (default \"info\")\n"
+    "      --untagged           gc: delete manifests too that no tag needs\n"
+    "  -v, --version            Print the version and quit\n";
+
+struct options {
+	const char *config, *data, *grace, *log_level, *log_format;
+	const char *listen[16];
+	size_t n_listen;
+	bool dry_run, untagged;
+};
+
+static struct http_server *running; /* of this process, for the signal thread */
+
+static int read_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "data", required_argument, NULL, 'd' },
+		{ "dry-run", no_argument, NULL, 'n' },
+		{ "grace", required_argument, NULL, 'g' },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "log-level", required_argument, NULL, 'L' },
+		{ "log-format", required_argument, NULL, 'F' },
+		{ "untagged", no_argument, NULL, 'u' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 'd':
+			o->data = optarg;
+			break;
+		case 'n':
+			o->dry_run = true;
+			break;
+		case 'g':
+			o->grace = optarg;
+			break;
+		case 'L':
+			o->log_level = optarg;
+			break;
+		case 'F':
+			o->log_format = optarg;
+			break;
+		case 'u':
+			o->untagged = true;
+			break;
+		case 'l':
+			if (o->n_listen < ARRAY_LEN(o->listen))
+				o->listen[o->n_listen++] = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int load_config(struct arena *a, const struct options *o, struct registry_config *ret,
+		       struct error *err)
+{
+	auto_(buf) b = BUF_INIT(CONFIG_MAX);
+	int r = o->config ? fs_read_file(o->config, &b, err) : 0;
+
+	if (r == 0)
+		r = registry_config_read(a, o->config ? (b.data ? b.data : "") : NULL, b.len, ret,
+					 err);
+	if (r < 0)
+		return error_wrap(err, r, "configuration '%s'", o->config ? o->config : "");
+	if (o->data != NULL)
+		ret->data = o->data;
+	if (o->n_listen > 0) {
+		ret->listen = arena_array(a, o->n_listen, sizeof(*ret->listen));
+		memcpy(ret->listen, o->listen, o->n_listen * sizeof(*ret->listen));
+		ret->n_listen = o->n_listen;
+	}
+	if (o->grace != NULL)
+		return parse_duration(str_of(o->grace), &ret->gc.grace_ns, err);
+	return 0;
+}
+
+static void wait_for_signal(void *arg)
+{
+	struct signalfd_siginfo info;
+	int fd = *(int *)arg;
+
+	while (read(fd, &info, sizeof(info)) < 0 && errno == EINTR)
+		;
+	http_server_stop(running);
+}
+
+struct schedule {
+	struct registry *r;
+	const struct registry_config *config;
+};
+
+static void collect_now_and_then(void *arg)
+{
+	const struct schedule *s = arg;
+
+	for (;;) {
+		struct timespec t = { .tv_sec = s->config->gc_interval_ns / NS_PER_SEC };
+		static const struct registry_task tasks[] = { { .what = "retain" },
+							      { .what = "gc" } };
+
+		nanosleep(&t, NULL);
+		for (size_t i = 0; i < ARRAY_LEN(tasks); i++) {
+			auto_(buf) report = BUF_INIT(64 * 1024 * 1024);
+			struct error err;
+
+			if (registry_maintain(s->r, &tasks[i], NULL, &report, &err) < 0)
+				log_warn("maintenance failed, continuing",
+					 KV("task", tasks[i].what), KV_ERR(&err));
+			else if (report.len > 0)
+				log_info("maintenance", KV("task", tasks[i].what),
+					 KV("report", report.data));
+		}
+	}
+}
+
+static int listen_all(struct http_server *s, struct arena *a, const struct registry_config *c,
+		      struct http_tls *tls, struct error *err)
+{
+	int r = http_server_listen_unix(s, arena_format(a, "%s/control.sock", c->data), 0600,
+					(gid_t)-1, err);
+
+	for (size_t i = 0; r == 0 && i < c->n_listen; i++) {
+		struct str at = str_of(c->listen[i]);
+		ptrdiff_t colon = str_rfind(at, ':');
+		uint64_t port;
+		uint16_t got;
+
+		if (str_starts(at, "unix://")) {
+			r = http_server_listen_unix(s, c->listen[i] + strlen("unix://"), 0660,
+						    (gid_t)-1, err);
+			continue;
+		}
+		if (colon < 0)
+			return error_set(err, ERR_INVALID, "listen '%s': want host:port",
+					 c->listen[i]);
+		r = parse_u64(str_sub(at, (size_t)colon + 1, at.len), 65535, &port, err);
+		if (r < 0)
+			return error_wrap(err, r, "listen '%s'", c->listen[i]);
+		r = http_server_listen_tcp(s, arena_strndup(a, at.at, (size_t)colon),
+					   (uint16_t)port, tls, &got, err);
+		if (r == 0)
+			log_info("listening",
+				 KV("address", arena_format(a, "%.*s:%u", (int)colon, at.at, got)));
+	}
+	return r;
+}
+
+static int serve(struct arena *a, const struct registry_config *c, struct registry *r,
+		 struct error *err)
+{
+	struct http_server_config sc = { .max_connections = c->max_connections,
+					 .max_per_peer = c->max_per_peer,
+					 .read_timeout_ms = 60000,
+					 .write_timeout_ms = 60000 };
+	struct http_tls_config tc = { c->tls_cert, c->tls_key, c->tls_client_ca,
+				      c->tls_client_ca != NULL };
+	struct schedule schedule = { r, c };
+	struct http_tls *tls = NULL;
+	static int signals;
+	sigset_t set;
+	int rc = c->tls_cert ? http_tls_new(&tc, &tls, err) : 0;
+
+	sigfillset(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (rc == 0)
+		rc = http_server_new(&sc, registry_handle, r, &running, err);
+	if (rc == 0)
+		rc = listen_all(running, a, c, tls, err);
+	if (rc == 0)
+		rc = thread_start(wait_for_signal, &signals, "signals", err);
+	if (rc == 0 && c->gc_interval_ns >= NS_PER_SEC)
+		rc = thread_start(collect_now_and_then, &schedule, "gc", err);
+	if (rc == 0)
+		rc = http_server_run(running, err);
+	http_server_free(running);
+	http_tls_unref(tls);
+	return rc;
+}
+
+/* Ask the server that runs on this data directory. ERR_UNAVAILABLE when none does. */
+static int ask_server(struct arena *a, const struct registry_config *c, const char *target,
+		      struct error *err)
+{
+	struct http_call_head req = { .method = "POST", .target = target, .host = "control" };
+	auto_(buf) answer = BUF_INIT(64 * 1024 * 1024);
+	struct http_conn conn;
+	struct http_call call;
+	int fd, status;
+	int r = http_dial_unix(arena_format(a, "%s/control.sock", c->data), &fd, err);
+
+	if (r < 0)
+		return error_set(err, ERR_UNAVAILABLE, "no server runs");
+	http_conn_init(&conn, fd);
+	req.pass_fd = FD_NONE;
+	r = http_call_start(&conn, &req, &call, err);
+	if (r == 0) {
+		status = call.head.status;
+		r = reader_read_all(&call.body.reader, &answer, err);
+		fwrite(answer.data ? answer.data : "", 1, answer.len,
+		       status < 300 ? stdout : stderr);
+		if (r == 0 && status >= 300)
+			r = error_set(err, ERR_SYSTEM, "the server answered %d", status);
+		http_call_release(&call);
+	}
+	http_conn_release(&conn);
+	return r;
+}
+
+static int maintain(struct arena *a, const char *what, const struct options *o,
+		    const struct registry_config *c, struct error *err)
+{
+	const char *target = arena_format(a, "/_proa/%s?dry-run=%d%s%s%s", what, o->dry_run,
+					  o->untagged ? "&untagged=1" : "",
+					  o->grace ? "&grace=" : "", o->grace ? o->grace : "");
+	struct registry_task task = { what, o->grace, o->dry_run, o->untagged };
+	auto_(buf) report = BUF_INIT(64 * 1024 * 1024);
+	struct registry *r;
+	int rc = ask_server(a, c, target, err);
+
+	if (rc != -ERR_UNAVAILABLE)
+		return rc;
+	rc = registry_open(c, &r, err);
+	if (rc < 0)
+		return rc;
+	rc = registry_maintain(r, &task, NULL, &report, err);
+	fwrite(report.data ? report.data : "", 1, report.len, stdout);
+	registry_close(r);
+	return rc;
+}
+
+static int print_htpasswd(struct arena *a, const char *user, struct error *err)
+{
+	char password[128];
+	const char *line;
+	int r;
+
+	if (user == NULL)
+		return error_set(err, ERR_INVALID, "htpasswd: want a user name");
+	if (fgets(password, sizeof(password), stdin) == NULL)
+		return error_set(err, ERR_INVALID, "htpasswd: no password on standard input");
+	password[strcspn(password, "\n")] = '\0';
+	r = auth_htpasswd_line(a, user, password, &line, err);
+	if (r == 0)
+		puts(line);
+	return r;
+}
+
+static int run(const char *command, struct arena *a, const struct options *o, const char *argument,
+	       struct error *err)
+{
+	static const char *const tasks[] = { "gc", "retain", "scrub" };
+	struct registry_config c;
+	struct registry *registry;
+	int r;
+
+	if (strcmp(command, "htpasswd") == 0)
+		return print_htpasswd(a, argument, err);
+	r = load_config(a, o, &c, err);
+	if (r < 0)
+		return r;
+	if (strcmp(command, "validate") == 0) {
+		puts("configuration OK");
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
+		if (strcmp(command, tasks[i]) == 0)
+			return maintain(a, command, o, &c, err);
+	if (strcmp(command, "serve") != 0)
+		return error_set(err, ERR_INVALID, "unknown command '%s'; see --help", command);
+	r = registry_open(&c, &registry, err);
+	if (r < 0)
+		return r;
+	r = serve(a, &c, registry, err);
+	registry_close(registry);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	enum log_level level = LOG_INFO;
+	auto_(arena) a = ARENA_INIT;
+	struct options o = { 0 };
+	struct error err = { 0 };
+	int r = 0;
+
+	if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0)) {
+		puts("proa-registry version " PROA_VERSION);
+		return 0;
+	}
+	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		fputs(usage, argc < 2 ? stderr : stdout);
+		return argc < 2;
+	}
+	if (read_options(argc - 1, argv + 1, &o) < 0)
+		return 1;
+	if (o.log_level != NULL)
+		r = log_level_parse(o.log_level, &level, &err);
+	log_setup(STDERR_FILENO, level,
+		  o.log_format && strcmp(o.log_format, "json") == 0 ? LOG_JSON : LOG_TEXT);
+	if (r == 0)
+		r = run(argv[1], &a, &o, argv[1 + optind], &err);
+	if (r < 0)
+		fprintf(stderr, "proa-registry: %s\n", err.msg);
+	return r < 0;
+}

@@ -1,0 +1,93 @@
+/* registry/handle_blob.c: /v2/<name>/blobs/<digest> (end-2, end-10). */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "http/range.h"
+#include "registry/server_internal.h"
+
+static void serve_blob(struct call *c, const struct digest *d)
+{
+	const char *range = http_request_header(c->req, "Range");
+	const char *match = http_request_header(c->req, "If-None-Match");
+	struct http_range part = { 0 };
+	struct storage_object o = { .fd = FD_NONE };
+	autoclose int fd = FD_NONE;
+	char text[DIGEST_TEXT_MAX];
+	bool partial = false;
+	struct error err;
+	int r = repo_open_blob(&c->r->store, c->repo, d, &o, &err);
+
+	if (r < 0) {
+		call_fail_err(c, &err, CODE_BLOB_UNKNOWN);
+		return;
+	}
+	fd = o.fd;
+	digest_format(d, text);
+	http_response_set_header(c->res, "Docker-Content-Digest", text);
+	http_response_set_headerf(c->res, "ETag", "\"%s\"", text);
+	http_response_set_header(c->res, "Accept-Ranges", "bytes");
+	http_response_set_header(c->res, "Cache-Control", "max-age=31536000");
+	if (match != NULL && strstr(match, text) != NULL) {
+		call_empty(c, 304);
+		return;
+	}
+	if (range != NULL && http_range_parse(range, o.size, &partial, &part, &err) < 0) {
+		http_response_set_headerf(c->res, "Content-Range", "bytes */%llu",
+					  (unsigned long long)o.size);
+		call_fail(c, CODE_RANGE_INVALID, err.msg);
+		return;
+	}
+	if (!partial)
+		part = (struct http_range){ 0, o.size };
+	else
+		http_response_set_headerf(
+		    c->res, "Content-Range", "bytes %llu-%llu/%llu", (unsigned long long)part.first,
+		    (unsigned long long)(part.first + part.len - 1), (unsigned long long)o.size);
+	http_response_set_header(c->res, "Content-Type", "application/octet-stream");
+	c->status = partial ? 206 : 200;
+	http_response_set_status(c->res, c->status);
+	call_count(c, COUNT_BLOB_PULLS, 1);
+	call_count(c, COUNT_BYTES_OUT, part.len);
+	(void)!http_response_send_file(c->res, fd, part.first, part.len, NULL);
+}
+
+static void delete_blob(struct call *c, const struct digest *d)
+{
+	struct error err;
+
+	if (!c->r->config->allow_delete || c->r->config->read_only) {
+		call_fail(c, CODE_UNSUPPORTED, "deletion is switched off here");
+		return;
+	}
+	if (!call_allow(c, AUTH_DELETE))
+		return;
+	if (repo_unlink_blob(&c->r->store, c->repo, d, &err) < 0) {
+		call_fail_err(c, &err, CODE_BLOB_UNKNOWN);
+		return;
+	}
+	call_empty(c, 202);
+}
+
+void handle_blob(struct call *c)
+{
+	const char *method = c->req->method;
+	struct error err;
+	struct digest d;
+
+	if (digest_parse(c->rest, strlen(c->rest), &d, &err) < 0) {
+		call_fail(c, CODE_DIGEST_INVALID, err.msg);
+		return;
+	}
+	if (strcmp(method, "DELETE") == 0) {
+		delete_blob(c, &d);
+		return;
+	}
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+		http_response_set_header(c->res, "Allow", "GET, HEAD, DELETE");
+		call_fail(c, CODE_UNSUPPORTED, "this method is not for blobs");
+		return;
+	}
+	if (call_allow(c, AUTH_PULL))
+		serve_blob(c, &d);
+}

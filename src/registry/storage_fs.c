@@ -1,0 +1,408 @@
+/*
+ * registry/storage_fs.c: objects as files.
+ *
+ * Layout (version 1):
+ *   version  lock
+ *   content/blobs/sha256/ab/<hex>     as the engine keeps them
+ *   repos/<name>/...                  small objects, see repo.h
+ *   uploads/<id>                      bytes of unfinished uploads
+ *
+ * Order on disk: data, fsync(file), link or rename, fsync(directory).
+ */
+#include "registry/storage.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+
+#define VERSION_TEXT "1\n"
+
+struct storage_fs {
+	struct storage storage;
+	int root;    /* directory fd */
+	int uploads; /* directory fd */
+	int lock;
+};
+
+static struct storage_fs *of(struct storage *s)
+{
+	return container_of(s, struct storage_fs, storage);
+}
+
+/* Directory of key, made when `make`; *ret_name points at the last component. */
+static int open_parent(struct storage_fs *fs, const char *key, bool make, int *ret_dir,
+		       const char **ret_name, struct error *err)
+{
+	const char *slash = strrchr(key, '/');
+	char dir[STORAGE_KEY_MAX];
+	int r;
+
+	if (slash == NULL || (size_t)(slash - key) >= sizeof(dir))
+		return error_set(err, ERR_INVALID, "bad object key '%s'", key);
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - key), key);
+	r = fs_open_beneath(fs->root, dir, O_RDONLY | O_DIRECTORY, 0, ret_dir, err);
+	if (r == -ERR_NOT_FOUND && make) {
+		r = fs_mkdir_all_in_root(fs->root, dir, 0700, geteuid(), getegid(), NULL, err);
+		if (r < 0)
+			return r;
+		r = fs_open_beneath(fs->root, dir, O_RDONLY | O_DIRECTORY, 0, ret_dir, err);
+	}
+	if (r == 0)
+		*ret_name = slash + 1;
+	return r;
+}
+
+static int fs_get(struct storage *s, const char *key, struct buf *b, struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	int r = fs_open_beneath(of(s)->root, key, O_RDONLY, 0, &fd, err);
+	char part[4096];
+
+	if (r < 0)
+		return r;
+	for (;;) {
+		ssize_t n = read(fd, part, sizeof(part));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_sys(err, errno, "read '%s'", key);
+		if (n == 0)
+			return 0;
+		r = buf_add(b, part, (size_t)n, err);
+		if (r < 0)
+			return error_wrap(err, r, "object '%s'", key);
+	}
+}
+
+static int fs_open_object(struct storage *s, const char *key, struct storage_object *ret,
+			  struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	struct stat st;
+	int r = fs_open_beneath(of(s)->root, key, O_RDONLY, 0, &fd, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, errno, "stat '%s'", key);
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ERR_NOT_FOUND, "'%s' is not an object", key);
+	ret->size = (uint64_t)st.st_size;
+	ret->fd = steal_fd(&fd);
+	return 0;
+}
+
+static int fs_stat_object(struct storage *s, const char *key, struct storage_stat *ret,
+			  struct error *err)
+{
+	struct stat st;
+	const char *name;
+	autoclose int dir = FD_NONE;
+	int r = open_parent(of(s), key, false, &dir, &name, err);
+
+	if (r < 0)
+		return r;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? error_set(err, ERR_NOT_FOUND, "no object '%s'", key)
+				       : error_sys(err, errno, "stat '%s'", key);
+	ret->size = (uint64_t)st.st_size;
+	ret->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return 0;
+}
+
+static int fs_put(struct storage *s, const char *key, const void *bytes, size_t len,
+		  struct error *err)
+{
+	autoclose int dir = FD_NONE;
+	const char *name;
+	int r = open_parent(of(s), key, true, &dir, &name, err);
+
+	return r < 0 ? r : fs_replace(dir, name, 0600, bytes, len, err);
+}
+
+static int fs_remove(struct storage *s, const char *key, struct error *err)
+{
+	autoclose int dir = FD_NONE;
+	const char *name;
+	int r = open_parent(of(s), key, false, &dir, &name, err);
+
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (r < 0)
+		return r;
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT) {
+		/* A prefix that lost its last object goes too; one that has others stays. */
+		if (errno != EISDIR && errno != EPERM)
+			return error_sys(err, errno, "remove '%s'", key);
+		if (unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY && errno != EEXIST)
+			return error_sys(err, errno, "remove '%s'", key);
+	}
+	return fs_sync_dir(dir, err);
+}
+
+static int fs_touch(struct storage *s, const char *key, struct error *err)
+{
+	autoclose int dir = FD_NONE;
+	const char *name;
+	int r = open_parent(of(s), key, false, &dir, &name, err);
+
+	if (r < 0)
+		return r;
+	if (utimensat(dir, name, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? error_set(err, ERR_NOT_FOUND, "no object '%s'", key)
+				       : error_sys(err, errno, "touch '%s'", key);
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int fs_list(struct storage *s, const char *prefix, struct storage_listing *ret,
+		   struct error *err)
+{
+	auto_(storage_listing) l = { 0 };
+	autoclose int fd = FD_NONE;
+	size_t cap = 0;
+	struct dirent *e;
+	DIR *d;
+	int r = fs_open_beneath(of(s)->root, prefix, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+
+	if (r == -ERR_NOT_FOUND) {
+		*ret = (struct storage_listing){ 0 };
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	d = fdopendir(fd);
+	if (d == NULL)
+		return error_sys(err, errno, "list '%s'", prefix);
+	(void)steal_fd(&fd);
+	while ((e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.')
+			continue;
+		if (l.len == cap) {
+			cap = cap ? cap * 2 : 64;
+			l.names = xreallocarray(l.names, cap, sizeof(*l.names));
+		}
+		l.names[l.len++] = xstrdup(e->d_name);
+	}
+	closedir(d);
+	if (l.len > 0)
+		qsort(l.names, l.len, sizeof(*l.names), by_name);
+	*ret = l;
+	l = (struct storage_listing){ 0 };
+	return 0;
+}
+
+static int fs_upload_begin(struct storage *s, const char *id, struct storage_upload *ret,
+			   struct error *err)
+{
+	struct storage_upload u = { .fd = FD_NONE };
+	int r = fs_open_beneath(of(s)->uploads, id, O_RDWR | O_CREAT | O_EXCL | O_APPEND, 0600,
+				&u.fd, err);
+
+	if (r < 0)
+		return error_wrap(err, r, "begin upload");
+	snprintf(u.id, sizeof(u.id), "%s", id);
+	*ret = u;
+	return 0;
+}
+
+static int fs_upload_resume(struct storage *s, const char *id, struct storage_upload *ret,
+			    struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	struct stat st;
+	int r = fs_open_beneath(of(s)->uploads, id, O_RDWR | O_APPEND, 0, &fd, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, errno, "stat upload");
+	*ret = (struct storage_upload){ .size = (uint64_t)st.st_size };
+	ret->fd = steal_fd(&fd);
+	snprintf(ret->id, sizeof(ret->id), "%s", id);
+	return 0;
+}
+
+static int fs_upload_write(struct storage *s, struct storage_upload *u, const void *bytes,
+			   size_t len, struct error *err)
+{
+	int r = fs_write_all(u->fd, bytes, len, err);
+
+	(void)s;
+	if (r < 0) {
+		/* A short write must not count: the next chunk starts where this one did. */
+		if (ftruncate(u->fd, (off_t)u->size) < 0)
+			return error_wrap(err, r, "write upload (and it could not be cut back)");
+		return error_wrap(err, r, "write upload");
+	}
+	u->size += len;
+	return 0;
+}
+
+static int fs_upload_read(struct storage *s, struct storage_upload *u, uint64_t offset, void *out,
+			  size_t len, size_t *ret_n, struct error *err)
+{
+	ssize_t n = pread(u->fd, out, len, (off_t)offset);
+
+	(void)s;
+	if (n < 0)
+		return error_sys(err, errno, "read upload");
+	*ret_n = (size_t)n;
+	return 0;
+}
+
+static int fs_upload_commit(struct storage *s, struct storage_upload *take_u, const char *key,
+			    struct error *err)
+{
+	struct storage_upload u = *take_u;
+	autoclose int fd = u.fd;
+	autoclose int dir = FD_NONE;
+	const char *name;
+	int r;
+
+	take_u->fd = FD_NONE;
+	if (fsync(fd) < 0)
+		return error_sys(err, errno, "sync upload");
+	r = open_parent(of(s), key, true, &dir, &name, err);
+	if (r < 0)
+		return r;
+	if (linkat(of(s)->uploads, u.id, dir, name, 0) < 0 && errno != EEXIST)
+		return error_sys(err, errno, "link '%s'", key);
+	r = fs_sync_dir(dir, err);
+	if (r < 0)
+		return r;
+	(void)unlinkat(of(s)->uploads, u.id, 0);
+	return 0;
+}
+
+static void fs_upload_close(struct storage *s, struct storage_upload *take_u)
+{
+	(void)s;
+	if (take_u->fd >= 0)
+		close(take_u->fd);
+	take_u->fd = FD_NONE;
+}
+
+static int fs_upload_remove(struct storage *s, const char *id, struct error *err)
+{
+	if (unlinkat(of(s)->uploads, id, 0) < 0 && errno != ENOENT)
+		return error_sys(err, errno, "remove upload");
+	return 0;
+}
+
+static void fs_free(struct storage *s)
+{
+	struct storage_fs *fs = of(s);
+
+	if (fs->root >= 0)
+		close(fs->root);
+	if (fs->uploads >= 0)
+		close(fs->uploads);
+	if (fs->lock >= 0)
+		close(fs->lock);
+	free(fs);
+}
+
+static const struct storage_ops fs_ops = {
+	.get = fs_get,
+	.open = fs_open_object,
+	.stat = fs_stat_object,
+	.put = fs_put,
+	.remove = fs_remove,
+	.touch = fs_touch,
+	.list = fs_list,
+	.upload_begin = fs_upload_begin,
+	.upload_resume = fs_upload_resume,
+	.upload_write = fs_upload_write,
+	.upload_read = fs_upload_read,
+	.upload_commit = fs_upload_commit,
+	.upload_close = fs_upload_close,
+	.upload_remove = fs_upload_remove,
+	.free = fs_free,
+};
+
+static int check_version(struct storage_fs *fs, struct error *err)
+{
+	auto_(buf) b = BUF_INIT(64);
+	int r = fs_read_at(fs->root, "version", &b, err);
+
+	if (r == -ERR_NOT_FOUND)
+		return fs_replace(fs->root, "version", 0600, VERSION_TEXT, strlen(VERSION_TEXT),
+				  err);
+	if (r < 0)
+		return r;
+	if (strcmp(b.data, VERSION_TEXT) != 0)
+		return error_set(err, ERR_CORRUPT, "unknown format version '%.*s'",
+				 (int)strcspn(b.data, "\n"), b.data);
+	return 0;
+}
+
+static int prepare(struct storage_fs *fs, const char *path, struct error *err)
+{
+	int r = fs_mkdir_all(path, 0700, err);
+
+	if (r < 0)
+		return r;
+	r = fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fs->root, err);
+	if (r < 0)
+		return r;
+	r = fs_open_beneath(fs->root, "lock", O_RDWR | O_CREAT, 0600, &fs->lock, err);
+	if (r < 0)
+		return r;
+	if (flock(fs->lock, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			   ? error_set(err, ERR_CONFLICT, "another registry serves it")
+			   : error_sys(err, errno, "lock");
+	r = check_version(fs, err);
+	if (r < 0)
+		return r;
+	r = fs_mkdir_all_in_root(fs->root, "uploads", 0700, geteuid(), getegid(), NULL, err);
+	if (r < 0)
+		return r;
+	return fs_open_beneath(fs->root, "uploads", O_RDONLY | O_DIRECTORY, 0, &fs->uploads, err);
+}
+
+int storage_fs_open(const char *path, struct storage **ret, struct error *err)
+{
+	struct storage_fs *fs = new0(struct storage_fs);
+	int r;
+
+	fs->storage.ops = &fs_ops;
+	fs->root = fs->uploads = fs->lock = FD_NONE;
+	r = prepare(fs, path, err);
+	if (r < 0) {
+		fs_free(&fs->storage);
+		return error_wrap(err, r, "data directory '%s'", path);
+	}
+	*ret = &fs->storage;
+	return 0;
+}
+
+void storage_listing_release(struct storage_listing *l)
+{
+	for (size_t i = 0; i < l->len; i++)
+		free(l->names[i]);
+	free(l->names);
+	*l = (struct storage_listing){ 0 };
+}
+
+void storage_free(struct storage *s)
+{
+	if (s != NULL)
+		s->ops->free(s);
+}

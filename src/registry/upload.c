@@ -1,0 +1,364 @@
+#include "registry/upload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/lock.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "registry/name.h"
+
+#define CHUNK_BYTES (256 * 1024)
+
+/* What memory keeps of an upload; the bytes are the storage's. */
+struct session {
+	struct hash sha256, sha512;
+	uint64_t hashed; /* bytes that are in the hashes */
+	bool busy;
+};
+
+struct uploads {
+	struct repo_store *store;
+	uint64_t max_bytes;
+	struct lock lock; /* guards sessions and their busy flags */
+	struct map sessions;
+};
+
+static void session_free(void *p)
+{
+	struct session *s = p;
+
+	hash_release(&s->sha256);
+	hash_release(&s->sha512);
+	free(s);
+}
+
+struct uploads *uploads_new(struct repo_store *store, uint64_t max_blob_bytes)
+{
+	struct uploads *u = new0(struct uploads);
+
+	u->store = store;
+	u->max_bytes = max_blob_bytes;
+	u->lock = (struct lock)LOCK_INIT;
+	u->sessions.free_value = session_free;
+	return u;
+}
+
+void uploads_free(struct uploads *u)
+{
+	if (u == NULL)
+		return;
+	map_release(&u->sessions);
+	free(u);
+}
+
+static struct storage *storage_of(struct uploads *u)
+{
+	return u->store->storage;
+}
+
+static bool is_id(const char *id)
+{
+	return strlen(id) == UPLOAD_ID_MAX - 1 &&
+	       strspn(id, "0123456789abcdef") == UPLOAD_ID_MAX - 1;
+}
+
+/* repos/<name>/uploads/<id>: whose it is, and (mtime) when it was touched last. */
+static void owner_key(const char *repo, const char *id, char *out)
+{
+	char rest[64];
+
+	snprintf(rest, sizeof(rest), "/uploads/%s", id);
+	name_repo_key(repo, rest, out, STORAGE_KEY_MAX);
+}
+
+int upload_begin(struct uploads *u, const char *repo, char ret_id[static UPLOAD_ID_MAX],
+		 struct error *err)
+{
+	struct storage_upload handle;
+	char key[STORAGE_KEY_MAX];
+	int r;
+
+	random_hex(ret_id, (UPLOAD_ID_MAX - 1) / 2);
+	r = storage_of(u)->ops->upload_begin(storage_of(u), ret_id, &handle, err);
+	if (r < 0)
+		return r;
+	storage_of(u)->ops->upload_close(storage_of(u), &handle);
+	owner_key(repo, ret_id, key);
+	r = storage_of(u)->ops->put(storage_of(u), key, "", 0, err);
+	if (r < 0)
+		(void)storage_of(u)->ops->upload_remove(storage_of(u), ret_id, NULL);
+	return r;
+}
+
+static int check_owner(struct uploads *u, const char *repo, const char *id, struct error *err)
+{
+	char key[STORAGE_KEY_MAX];
+	int r;
+
+	if (!is_id(id))
+		return error_set(err, ERR_NOT_FOUND, "no such upload");
+	owner_key(repo, id, key);
+	r = storage_of(u)->ops->touch(storage_of(u), key, err);
+	return r == -ERR_NOT_FOUND ? error_set(err, ERR_NOT_FOUND, "no such upload") : r;
+}
+
+/* Exclusive use of the upload until leave. */
+static int enter(struct uploads *u, const char *repo, const char *id, struct session **ret,
+		 struct storage_upload *ret_handle, struct error *err)
+{
+	struct session *s;
+	int r = check_owner(u, repo, id, err);
+
+	if (r < 0)
+		return r;
+	{
+		LOCKED(&u->lock);
+		s = map_get(&u->sessions, id);
+		if (s == NULL) {
+			s = new0(struct session);
+			hash_init_sha256(&s->sha256);
+			hash_init_sha512(&s->sha512);
+			map_set(&u->sessions, id, s);
+		}
+		if (s->busy)
+			return error_set(err, ERR_CONFLICT, "another request works on this upload");
+		s->busy = true;
+	}
+	r = storage_of(u)->ops->upload_resume(storage_of(u), id, ret_handle, err);
+	if (r < 0) {
+		LOCKED(&u->lock);
+		map_remove(&u->sessions, id);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void leave(struct uploads *u, const char *id, struct storage_upload *handle, bool forget)
+{
+	struct session *s;
+
+	storage_of(u)->ops->upload_close(storage_of(u), handle);
+	LOCKED(&u->lock);
+	s = map_get(&u->sessions, id);
+	if (s != NULL)
+		s->busy = false;
+	if (forget)
+		map_remove(&u->sessions, id);
+}
+
+int upload_size(struct uploads *u, const char *repo, const char *id, uint64_t *ret_size,
+		struct error *err)
+{
+	struct storage_upload handle;
+	int r = check_owner(u, repo, id, err);
+
+	if (r < 0)
+		return r;
+	r = storage_of(u)->ops->upload_resume(storage_of(u), id, &handle, err);
+	if (r < 0)
+		return r;
+	*ret_size = handle.size;
+	storage_of(u)->ops->upload_close(storage_of(u), &handle);
+	return 0;
+}
+
+/* sha256 goes along with the bytes; sha512 is rare and is made at the commit. */
+static int catch_up(struct uploads *u, struct session *s, struct storage_upload *handle,
+		    struct error *err)
+{
+	autofree char *part = xcalloc(1, CHUNK_BYTES);
+
+	while (s->hashed < handle->size) {
+		size_t n;
+		int r = storage_of(u)->ops->upload_read(storage_of(u), handle, s->hashed, part,
+							CHUNK_BYTES, &n, err);
+
+		if (r < 0)
+			return r;
+		if (n == 0)
+			return error_set(err, ERR_CORRUPT, "upload is shorter than its size");
+		hash_add(&s->sha256, part, n);
+		s->hashed += n;
+	}
+	return 0;
+}
+
+static int append_body(struct uploads *u, struct session *s, struct storage_upload *handle,
+		       const struct upload_chunk *chunk, struct error *err)
+{
+	autofree char *part = xcalloc(1, CHUNK_BYTES);
+	uint64_t got = 0;
+	size_t n;
+
+	for (;;) {
+		int r = reader_read(chunk->body, part, CHUNK_BYTES, &n, err);
+
+		if (r < 0)
+			return r;
+		if (n == 0)
+			break;
+		if (handle->size + n > u->max_bytes)
+			return error_set(err, ERR_INVALID, "blob is larger than %llu bytes",
+					 (unsigned long long)u->max_bytes);
+		r = storage_of(u)->ops->upload_write(storage_of(u), handle, part, n, err);
+		if (r < 0)
+			return r;
+		hash_add(&s->sha256, part, n);
+		s->hashed += n;
+		got += n;
+	}
+	if (chunk->length >= 0 && got != (uint64_t)chunk->length)
+		return error_set(err, ERR_INVALID, "body has %llu bytes, %lld were announced",
+				 (unsigned long long)got, (long long)chunk->length);
+	return 0;
+}
+
+int upload_append(struct uploads *u, const char *repo, const char *id,
+		  const struct upload_chunk *chunk, uint64_t *ret_size, struct error *err)
+{
+	struct storage_upload handle;
+	struct session *s;
+	int r = enter(u, repo, id, &s, &handle, err);
+
+	if (r < 0)
+		return r;
+	if (chunk->at >= 0 && (uint64_t)chunk->at != handle.size)
+		r = error_set(err, ERR_INVALID, "chunk starts at %lld, the upload stands at %llu",
+			      (long long)chunk->at, (unsigned long long)handle.size);
+	if (r == 0)
+		r = catch_up(u, s, &handle, err);
+	if (r == 0)
+		r = append_body(u, s, &handle, chunk, err);
+	*ret_size = handle.size;
+	leave(u, id, &handle, false);
+	return r;
+}
+
+static int finish_sha512(struct uploads *u, struct session *s, struct storage_upload *handle,
+			 uint8_t *out, struct error *err)
+{
+	autofree char *part = xcalloc(1, CHUNK_BYTES);
+	uint64_t at = 0;
+	size_t n;
+
+	while (at < handle->size) {
+		int r = storage_of(u)->ops->upload_read(storage_of(u), handle, at, part,
+							CHUNK_BYTES, &n, err);
+
+		if (r < 0)
+			return r;
+		if (n == 0)
+			return error_set(err, ERR_CORRUPT, "upload is shorter than its size");
+		hash_add(&s->sha512, part, n);
+		at += n;
+	}
+	hash_finish(&s->sha512, out);
+	return 0;
+}
+
+static int verify(struct uploads *u, struct session *s, struct storage_upload *handle,
+		  const struct digest *want, struct error *err)
+{
+	struct digest got = { .algo = want->algo };
+	int r;
+
+	if (want->algo == DIGEST_SHA512) {
+		r = finish_sha512(u, s, handle, got.bytes, err);
+	} else {
+		r = catch_up(u, s, handle, err);
+		if (r == 0)
+			hash_finish(&s->sha256, got.bytes);
+	}
+	if (r < 0)
+		return r;
+	if (memcmp(&got, want, sizeof(got)) != 0)
+		return error_set(err, ERR_CORRUPT,
+				 "the uploaded bytes are not what the digest names");
+	return 0;
+}
+
+int upload_commit(struct uploads *u, const char *repo, const char *id, const struct digest *want,
+		  struct error *err)
+{
+	char key[STORAGE_KEY_MAX];
+	struct storage_upload handle;
+	struct session *s;
+	int r = enter(u, repo, id, &s, &handle, err);
+
+	if (r < 0)
+		return r;
+	r = verify(u, s, &handle, want, err);
+	if (r == 0) {
+		/* The link first: a collection that runs beside us then keeps the blob. */
+		name_blob_key(want, key, sizeof(key));
+		r = repo_link_blob(u->store, repo, want, err);
+		if (r == 0)
+			r = storage_of(u)->ops->upload_commit(storage_of(u), &handle, key, err);
+	}
+	leave(u, id, &handle, true);
+	if (r == -ERR_SYSTEM)
+		return r;
+	(void)storage_of(u)->ops->upload_remove(storage_of(u), id, NULL);
+	owner_key(repo, id, key);
+	(void)storage_of(u)->ops->remove(storage_of(u), key, NULL);
+	return r;
+}
+
+int upload_abort(struct uploads *u, const char *repo, const char *id, struct error *err)
+{
+	char key[STORAGE_KEY_MAX];
+	struct storage_upload handle;
+	struct session *s;
+	int r = enter(u, repo, id, &s, &handle, err);
+
+	if (r < 0)
+		return r;
+	leave(u, id, &handle, true);
+	r = storage_of(u)->ops->upload_remove(storage_of(u), id, err);
+	if (r < 0)
+		return r;
+	owner_key(repo, id, key);
+	return storage_of(u)->ops->remove(storage_of(u), key, err);
+}
+
+static int expire_in(struct uploads *u, const char *repo, int64_t before_ns, unsigned *ret_n,
+		     struct error *err)
+{
+	auto_(storage_listing) ids = { 0 };
+	char key[STORAGE_KEY_MAX];
+	int r;
+
+	name_repo_key(repo, "/uploads", key, sizeof(key));
+	r = storage_of(u)->ops->list(storage_of(u), key, &ids, err);
+	for (size_t i = 0; r == 0 && i < ids.len; i++) {
+		struct storage_stat st;
+
+		owner_key(repo, ids.names[i], key);
+		if (storage_of(u)->ops->stat(storage_of(u), key, &st, NULL) < 0 ||
+		    st.mtime_ns > before_ns)
+			continue;
+		if (upload_abort(u, repo, ids.names[i], err) == 0)
+			(*ret_n)++;
+		else /* its bytes are gone already: forget the owner's note */
+			(void)storage_of(u)->ops->remove(storage_of(u), key, NULL);
+	}
+	return r;
+}
+
+int uploads_expire(struct uploads *u, int64_t max_age_ns, unsigned *ret_n, struct error *err)
+{
+	auto_(storage_listing) repos = { 0 };
+	int64_t before = clock_wall_ns() - max_age_ns;
+	int r = repo_list(u->store, &repos, err);
+
+	*ret_n = 0;
+	for (size_t i = 0; r == 0 && i < repos.len; i++)
+		r = expire_in(u, repos.names[i], before, ret_n, err);
+	return r;
+}
