@@ -25,6 +25,9 @@ extern const struct decode_struct descriptor_decode;
 
 /* As an object, members in the specification's order, empty ones left out. */
 void descriptor_write(struct jsonw *w, const struct descriptor *d);
+/* key and all pairs as an object; key and all strings as an array. */
+void pairs_write(struct jsonw *w, const char *key, const struct pairs *p);
+void strings_write(struct jsonw *w, const char *key, const struct strings *s);
 bool digest_equal(const struct digest *a, const struct digest *b);
 /* "key" in annotations; NULL when absent. */
 const char *pairs_get(const struct pairs *p, const char *key);

@@ -62,9 +62,9 @@ struct image_config {
 /*
  * Decode; a owns everything in *ret.
  *
- * ERR_INVALID for malformed text (message starts with the member's path),
- * a rootfs.type that is not "layers", or more non-empty history entries than
- * layers.
+ * ERR_INVALID for malformed text (message starts with the member's path) or a
+ * rootfs.type that is not "layers". History is for display: it need not agree
+ * with the number of layers.
  */
 MUST_CHECK int image_config_parse(struct arena *a, const char *text, size_t len,
 				  struct image_config *ret, struct error *err);
@@ -76,6 +76,7 @@ MUST_CHECK int image_config_format(const struct image_config *c, struct buf *b, 
 
 /* The "config" object alone, in Docker's order (image inspect, container
  * inspect, commit). */
+void healthcheck_write(struct jsonw *w, const struct healthcheck *h);
 void container_config_write(struct jsonw *w, const struct container_config *c);
 MUST_CHECK int container_config_decode(struct arena *a, const struct json *j,
 				       struct container_config *ret, struct error *err);
