@@ -42,7 +42,7 @@ engine_setup() {
 	[ "$(id -u)" = 0 ] || return 0
 	ROOT=$(mktemp -d /tmp/proa-e2e-XXXXXX)
 	SOCK=$ROOT/proa.sock
-	BRIDGE=pr$(printf %s "${ROOT##*-}" | tr 'A-Z' 'a-z')
+	BRIDGE=pr$(printf %s "${ROOT##*-}" | tr '[:upper:]' '[:lower:]')
 	echo '{}' >"$ROOT/engine.json"
 	# A client configuration of the test's own: nobody's credentials are touched.
 	mkdir -p "$ROOT/client"
@@ -59,6 +59,7 @@ engine_teardown() {
 		done
 	fi
 	engine_stop
+	registry_stop
 	[ -z "${KEEP_ROOT:-}" ] && rm -rf "$ROOT"
 }
 
@@ -90,18 +91,30 @@ busybox_image() {
 		"http://x/images/create?fromSrc=-&repo=${1%:*}&tag=${1##*:}&changes=CMD%20%5B%22sh%22%5D" >/dev/null
 }
 
-# registry_start: Debian's docker-registry on a free loopback port; sets $REGISTRY (host:port).
+# registry_start [FLAG...]: our registry on a free loopback port, below $ROOT/registry; sets $REGISTRY (host:port).
 registry_start() {
+	"$PROA_BUILD/proa-registry" serve --data "$ROOT/registry" --listen 127.0.0.1:0 "$@" >>"$ROOT/registry.log" 2>&1 3>&- &
+	echo $! >"$ROOT/registry.pid"
+	for _ in $(seq 100); do
+		REGISTRY=$(sed -n 's/.*listening address=//p' "$ROOT/registry.log" | tail -1)
+		[ -n "$REGISTRY" ] && curl -s -o /dev/null "http://$REGISTRY/v2/" && export REGISTRY && return 0
+		sleep 0.05
+	done
+	cat "$ROOT/registry.log" >&2
+	return 1
+}
+
+# peer_registry_start: Debian's docker-registry, where it is installed.
+peer_registry_start() {
 	command -v docker-registry >/dev/null || return 1
-	REGISTRY_PORT=$((20000 + RANDOM % 20000))
-	REGISTRY=127.0.0.1:$REGISTRY_PORT
-	mkdir -p "$ROOT/registry"
+	REGISTRY=127.0.0.1:$((20000 + RANDOM % 20000))
+	mkdir -p "$ROOT/peer-registry"
 	cat >"$ROOT/registry.yml" <<-Y
 		version: 0.1
-		storage: {filesystem: {rootdirectory: $ROOT/registry}, delete: {enabled: true}}
+		storage: {filesystem: {rootdirectory: $ROOT/peer-registry}, delete: {enabled: true}}
 		http: {addr: $REGISTRY}
 	Y
-	docker-registry serve "$ROOT/registry.yml" >"$ROOT/registry.log" 2>&1 3>&- &
+	docker-registry serve "$ROOT/registry.yml" >"$ROOT/peer-registry.log" 2>&1 3>&- &
 	echo $! >"$ROOT/registry.pid"
 	export REGISTRY
 	for _ in $(seq 100); do
@@ -110,4 +123,16 @@ registry_start() {
 	done
 	return 1
 }
-registry_stop() { [ ! -f "$ROOT/registry.pid" ] || kill "$(cat "$ROOT/registry.pid")" 2>/dev/null || true; }
+
+registry_stop() {
+	local pid
+	[ -f "$ROOT/registry.pid" ] || return 0
+	pid=$(cat "$ROOT/registry.pid")
+	rm -f "$ROOT/registry.pid"
+	kill "$pid" 2>/dev/null || return 0
+	for _ in $(seq 100); do
+		kill -0 "$pid" 2>/dev/null || return 0
+		sleep 0.05
+	done
+	kill -9 "$pid"
+}

@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# Real clients against proa-registry: skopeo, and podman, docker and buildah where they are installed.
+
+load ../lib/engine
+
+setup_file() {
+	ROOT=$(mktemp -d /tmp/proa-e2e-XXXXXX)
+	export ROOT
+	printf 'secret\n' | "$PROA_BUILD/proa-registry" htpasswd ann >"$ROOT/users"
+	cat >"$ROOT/config.json" <<-J
+		{"auth": {"htpasswd": "$ROOT/users", "rules": [
+			{"repositories": "public/**", "users": ["anonymous"], "actions": ["pull"]},
+			{"repositories": "**", "users": ["ann"], "actions": ["*"]}]}}
+	J
+	registry_start --config "$ROOT/config.json"
+	mkdir -p "$ROOT/oci/blobs/sha256"
+	make_layout "$ROOT/oci"
+}
+teardown_file() {
+	registry_stop
+	rm -rf "$ROOT"
+}
+
+blob() { # FILE -> digest on stdout, file moved into the layout
+	local d
+	d=$(sha256sum "$1" | cut -d' ' -f1)
+	mv "$1" "$ROOT/oci/blobs/sha256/$d"
+	echo "$d"
+}
+make_layout() {
+	local diff layer config manifest
+	mkdir -p "$ROOT/tree/bin"
+	cp "$(command -v busybox)" "$ROOT/tree/bin/"
+	tar -C "$ROOT/tree" --owner=0 --group=0 --mtime=@0 -cf "$ROOT/layer.tar" .
+	diff=$(sha256sum "$ROOT/layer.tar" | cut -d' ' -f1)
+	gzip -n "$ROOT/layer.tar"
+	layer_size=$(stat -c %s "$ROOT/layer.tar.gz")
+	layer=$(blob "$ROOT/layer.tar.gz")
+	printf '{"architecture":"amd64","os":"linux","config":{"Cmd":["/bin/busybox"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$diff" >"$ROOT/config"
+	config_size=$(stat -c %s "$ROOT/config")
+	config=$(blob "$ROOT/config")
+	printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":%d},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:%s","size":%d}]}' "$config" "$config_size" "$layer" "$layer_size" >"$ROOT/manifest"
+	manifest_size=$(stat -c %s "$ROOT/manifest")
+	manifest=$(blob "$ROOT/manifest")
+	echo "$manifest" >"$ROOT/digest"
+	printf '{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%d,"annotations":{"org.opencontainers.image.ref.name":"t"}}]}' "$manifest" "$manifest_size" >"$ROOT/oci/index.json"
+	echo '{"imageLayoutVersion":"1.0.0"}' >"$ROOT/oci/oci-layout"
+}
+need() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
+
+@test "skopeo pushes with a login, anybody pulls public ones, the digest is unchanged" {
+	need skopeo
+	run skopeo copy --dest-tls-verify=false "oci:$ROOT/oci:t" "docker://$REGISTRY/public/bb:1"
+	[ "$status" -ne 0 ]
+	skopeo copy -q --dest-tls-verify=false --dest-creds ann:secret "oci:$ROOT/oci:t" "docker://$REGISTRY/public/bb:1"
+	run skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$REGISTRY/public/bb:1"
+	[ "$output" = "sha256:$(cat "$ROOT/digest")" ]
+	skopeo copy -q --src-tls-verify=false "docker://$REGISTRY/public/bb:1" "oci:$ROOT/back:t"
+	skopeo copy -q --dest-tls-verify=false --dest-creds ann:secret "oci:$ROOT/oci:t" "docker://$REGISTRY/private/bb:1"
+	run skopeo inspect --tls-verify=false "docker://$REGISTRY/private/bb:1"
+	[ "$status" -ne 0 ]
+	run skopeo inspect --tls-verify=false --creds ann:wrong "docker://$REGISTRY/private/bb:1"
+	[ "$status" -ne 0 ]
+	run skopeo list-tags --tls-verify=false --creds ann:secret "docker://$REGISTRY/private/bb"
+	[[ "$output" == *'"1"'* ]]
+}
+
+@test "podman logs in, pushes and pulls" {
+	need podman
+	need_root
+	export REGISTRY_AUTH_FILE=$ROOT/podman-auth.json
+	p() { podman --root "$ROOT/podman" --runroot "$ROOT/podman-run" --storage-driver vfs "$@"; }
+	p login --tls-verify=false -u ann -p secret "$REGISTRY"
+	cd "$ROOT" # the path becomes a name, which has no capitals
+	p pull -q oci:oci:t
+	id=$(p images -q | head -1)
+	p push -q --tls-verify=false "$id" "$REGISTRY/team/podman:1"
+	p rmi -af
+	run p pull -q --tls-verify=false "$REGISTRY/team/podman:1"
+	[ "$status" -eq 0 ]
+}
+
+@test "skopeo deletes, and the collection takes the blobs" {
+	need skopeo
+	skopeo copy -q --dest-tls-verify=false --dest-creds ann:secret "oci:$ROOT/oci:t" "docker://$REGISTRY/gone/bb:1"
+	skopeo delete --tls-verify=false --creds ann:secret "docker://$REGISTRY/gone/bb:1"
+	run skopeo inspect --tls-verify=false --creds ann:secret "docker://$REGISTRY/gone/bb:1"
+	[ "$status" -ne 0 ]
+	run "$PROA_BUILD/proa-registry" gc --data "$ROOT/registry"
+	[ "$status" -eq 0 ]
+}

@@ -1,0 +1,286 @@
+#!/usr/bin/env bats
+# proa-registry over HTTP: every end-point of distribution-spec 1.1, and hostile input.
+
+load ../lib/engine
+
+setup_file() {
+	ROOT=$(mktemp -d /tmp/proa-e2e-XXXXXX)
+	export ROOT
+	registry_start
+}
+teardown_file() {
+	registry_stop
+	rm -rf "$ROOT"
+}
+
+# req METHOD PATH [curl args]: $status_code, $headers (file), $body (file)
+req() {
+	local method=$1 path=$2
+	shift 2
+	[ "$method" != HEAD ] || set -- --head "$@"
+	[[ $path == http* ]] || path="http://$REGISTRY$path"
+	status_code=$(curl -s -o "$ROOT/body" -D "$ROOT/headers" -w '%{http_code}' -X "$method" "$@" "$path")
+}
+header() { tr -d '\r' <"$ROOT/headers" | sed -n "s/^$1: //Ip"; }
+sha() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
+push_blob() { # REPO TEXT
+	req POST "/v2/$1/blobs/uploads/?digest=sha256:$(sha "$2")" --data-binary "$2"
+	[ "$status_code" = 201 ]
+}
+manifest_of() { # CONFIG [EXTRA]
+	printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:%s","size":%d},"layers":[]%s}' "$(sha "$1")" "${#1}" "${2:-}"
+}
+push_manifest() { # REPO REFERENCE TEXT
+	req PUT "/v2/$1/manifests/$2" -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data-binary "$3"
+}
+
+@test "end-1: the base answers and names the API" {
+	req GET /v2/
+	[ "$status_code" = 200 ]
+	[ "$(header Docker-Distribution-Api-Version)" = registry/2.0 ]
+}
+
+@test "end-4b: a blob in one request, then HEAD, GET and a range of it" {
+	push_blob a/one "hello blob"
+	d=sha256:$(sha "hello blob")
+	[ "$(header Docker-Content-Digest)" = "$d" ]
+	req HEAD "/v2/a/one/blobs/$d"
+	[ "$status_code" = 200 ] && [ "$(header Content-Length)" = 10 ]
+	req GET "/v2/a/one/blobs/$d"
+	[ "$(cat "$ROOT/body")" = "hello blob" ]
+	req GET "/v2/a/one/blobs/$d" -H 'Range: bytes=6-9'
+	[ "$status_code" = 206 ] && [ "$(cat "$ROOT/body")" = blob ] && [ "$(header Content-Range)" = "bytes 6-9/10" ]
+	req GET "/v2/a/one/blobs/$d" -H 'Range: bytes=10-'
+	[ "$status_code" = 416 ]
+	req GET "/v2/a/one/blobs/$d" -H "If-None-Match: \"$d\""
+	[ "$status_code" = 304 ]
+}
+
+@test "end-5, 6, 13: chunks in order, status, and out-of-order chunks are 416" {
+	req POST /v2/a/chunks/blobs/uploads/
+	[ "$status_code" = 202 ]
+	at=$(header Location)
+	req PATCH "$at" -H 'Content-Range: 0-2' --data-binary abc
+	[ "$status_code" = 202 ] && [ "$(header Range)" = 0-2 ]
+	req PATCH "$at" -H 'Content-Range: 5-7' --data-binary xyz
+	[ "$status_code" = 416 ]
+	req GET "$at"
+	[ "$status_code" = 204 ] && [ "$(header Range)" = 0-2 ]
+	req PATCH "$at" -H 'Content-Range: 3-5' --data-binary def
+	[ "$status_code" = 202 ]
+	req PUT "$at?digest=sha256:$(sha abcdefgh)" -H 'Content-Range: 6-7' --data-binary gh
+	[ "$status_code" = 201 ]
+	req GET "/v2/a/chunks/blobs/sha256:$(sha abcdefgh)"
+	[ "$(cat "$ROOT/body")" = abcdefgh ]
+}
+
+@test "an upload goes on after a restart of the registry" {
+	ROOT=$ROOT/restart
+	mkdir "$ROOT"
+	registry_start
+	req POST /v2/a/restart/blobs/uploads/
+	at=$(header Location)
+	req PATCH "$at" --data-binary abc
+	kill -9 "$(cat "$ROOT/registry.pid")"
+	: >"$ROOT/registry.log"
+	registry_start
+	req PATCH "$at" --data-binary def
+	[ "$status_code" = 202 ] && [ "$(header Range)" = 0-5 ]
+	req PUT "$at?digest=sha256:$(sha abcdef)"
+	[ "$status_code" = 201 ]
+	registry_stop
+}
+
+@test "end-14: an upload is cancelled" {
+	req POST /v2/a/cancel/blobs/uploads/
+	at=$(header Location)
+	req DELETE "$at"
+	[ "$status_code" = 204 ]
+	req PATCH "$at" --data-binary x
+	[ "$status_code" = 404 ] && grep -q BLOB_UPLOAD_UNKNOWN "$ROOT/body"
+}
+
+@test "a wrong digest is refused and leaves nothing" {
+	req POST "/v2/a/wrong/blobs/uploads/?digest=sha256:$(sha other)" --data-binary this
+	[ "$status_code" = 400 ] && grep -q DIGEST_INVALID "$ROOT/body"
+	req HEAD "/v2/a/wrong/blobs/sha256:$(sha this)"
+	[ "$status_code" = 404 ]
+}
+
+@test "sha512 blobs and manifests keep their algorithm" {
+	d=sha512:$(printf five | sha512sum | cut -d' ' -f1)
+	req POST "/v2/a/five/blobs/uploads/?digest=$d" --data-binary five
+	[ "$status_code" = 201 ] && [ "$(header Docker-Content-Digest)" = "$d" ]
+	push_blob a/five "{}"
+	m=$(manifest_of "{}")
+	d=sha512:$(printf %s "$m" | sha512sum | cut -d' ' -f1)
+	push_manifest a/five "$d" "$m"
+	[ "$status_code" = 201 ] && [ "$(header Docker-Content-Digest)" = "$d" ]
+	req HEAD "/v2/a/five/manifests/$d"
+	[ "$status_code" = 200 ] && [ "$(header Docker-Content-Digest)" = "$d" ]
+}
+
+@test "end-11: a blob is mounted from another repository, an unknown one is not" {
+	push_blob a/from "mount me"
+	req POST "/v2/a/to/blobs/uploads/?mount=sha256:$(sha 'mount me')&from=a/from"
+	[ "$status_code" = 201 ]
+	req HEAD "/v2/a/to/blobs/sha256:$(sha 'mount me')"
+	[ "$status_code" = 200 ]
+	req POST "/v2/a/to/blobs/uploads/?mount=sha256:$(sha nothing)&from=a/from"
+	[ "$status_code" = 202 ]
+}
+
+@test "a blob of another repository is not seen" {
+	push_blob a/secret "private"
+	req GET "/v2/a/other/blobs/sha256:$(sha private)"
+	[ "$status_code" = 404 ] && grep -q BLOB_UNKNOWN "$ROOT/body"
+}
+
+@test "end-7, 3, 8: a manifest by tag and digest, tags in pages" {
+	push_blob a/tags "{}"
+	m=$(manifest_of "{}")
+	for t in b a c; do
+		push_manifest a/tags $t "$m"
+		[ "$status_code" = 201 ]
+	done
+	d=sha256:$(sha "$m")
+	req GET /v2/a/tags/manifests/b
+	[ "$(header Docker-Content-Digest)" = "$d" ] && [ "$(cat "$ROOT/body")" = "$m" ]
+	[ "$(header Content-Type)" = application/vnd.oci.image.manifest.v1+json ]
+	req HEAD "/v2/a/tags/manifests/$d"
+	[ "$status_code" = 200 ] && [ "$(header Content-Length)" = "${#m}" ]
+	req GET /v2/a/tags/tags/list
+	[ "$(jq -c .tags "$ROOT/body")" = '["a","b","c"]' ]
+	req GET '/v2/a/tags/tags/list?n=2'
+	[ "$(jq -c .tags "$ROOT/body")" = '["a","b"]' ]
+	[[ "$(header Link)" == *'last=b'*'rel="next"' ]]
+	req GET '/v2/a/tags/tags/list?n=2&last=b'
+	[ "$(jq -c .tags "$ROOT/body")" = '["c"]' ] && [ -z "$(header Link)" ]
+	req GET '/v2/a/tags/tags/list?n=0'
+	[ "$(jq -c .tags "$ROOT/body")" = '[]' ]
+	req GET '/v2/a/tags/tags/list?n=x'
+	[ "$status_code" = 400 ]
+	req GET '/v2/_catalog?n=1000'
+	jq -e '.repositories|index("a/tags")' "$ROOT/body"
+}
+
+@test "a manifest without its blobs, malformed, or too large is refused" {
+	push_manifest a/bad t "$(manifest_of absent)"
+	[ "$status_code" = 404 ] && grep -q MANIFEST_BLOB_UNKNOWN "$ROOT/body"
+	push_manifest a/bad t '{"schemaVersion":2'
+	[ "$status_code" = 400 ] && grep -q MANIFEST_INVALID "$ROOT/body"
+	head -c 5000000 /dev/zero | tr '\0' ' ' >"$ROOT/big"
+	req PUT /v2/a/bad/manifests/t --data-binary "@$ROOT/big"
+	[ "$status_code" = 413 ]
+	push_blob a/bad "{}"
+	push_manifest a/bad "sha256:$(sha other)" "$(manifest_of '{}')"
+	[ "$status_code" = 400 ] && grep -q DIGEST_INVALID "$ROOT/body"
+}
+
+@test "end-12: referrers, filtered by artifact type, before and after the subject" {
+	push_blob a/ref "{}"
+	m=$(manifest_of "{}")
+	d=sha256:$(sha "$m")
+	art=$(manifest_of "{}" ",\"artifactType\":\"test/sig\",\"annotations\":{\"k\":\"v\"},\"subject\":{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"$d\",\"size\":${#m}}")
+	push_manifest a/ref "sha256:$(sha "$art")" "$art"
+	[ "$status_code" = 201 ] && [ "$(header OCI-Subject)" = "$d" ]
+	push_manifest a/ref main "$m"
+	req GET "/v2/a/ref/referrers/$d"
+	[ "$(jq -r '.manifests[0].artifactType' "$ROOT/body")" = test/sig ]
+	[ "$(jq -r '.manifests[0].annotations.k' "$ROOT/body")" = v ]
+	req GET "/v2/a/ref/referrers/$d?artifactType=test/other"
+	[ "$(jq -c .manifests "$ROOT/body")" = '[]' ] && [ "$(header OCI-Filters-Applied)" = artifactType ]
+	req GET "/v2/a/ref/referrers/sha256:$(sha none)"
+	[ "$status_code" = 200 ] && [ "$(jq -c .manifests "$ROOT/body")" = '[]' ]
+	req GET /v2/a/ref/referrers/sha256:zz
+	[ "$status_code" = 400 ]
+	req DELETE "/v2/a/ref/manifests/sha256:$(sha "$art")"
+	[ "$status_code" = 202 ]
+	req GET "/v2/a/ref/referrers/$d"
+	[ "$(jq -c .manifests "$ROOT/body")" = '[]' ]
+}
+
+@test "end-9, 10: tags, manifests and blobs are deleted" {
+	push_blob a/del "{}"
+	m=$(manifest_of "{}")
+	push_manifest a/del one "$m"
+	push_manifest a/del two "$m"
+	req DELETE /v2/a/del/manifests/one
+	[ "$status_code" = 202 ]
+	req GET /v2/a/del/manifests/one
+	[ "$status_code" = 404 ] && grep -q MANIFEST_UNKNOWN "$ROOT/body"
+	req DELETE "/v2/a/del/manifests/sha256:$(sha "$m")"
+	[ "$status_code" = 202 ]
+	req GET /v2/a/del/tags/list
+	[ "$(jq -c .tags "$ROOT/body")" = '[]' ]
+	req DELETE "/v2/a/del/blobs/sha256:$(sha '{}')"
+	[ "$status_code" = 202 ]
+	req DELETE "/v2/a/del/blobs/sha256:$(sha '{}')"
+	[ "$status_code" = 404 ]
+}
+
+@test "hostile names, digests and requests are refused with a 4xx" {
+	long=$(printf 'a%.0s' $(seq 300))
+	for p in /v2/UPPER/tags/list /v2/a..b/tags/list "/v2/$long/tags/list" /v2/a/%2e%2e/tags/list \
+		/v2/a/blobs/sha256:00 /v2/a/blobs/sha256:../../../etc/passwd /v2/a/blobs/md5:00 \
+		/v2/a/manifests/.bad /v2/a/manifests/sha256:zz '/v2/_catalog?n=-1' /v2/nothing/here /v2/a/tags/list; do
+		req GET "$p" --path-as-is
+		[[ "$status_code" == 4?? ]] || { echo "$p gave $status_code"; false; }
+	done
+	req PUT /v2/a/tags/list
+	[[ "$status_code" == 4?? ]]
+	req POST '/v2/a/hostile/blobs/uploads/?digest=sha256:zz' --data-binary x
+	[ "$status_code" = 400 ]
+}
+
+@test "a body shorter than announced is not a blob, and slow clients hold nobody up" {
+	exec 5<>"/dev/tcp/${REGISTRY%:*}/${REGISTRY#*:}"
+	printf 'POST /v2/a/short/blobs/uploads/?digest=sha256:%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nshort' "$(sha short)" >&5
+	req GET /v2/
+	[ "$status_code" = 200 ]
+	exec 5>&-
+	sleep 0.2
+	req HEAD "/v2/a/short/blobs/sha256:$(sha short)"
+	[ "$status_code" = 404 ]
+}
+
+@test "both Content-Length and chunked is refused" {
+	exec 5<>"/dev/tcp/${REGISTRY%:*}/${REGISTRY#*:}"
+	printf 'POST /v2/a/b/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' >&5
+	read -r line <&5
+	exec 5>&-
+	[[ "$line" == *" 400 "* ]]
+}
+
+@test "gc over the control socket: what nothing needs goes, scrub finds a flipped bit" {
+	push_blob a/gc "orphan of gc"
+	run "$PROA_BUILD/proa-registry" gc --data "$ROOT/registry" --dry-run --grace 0s
+	[ "$status" -eq 0 ]
+	[[ "$output" == "would delete"* ]]
+	run "$PROA_BUILD/proa-registry" gc --data "$ROOT/registry" --grace 0s
+	[ "$status" -eq 0 ]
+	req HEAD "/v2/a/gc/blobs/sha256:$(sha 'orphan of gc')"
+	[ "$status_code" = 404 ]
+	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
+	[ "$status" -eq 0 ]
+	push_blob a/gc "to be damaged"
+	h=$(sha "to be damaged")
+	printf X | dd of="$ROOT/registry/content/blobs/sha256/${h:0:2}/$h" bs=1 conv=notrunc 2>/dev/null
+	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"damaged sha256:$h"* ]]
+}
+
+@test "metrics, health, and a configuration that is checked" {
+	req GET /metrics
+	grep -q '^proa_registry_requests_total [1-9]' "$ROOT/body"
+	req GET /healthz
+	[ "$status_code" = 200 ]
+	echo '{"gc":{"grace":"1h"}}' >"$ROOT/ok.json"
+	run "$PROA_BUILD/proa-registry" validate --config "$ROOT/ok.json"
+	[ "$status" -eq 0 ] && [ "$output" = "configuration OK" ]
+	echo '{"gc":{"grase":"1h"}}' >"$ROOT/bad.json"
+	run "$PROA_BUILD/proa-registry" validate --config "$ROOT/bad.json"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"unknown member 'grase'"* ]]
+}
