@@ -21,6 +21,9 @@ struct engine;
 struct api_config {
 	struct engine *engine; /* borrowed */
 	bool experimental;
+	/* For GET /info; NULL-terminated, may be NULL, borrowed. */
+	const char *const *registry_mirrors;
+	const char *const *insecure_registries;
 };
 
 struct api *api_new(const struct api_config *config);

@@ -161,7 +161,8 @@ static void compose(struct client *c, const struct client_request *req, const ch
 		.body_len = req->body_len,
 		.body_reader = req->body_reader,
 		.upgrade = upgrade,
-		.pass_fd = req->context_fd > 0 ? req->context_fd : -1,
+		.pass_fds = req->fds,
+		.n_pass_fds = req->n_fds,
 	};
 	if (req->unversioned)
 		o->head.target = arena_format(&o->arena, "%s%s%s%s", c->host.base, req->path,

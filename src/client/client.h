@@ -68,9 +68,11 @@ struct client_request {
 	size_t n_headers;
 	const void *body; /* whole body; NULL: none */
 	size_t body_len;
-	const char *content_type;    /* NULL with a body: application/json */
-	struct reader *body_reader;  /* streamed body, chunked */
-	int context_fd;              /* > 0: passed over the Unix socket (X-Proa-Context-Fd) */
+	const char *content_type;   /* NULL with a body: application/json */
+	struct reader *body_reader; /* streamed body, chunked */
+	/* Passed over the Unix socket (X-Proa-Context-Fd); the first is a build's context. */
+	const int *fds;
+	size_t n_fds;
 	const struct cancel *cancel; /* may be NULL */
 };
 

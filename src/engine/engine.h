@@ -97,5 +97,13 @@ void engine_close(struct engine *e);
 /* True when nothing needs a daemon: no running container, no build. */
 bool engine_is_idle(struct engine *e);
 
-/* The engine's part of GET /info and /version: members into an open object. */
+/*
+ * The engine's part of GET /info: members into an open object. It writes ID
+ * Containers ContainersRunning ContainersPaused ContainersStopped Images Driver
+ * DriverStatus MemoryLimit SwapLimit CpuCfsPeriod CpuCfsQuota CPUShares CPUSet
+ * PidsLimit OomKillDisable Debug LoggingDriver CgroupDriver CgroupVersion
+ * NEventsListener DockerRootDir Labels Runtimes DefaultRuntime InitBinary
+ * SecurityOptions LiveRestoreEnabled DefaultAddressPools; api/info.c writes the
+ * rest (host, versions, plugins, registries, swarm).
+ */
 void engine_info(struct engine *e, struct jsonw *out);

@@ -116,7 +116,7 @@ static int compose_request(const struct http_call_head *req, struct buf *b, stru
 
 	for (size_t i = 0; i < req->n_headers && r == 0; i++)
 		r = buf_addf(b, err, "%s: %s\r\n", req->headers[i].name, req->headers[i].value);
-	if (r == 0 && req->pass_fd >= 0)
+	if (r == 0 && req->n_pass_fds > 0)
 		r = buf_addf(b, err, "X-Proa-Context-Fd: 1\r\n");
 	if (r == 0 && req->body_reader)
 		r = buf_addf(b, err, "Transfer-Encoding: chunked\r\n");
@@ -178,9 +178,9 @@ static int send_request(struct http_conn *c, const struct http_call_head *req, s
 	r = compose_request(req, &head, err);
 	if (r < 0)
 		return r;
-	if (req->pass_fd >= 0) {
-		/* The fd travels with the first byte. */
-		r = fdpass_send(c->transport.fd, head.data, 1, &req->pass_fd, 1, err);
+	if (req->n_pass_fds > 0) {
+		/* The fds travel with the first byte. */
+		r = fdpass_send(c->transport.fd, head.data, 1, req->pass_fds, req->n_pass_fds, err);
 		if (r < 0)
 			return r;
 		done = 1;

@@ -29,7 +29,8 @@ struct http_call_head {
 	size_t body_len;
 	struct reader *body_reader; /* sent chunked; NULL when there is none */
 	const char *upgrade;        /* "tcp": ask for a hijack */
-	int pass_fd;                /* sent by SCM_RIGHTS when >= 0 */
+	const int *pass_fds;        /* sent by SCM_RIGHTS (Unix sockets only) */
+	size_t n_pass_fds;
 };
 
 struct http_conn {

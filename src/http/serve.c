@@ -151,17 +151,13 @@ static int make_request(struct server_conn *c, struct arena *a, const struct htt
 	if (r < 0)
 		return r;
 	format_peer(c, peer);
-	if (c->transport.passed_fd >= 0 &&
-	    http_headers_get(&head->headers, "X-Proa-Context-Fd") != NULL)
-		ret->context_fd = c->transport.passed_fd;
+	if (c->transport.n_passed_fds > 0 &&
+	    http_headers_get(&head->headers, "X-Proa-Context-Fd") != NULL) {
+		memcpy(ret->passed_fds, c->transport.passed_fds, sizeof(ret->passed_fds));
+		ret->n_passed_fds = c->transport.n_passed_fds;
+		ret->context_fd = ret->passed_fds[0];
+	}
 	return 0;
-}
-
-static void drop_passed_fd(struct server_conn *c)
-{
-	if (c->transport.passed_fd >= 0)
-		close(c->transport.passed_fd);
-	c->transport.passed_fd = FD_NONE;
 }
 
 /*
@@ -202,7 +198,7 @@ static bool serve_request(struct server_conn *c, size_t head_len)
 	keep = res.keep_alive && !res.failed && !res.hijacked && !atomic_load(&s->stopping);
 	vec_release(&res.headers);
 	buf_release(&res.head);
-	drop_passed_fd(c);
+	http_transport_drop_fds(&c->transport);
 	if (res.hijacked)
 		return false;
 	if (!body.body.done && keep && !body.body.before) {

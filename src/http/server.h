@@ -59,8 +59,13 @@ struct http_request {
 	const char *peer; /* "10.0.0.7:41234", "[::1]:5", or "@" for local ones */
 	bool tls;
 	const char *tls_subject; /* common name of a verified client certificate, or NULL */
-	/* Directory fd that came with the request by SCM_RIGHTS when it carries the
-	 * header X-Proa-Context-Fd, else FD_NONE. Borrowed: lives as the request. */
+	/*
+	 * Descriptors that came with the request by SCM_RIGHTS when it carries the
+	 * header X-Proa-Context-Fd; borrowed: they live as the request. context_fd is
+	 * the first one (a build context's directory) or FD_NONE.
+	 */
+	int passed_fds[HTTP_PASSED_FDS_MAX];
+	size_t n_passed_fds;
 	int context_fd;
 };
 

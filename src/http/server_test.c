@@ -296,9 +296,7 @@ static void test_idle(struct http_server *s)
 static void test_client(void)
 {
 	auto_(buf) got = BUF_INIT(4096);
-	struct http_call_head head = {
-		.method = "POST", .target = "/echo", .host = "x", .pass_fd = -1
-	};
+	struct http_call_head head = { .method = "POST", .target = "/echo", .host = "x" };
 	struct mem_reader body;
 	struct http_conn c;
 	struct http_call call;
@@ -314,7 +312,7 @@ static void test_client(void)
 	ok(http_call_reusable(&call), "the connection can be used again");
 	http_call_release(&call);
 	head = (struct http_call_head){
-		.method = "GET", .target = "/fd", .host = "x", .pass_fd = dirfd
+		.method = "GET", .target = "/fd", .host = "x", .pass_fds = &dirfd, .n_pass_fds = 1
 	};
 	got.len = 0;
 	is_int(http_call_start(&c, &head, &call, NULL), 0, "a second call passes an fd");

@@ -7,9 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* More than this in one message is an attack on our fd table, not a context. */
-#define PASSED_FDS_MAX 4
-
 static void keep_passed_fds(struct http_transport *t, struct msghdr *m)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
@@ -22,9 +19,11 @@ static void keep_passed_fds(struct http_transport *t, struct msghdr *m)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (t->passed_fd >= 0)
-				close(t->passed_fd);
-			t->passed_fd = fd;
+			/* More than that is an attack on our fd table, not a build. */
+			if (t->n_passed_fds == HTTP_PASSED_FDS_MAX)
+				close(fd);
+			else
+				t->passed_fds[t->n_passed_fds++] = fd;
 		}
 	}
 }
@@ -33,7 +32,7 @@ ssize_t http_transport_recv(struct http_transport *t, void *out, size_t len)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int) * PASSED_FDS_MAX)];
+		char bytes[CMSG_SPACE(sizeof(int) * HTTP_PASSED_FDS_MAX)];
 	} control;
 	struct iovec iov = { out, len };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -131,19 +130,23 @@ void http_transport_init(struct http_transport *t, int take_fd)
 		.fd = take_fd,
 		.read_timeout_ms = -1,
 		.write_timeout_ms = -1,
-		.passed_fd = FD_NONE,
 	};
 	if (flags >= 0 && !(flags & O_NONBLOCK))
 		fcntl(take_fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+void http_transport_drop_fds(struct http_transport *t)
+{
+	while (t->n_passed_fds > 0)
+		close(t->passed_fds[--t->n_passed_fds]);
 }
 
 void http_transport_release(struct http_transport *t)
 {
 	if (t->ops)
 		t->ops->release(t);
-	if (t->ops && t->passed_fd >= 0)
-		close(t->passed_fd);
-	*t = (struct http_transport){ .fd = FD_NONE, .passed_fd = FD_NONE };
+	http_transport_drop_fds(t);
+	*t = (struct http_transport){ .fd = FD_NONE };
 }
 
 static void forget_consumed(struct http_source *s)

@@ -32,20 +32,25 @@ struct http_transport_ops {
 	void (*release)(struct http_transport *t);
 };
 
+#define HTTP_PASSED_FDS_MAX 8
+
 struct http_transport {
 	const struct http_transport_ops *ops;
-	int fd;                      /* owned, non-blocking */
-	int read_timeout_ms;         /* < 0: none; each wait starts anew */
-	int write_timeout_ms;        /* < 0: none */
-	const struct cancel *cancel; /* wakes reads and writes; may be NULL */
-	void *tls;                   /* SSL of http/tls.c */
-	int passed_fd;               /* last fd received by SCM_RIGHTS, or FD_NONE; owned */
-	bool take_fds;               /* a Unix socket on which fds are welcome */
+	int fd;                              /* owned, non-blocking */
+	int read_timeout_ms;                 /* < 0: none; each wait starts anew */
+	int write_timeout_ms;                /* < 0: none */
+	const struct cancel *cancel;         /* wakes reads and writes; may be NULL */
+	void *tls;                           /* SSL of http/tls.c */
+	int passed_fds[HTTP_PASSED_FDS_MAX]; /* received by SCM_RIGHTS; owned */
+	size_t n_passed_fds;
+	bool take_fds; /* a Unix socket on which fds are welcome */
 };
 
 /* Plain socket. take_fd becomes non-blocking and owned. */
 void http_transport_init(struct http_transport *t, int take_fd);
 void http_transport_release(struct http_transport *t);
+/* Close what was received by SCM_RIGHTS. */
+void http_transport_drop_fds(struct http_transport *t);
 /* One recvmsg that never waits; errno as it left it. For the waiter of server.c. */
 ssize_t http_transport_recv(struct http_transport *t, void *out, size_t len);
 

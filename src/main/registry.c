@@ -255,7 +255,6 @@ static int ask_server(struct arena *a, const struct registry_config *c, const ch
 	if (r < 0)
 		return error_set(err, ERR_UNAVAILABLE, "no server runs");
 	http_conn_init(&conn, fd);
-	req.pass_fd = FD_NONE;
 	r = http_call_start(&conn, &req, &call, err);
 	if (r == 0) {
 		status = call.head.status;
