@@ -24,7 +24,7 @@ enum tar_type {
 	TAR_HARDLINK,
 	TAR_SYMLINK,
 	TAR_CHAR,
-	TAR_BLOCK,
+	TAR_BLOCK_DEV,
 	TAR_DIR,
 	TAR_FIFO,
 };
