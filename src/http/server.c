@@ -199,6 +199,9 @@ static void dispatch(struct server_conn *c)
 	bool need_worker;
 
 	atomic_store(&c->body_open, true);
+	/* Before a worker can have it: a quick one arms the connection for its next
+	 * request, which must not be overwritten. */
+	server_watch_hangup(c, !c->local);
 	{
 		LOCKED(&s->lock);
 		c->state = CONN_BUSY;
@@ -212,7 +215,6 @@ static void dispatch(struct server_conn *c)
 			s->n_workers++;
 		pthread_cond_signal(&s->work);
 	}
-	server_watch_hangup(c, !c->local);
 	if (need_worker && thread_start(server_worker, s, "http", NULL) < 0) {
 		/* Out of threads: some other worker takes it when it is done. */
 		LOCKED(&s->lock);
