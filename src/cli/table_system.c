@@ -164,7 +164,7 @@ const struct command commands_system[] = {
 	  -1,
 	  0,
 	  0,
-	  cmd_unsupported,
+	  cmd_inspect,
 	  "inspect -f '{{.State.Status}}' web\n    One value of a container." },
 	{ "system events,events",
 	  "[OPTIONS]",

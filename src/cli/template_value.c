@@ -236,6 +236,9 @@ static void object_print(struct buf *out, const struct value *v)
 		}
 		value_print(out, &item);
 	}
+	/* A pointer that JSON leaves out when there is no health check. */
+	if (!map && v->name && strcmp(v->name, "State") == 0 && !json_get(v->json, "Health"))
+		text_add(out, " <nil>");
 	text_add(out, map ? "]" : "}");
 }
 
