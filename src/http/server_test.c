@@ -281,7 +281,7 @@ static void test_idle(struct http_server *s)
 
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
 		fds[i] = dial();
-		(void)!write(fds[i], "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n", 33);
+		(void)!write(fds[i], "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n", 32);
 		answered += read(fds[i], out, sizeof(out)) > 0;
 	}
 	is_int(answered, ARRAY_LEN(fds), "1,000 connections are answered");
