@@ -44,3 +44,4 @@ command_run cmd_volume_ls;
 command_run cmd_volume_prune;
 command_run cmd_volume_rm;
 command_run cmd_wait;
+command_run cmd_doctor;

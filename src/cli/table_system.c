@@ -55,6 +55,10 @@ const struct command global_command = {
 	.bits = COMMAND_STOP,
 };
 
+static const struct flag doctor_flags[] = {
+	{ "format", 'f', FLAG_STRING, NULL, NULL, "\"json\": for programs", NULL, 0 },
+};
+
 static const struct flag format_flags[] = {
 	{ "format", 'f', FLAG_STRING, NULL, NULL, FORMAT_HELP, NULL, 0 },
 };
@@ -231,6 +235,17 @@ const struct command commands_system[] = {
 	  COMMAND_RAW | COMMAND_OFFLINE,
 	  0,
 	  cmd_unsupported,
+	  NULL },
+	{ "doctor",
+	  "[OPTIONS]",
+	  "Tell what this machine lacks, and what mends it",
+	  NULL,
+	  { FLAG_SET(doctor_flags), { 0 } },
+	  0,
+	  0,
+	  COMMAND_OFFLINE,
+	  0,
+	  cmd_doctor,
 	  NULL },
 	{ "store check",
 	  "[OPTIONS]",

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/cmd_doctor.c: `proa doctor`: what this machine lacks, and the command that mends it.
+ *
+ * Every check asks the kernel itself, without changing anything and without
+ * privileges where that is possible. Nothing here talks to an engine but the
+ * last check, which only connects.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/jsonw.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+#define TEXT_MAX        (256 * 1024)
+#define NEED_FREE_BYTES (2ULL << 30)
+
+enum verdict { GOOD, WARN, BAD };
+
+struct finding {
+	enum verdict verdict;
+	char detail[256];
+	const char *mend; /* a command or an advice; NULL when good */
+};
+
+static struct finding good(const char *detail)
+{
+	struct finding f = { .verdict = GOOD };
+
+	snprintf(f.detail, sizeof(f.detail), "%s", detail);
+	return f;
+}
+
+static struct finding bad(enum verdict v, const char *detail, const char *mend)
+{
+	struct finding f = { .verdict = v, .mend = mend };
+
+	snprintf(f.detail, sizeof(f.detail), "%s", detail);
+	return f;
+}
+
+static struct finding check_kernel(void)
+{
+	struct utsname u;
+	struct str rest, part;
+	uint64_t major = 0, minor = 0;
+
+	if (uname(&u) < 0)
+		return bad(BAD, "uname failed", "run Linux");
+	rest = str_of(u.release);
+	if (str_split(&rest, '.', &part))
+		(void)!parse_u64(part, 1000, &major, NULL);
+	if (str_split(&rest, '.', &part))
+		(void)!parse_u64(str_sub(part, 0, strspn(part.at, "0123456789")), 1000, &minor,
+				 NULL);
+	if (major < 5 || (major == 5 && minor < 15))
+		return bad(BAD, u.release,
+			   "boot Linux 5.15 or newer: apt-get install linux-image-amd64");
+	return good(u.release);
+}
+
+/* A system call that the kernel lacks says ENOSYS, whatever else is wrong with the call. */
+static struct finding check_calls(void)
+{
+	static const struct {
+		const char *name;
+		long number;
+	} calls[] = {
+		{ "openat2", SYS_openat2 },
+		{ "clone3", SYS_clone3 },
+		{ "pidfd_open", SYS_pidfd_open },
+		{ "close_range", SYS_close_range },
+		{ "fsopen", SYS_fsopen },
+		{ "move_mount", SYS_move_mount },
+		{ "mount_setattr", SYS_mount_setattr },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		/* Arguments that every one of them refuses before it does anything. */
+		if (syscall(calls[i].number, -1L, 0L, 0L, 0L, 0L, 0L) < 0 && errno == ENOSYS) {
+			struct finding f =
+			    bad(BAD, "",
+				"boot Linux 5.15 or newer, or leave the sandbox that hides it");
+
+			snprintf(f.detail, sizeof(f.detail), "the kernel refuses %s",
+				 calls[i].name);
+			return f;
+		}
+	}
+	return good("openat2, clone3, pidfds and mounts by file descriptor");
+}
+
+static bool file_has_word(const char *path, const char *word)
+{
+	auto_(buf) b = BUF_INIT(TEXT_MAX);
+
+	return fs_read_file(path, &b, NULL) == 0 && b.data != NULL && strstr(b.data, word) != NULL;
+}
+
+static struct finding check_overlay(void)
+{
+	if (file_has_word("/proc/filesystems", "\toverlay\n"))
+		return good("the overlay file system is there");
+	return bad(WARN, "no overlay file system: layers are copied, which is slow",
+		   "modprobe overlay && echo overlay > /etc/modules-load.d/proa.conf");
+}
+
+static struct finding check_cgroups(void)
+{
+	static const char *const needed[] = { "cpu", "memory", "pids" };
+	auto_(buf) b = BUF_INIT(TEXT_MAX);
+	bool v2 = file_has_word("/proc/self/mountinfo", " - cgroup2 ");
+	bool v1 = file_has_word("/proc/self/mountinfo", " - cgroup ");
+
+	if (!v1 && !v2)
+		return bad(BAD, "no control groups are mounted",
+			   "mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+	if (fs_read_file("/proc/cgroups", &b, NULL) == 0) {
+		for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+			char line[32];
+
+			snprintf(line, sizeof(line), "\n%s\t", needed[i]);
+			if (strstr(b.data, line) == NULL && v1)
+				return bad(
+				    WARN,
+				    "a controller is missing: limits of its kind cannot be set",
+				    "boot with cgroup_enable=memory swapaccount=1");
+		}
+	}
+	return good(v1 && v2 ? "control groups v1 and v2, mixed"
+		    : v2     ? "control groups v2"
+			     : "control groups v1");
+}
+
+static bool has_module(const char *name)
+{
+	char path[128];
+	struct utsname u;
+
+	snprintf(path, sizeof(path), "/sys/module/%s", name);
+	if (access(path, F_OK) == 0)
+		return true;
+	if (uname(&u) < 0)
+		return false;
+	snprintf(path, sizeof(path), "/lib/modules/%s/modules.builtin", u.release);
+	if (file_has_word(path, name))
+		return true;
+	snprintf(path, sizeof(path), "/lib/modules/%s/modules.dep", u.release);
+	return file_has_word(path, name);
+}
+
+static struct finding check_network(void)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0)
+		return bad(WARN, "no netfilter: ports are published by a proxy in user space",
+			   "modprobe nf_tables");
+	close(fd);
+	/* A kernel without /sys/module entries for them may still have them built in. */
+	if (!has_module("bridge") && access("/proc/sys/net/bridge", F_OK) < 0 &&
+	    access("/sys/module", F_OK) == 0 && access("/lib/modules", F_OK) == 0 &&
+	    !has_module("veth"))
+		return bad(WARN, "bridge and veth were not found among the kernel's modules",
+			   "modprobe bridge && modprobe veth");
+	return good("netfilter, bridges and virtual links");
+}
+
+static struct finding check_forwarding(void)
+{
+	if (file_has_word("/proc/sys/net/ipv4/ip_forward", "1"))
+		return good("IPv4 forwarding is on");
+	return bad(WARN, "IPv4 forwarding is off (the engine switches it on when it starts)",
+		   "sysctl -w net.ipv4.ip_forward=1");
+}
+
+static struct finding check_seccomp(void)
+{
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 &&
+	    access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0)
+		return good("system call filters are there");
+	return bad(BAD, "the kernel has no system call filters",
+		   "boot a kernel with CONFIG_SECCOMP_FILTER, or run with --security-opt "
+		   "seccomp=unconfined");
+}
+
+static struct finding check_userns(void)
+{
+	auto_(buf) b = BUF_INIT(64);
+	uint64_t n = 0;
+
+	if (fs_read_file("/proc/sys/user/max_user_namespaces", &b, NULL) == 0 && b.data != NULL)
+		(void)!parse_u64(str_trim(str_of(b.data)), UINT64_MAX, &n, NULL);
+	if (n > 0)
+		return good("user namespaces are there");
+	return bad(WARN, "user namespaces are switched off: --userns=auto cannot work",
+		   "sysctl -w user.max_user_namespaces=65536");
+}
+
+static struct finding check_capabilities(void)
+{
+	if (prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) != 1)
+		return bad(BAD, "CAP_SYS_ADMIN is missing here: no container can be made",
+			   "run on the machine itself, or in a privileged container");
+	if (prctl(PR_CAPBSET_READ, CAP_SYS_RESOURCE, 0, 0, 0) != 1)
+		return bad(WARN, "CAP_SYS_RESOURCE is missing here: --privileged goes without it",
+			   "nothing to do, unless a program in a container needs it");
+	return good("all that an engine needs");
+}
+
+static struct finding check_space(void)
+{
+	const char *dir = access("/var/lib/proa", F_OK) == 0 ? "/var/lib/proa" : "/var/lib";
+	struct finding f = { .verdict = GOOD };
+	struct statvfs st;
+	uint64_t free_bytes;
+
+	if (statvfs(dir, &st) < 0)
+		return bad(WARN, "the data root cannot be looked at", "mkdir -p /var/lib/proa");
+	free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	if (free_bytes < NEED_FREE_BYTES)
+		f = bad(WARN, "", "proa system prune, or --data-root on a larger disk");
+	snprintf(f.detail, sizeof(f.detail), "%llu MB free at %s",
+		 (unsigned long long)(free_bytes / 1000000), dir);
+	return f;
+}
+
+static struct finding check_resolver(void)
+{
+	if (file_has_word("/etc/resolv.conf", "nameserver"))
+		return good("/etc/resolv.conf names a server");
+	return bad(WARN, "/etc/resolv.conf names no server: containers resolve only each other",
+		   "echo 'nameserver ADDRESS' >> /etc/resolv.conf");
+}
+
+static struct finding check_programs(struct cli *cli)
+{
+	static const char *const programs[] = { "proad", "proa-runtime" };
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n < 0)
+		return bad(WARN, "the place of this program is unknown",
+			   "mount -t proc proc /proc");
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	for (size_t i = 0; slash != NULL && i < ARRAY_LEN(programs); i++) {
+		const char *path =
+		    arena_format(&cli->arena, "%.*s/%s", (int)(slash - self), self, programs[i]);
+		struct finding f = bad(BAD, "", "make install");
+
+		if (access(path, X_OK) == 0)
+			continue;
+		snprintf(f.detail, sizeof(f.detail), "%s is not beside proa", programs[i]);
+		return f;
+	}
+	return good("proad and proa-runtime are beside proa");
+}
+
+static struct finding check_socket(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "/run/proa/proa.sock" };
+	int fd, sys;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return bad(WARN, "no Unix sockets", "leave the sandbox");
+	sys = connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? errno : 0;
+	close(fd);
+	if (sys == 0)
+		return good("an engine answers at /run/proa/proa.sock");
+	if (sys == EACCES)
+		return bad(WARN, "you may not use /run/proa/proa.sock",
+			   "usermod -aG proa $USER, and log in again");
+	return good("no engine runs now; proa starts one when it is needed");
+}
+
+static const char *const words[] = { [GOOD] = "ok", [WARN] = "warning", [BAD] = "missing" };
+
+static int print_json(struct cli *cli, const char *const *names, const struct finding *found,
+		      size_t n, struct error *err)
+{
+	auto_(buf) b = BUF_INIT(TEXT_MAX);
+	struct jsonw w;
+	int r;
+
+	(void)cli;
+	jsonw_init(&w, &b);
+	jsonw_array(&w);
+	for (size_t i = 0; i < n; i++) {
+		jsonw_object(&w);
+		jsonw_kstring(&w, "Check", names[i]);
+		jsonw_kstring(&w, "Verdict", words[found[i].verdict]);
+		jsonw_kstring(&w, "Detail", found[i].detail);
+		jsonw_kstring(&w, "Mend", found[i].mend ? found[i].mend : "");
+		jsonw_end(&w);
+	}
+	jsonw_end(&w);
+	r = jsonw_finish(&w, err);
+	if (r == 0)
+		puts(b.data);
+	return r;
+}
+
+int cmd_doctor(struct cli *cli, const struct args *args, struct error *err)
+{
+	static const char *const names[] = { "kernel",   "system calls",    "overlay",
+					     "cgroups",  "network",         "forwarding",
+					     "seccomp",  "user namespaces", "capabilities",
+					     "resolver", "disk space",      "programs",
+					     "engine" };
+	const struct finding found[] = {
+		check_kernel(),       check_calls(),      check_overlay(), check_cgroups(),
+		check_network(),      check_forwarding(), check_seccomp(), check_userns(),
+		check_capabilities(), check_resolver(),   check_space(),   check_programs(cli),
+		check_socket(),
+	};
+	bool missing = false;
+
+	_Static_assert(ARRAY_LEN(names) == ARRAY_LEN(found), "every check has a name");
+	for (size_t i = 0; i < ARRAY_LEN(found); i++)
+		missing |= found[i].verdict == BAD;
+	if (missing)
+		cli->status = 1;
+	if (strcmp(args_str(args, "format"), "json") == 0)
+		return print_json(cli, names, found, ARRAY_LEN(found), err);
+	if (*args_str(args, "format") != '\0')
+		return error_set(err, ERR_INVALID, "doctor: the only --format is json");
+	for (size_t i = 0; i < ARRAY_LEN(found); i++) {
+		printf("%-16s %-8s %s\n", names[i], words[found[i].verdict], found[i].detail);
+		if (found[i].mend != NULL)
+			printf("%-16s %-8s   -> %s\n", "", "", found[i].mend);
+	}
+	puts(missing ? "Something that proa needs is missing." : "This machine can run proa.");
+	return 0;
+}
