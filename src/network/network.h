@@ -131,7 +131,7 @@ MUST_CHECK int net_endpoint_add(struct net *n, const char *sandbox_key, struct n
 /* After a restart: the veth exists; reserve the ports, refill rules and names.
  * ep->ports hold the host ports that were taken. */
 MUST_CHECK int net_endpoint_adopt(struct net *n, const char *sandbox_key, struct net_endpoint *ep,
-				  struct error *err);
+				  const char *ifname, struct error *err);
 /* Unknown ids are fine. */
 void net_endpoint_remove(struct net *n, const char *sandbox_key, const char *endpoint_id);
 /* Change what DNS answers (rename, aliases). */

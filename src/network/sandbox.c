@@ -1,0 +1,313 @@
+/*
+ * network/sandbox.c: network namespaces: made ready ahead by one thread, taken,
+ * adopted, removed.
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/queue.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "network/net_internal.h"
+
+#define DNS_PORT 53
+
+void sandbox_free(struct sandbox *s)
+{
+	if (s->ns_fd >= 0)
+		close(s->ns_fd);
+	nl_close(&s->nl);
+	free(s->path);
+	free(s);
+}
+
+static void remove_path(const char *path)
+{
+	umount2(path, MNT_DETACH);
+	unlink(path);
+}
+
+static struct sandbox *sandbox_make(struct net *n, const char *key)
+{
+	struct sandbox *s = new0(struct sandbox);
+
+	s->ns_fd = s->nl.fd = FD_NONE;
+	if (key)
+		snprintf(s->key, sizeof(s->key), "%s", key);
+	else
+		random_hex(s->key, (NET_SANDBOX_KEY_MAX - 1) / 2);
+	s->path = cstr_format("%s/%s", n->netns_dir, s->key);
+	return s;
+}
+
+static int sandbox_create(struct net *n, struct sandbox **ret, struct error *err)
+{
+	struct sandbox *s = sandbox_make(n, NULL);
+	struct helper_netns ns;
+	int r = helper_create(&n->helper, s->path, &ns, err);
+
+	if (r < 0) {
+		sandbox_free(s);
+		return r;
+	}
+	s->ns_fd = ns.ns_fd;
+	nl_init(&s->nl, ns.netlink_fd);
+	*ret = s;
+	return 0;
+}
+
+/* Keeps the pool filled. A kernel that refuses is asked again at the next taking. */
+static void pool_run(void *arg)
+{
+	struct net *n = arg;
+
+	lock_take(&n->lock);
+	while (!n->pool_stop) {
+		struct sandbox *s = NULL;
+
+		if (n->pool.len < n->pool_size) {
+			lock_drop(&n->lock);
+			(void)!sandbox_create(n, &s, NULL);
+			lock_take(&n->lock);
+		}
+		if (s) {
+			*vec_push(&n->pool) = s;
+			continue;
+		}
+		n->lock.held = 0;
+		pthread_cond_wait(&n->pool_changed, &n->lock.mutex);
+		n->lock.owner = pthread_self();
+		n->lock.held = 1;
+	}
+	n->pool_stopped = true;
+	pthread_cond_broadcast(&n->pool_changed);
+	lock_drop(&n->lock);
+}
+
+int pool_start(struct net *n, struct error *err)
+{
+	int r;
+
+	if (n->pool_size == 0)
+		return 0;
+	n->pool_stopped = false;
+	r = thread_start(pool_run, n, "proa-netns", err);
+	if (r < 0)
+		n->pool_stopped = true;
+	return r;
+}
+
+void pool_stop(struct net *n)
+{
+	lock_take(&n->lock);
+	n->pool_stop = true;
+	pthread_cond_broadcast(&n->pool_changed);
+	while (!n->pool_stopped) {
+		n->lock.held = 0;
+		pthread_cond_wait(&n->pool_changed, &n->lock.mutex);
+		n->lock.owner = pthread_self();
+		n->lock.held = 1;
+	}
+	vec_for_each (s, &n->pool) {
+		remove_path((*s)->path);
+		sandbox_free(*s);
+	}
+	vec_release(&n->pool);
+	lock_drop(&n->lock);
+}
+
+int net_sandbox_new(struct net *n, struct net_sandbox_info *ret, struct error *err)
+{
+	struct sandbox *s = NULL;
+	int r;
+
+	lock_take(&n->lock);
+	if (n->pool.len > 0) {
+		s = n->pool.at[--n->pool.len];
+		pthread_cond_signal(&n->pool_changed);
+	}
+	lock_drop(&n->lock);
+	if (!s) {
+		r = sandbox_create(n, &s, err);
+		if (r < 0)
+			return r;
+	}
+	memcpy(ret->key, s->key, sizeof(ret->key));
+	ret->path = xstrdup(s->path);
+	LOCKED(&n->lock);
+	map_set(&n->sandboxes, s->key, s);
+	return 0;
+}
+
+int net_sandbox_adopt(struct net *n, const char *key, struct error *err)
+{
+	struct helper_netns ns;
+	struct sandbox *s;
+	int r;
+
+	if (!fs_is_component(key) || strlen(key) >= NET_SANDBOX_KEY_MAX)
+		return error_set(err, ERR_NOT_FOUND, "no such sandbox: %s", key);
+	s = sandbox_make(n, key);
+	r = helper_enter(&n->helper, s->path, &ns, err);
+	if (r < 0) {
+		sandbox_free(s);
+		return r;
+	}
+	s->ns_fd = ns.ns_fd;
+	nl_init(&s->nl, ns.netlink_fd);
+	LOCKED(&n->lock);
+	if (map_has(&n->sandboxes, key))
+		sandbox_free(s);
+	else
+		map_set(&n->sandboxes, key, s);
+	return 0;
+}
+
+void net_sandbox_remove(struct net *n, const char *key)
+{
+	autofree char *path = NULL;
+	struct sandbox *s;
+
+	if (!fs_is_component(key) || strlen(key) >= NET_SANDBOX_KEY_MAX)
+		return;
+	dns_sandbox_remove(n->dns, key);
+	path = cstr_format("%s/%s", n->netns_dir, key);
+	lock_take(&n->lock);
+	s = map_steal(&n->sandboxes, key);
+	lock_drop(&n->lock);
+	if (s)
+		sandbox_free(s);
+	remove_path(path);
+}
+
+void net_sandbox_sweep(struct net *n)
+{
+	DIR *dir = opendir(n->netns_dir);
+	struct dirent *entry;
+
+	if (!dir)
+		return;
+	LOCKED(&n->lock);
+	while ((entry = readdir(dir))) {
+		autofree char *path = cstr_format("%s/%s", n->netns_dir, entry->d_name);
+		bool known = map_has(&n->sandboxes, entry->d_name);
+
+		/* Files of proxies are named after endpoints, which are longer. */
+		if (strlen(entry->d_name) != NET_SANDBOX_KEY_MAX - 1 || known)
+			continue;
+		vec_for_each (s, &n->pool)
+			known |= strcmp((*s)->key, entry->d_name) == 0;
+		if (!known)
+			remove_path(path);
+	}
+	closedir(dir);
+}
+
+struct sandbox *sandbox_get(struct net *n, const char *key, struct error *err)
+{
+	struct sandbox *s;
+
+	LOCKED(&n->lock);
+	s = map_get(&n->sandboxes, key);
+	if (!s)
+		error_set(err, ERR_NOT_FOUND, "no such sandbox: %s", key);
+	return s;
+}
+
+/* 127.0.0.11:53 leads to our sockets, and port 53 of every address of the
+ * container stays free for name servers that people run in it. */
+static int redirect_dns(const struct helper_dns *h, struct error *err)
+{
+	static const struct net_prefix server = { { AF_INET, { 127, 0, 0, 11 } }, 32 };
+	static const struct nft_hook hook = { "nat", NF_INET_LOCAL_OUT, -100 };
+	auto_(nft) b = NFT_INIT;
+	struct nl nl;
+	int r;
+
+	nl_init(&nl, h->nft);
+	nft_begin(&b, "proa_dns");
+	nft_table_reset(&b);
+	nft_chain(&b, "out", &hook);
+	for (int i = 0; i < 2; i++) {
+		nft_rule(&b, "out");
+		nft_match_prefix(&b, NFT_DESTINATION, &server, true);
+		nft_match_l4proto(&b, i == 0 ? NET_UDP : NET_TCP);
+		nft_match_dport(&b, DNS_PORT);
+		nft_dnat_to(&b, &server.addr, i == 0 ? h->udp_port : h->tcp_port);
+		nft_rule_end(&b);
+	}
+	nft_end(&b);
+	r = nl_exchange(&nl, &b.batch, NULL, NULL, err);
+	nl_close(&nl);
+	return r;
+}
+
+int sandbox_serve_dns(struct net *n, struct sandbox *s, struct error *err)
+{
+	struct helper_dns h;
+	int r;
+
+	if (s->serves_dns)
+		return 0;
+	r = helper_dns(&n->helper, s->ns_fd, n->nat ? 0 : DNS_PORT, &h, err);
+	if (r < 0)
+		return r;
+	if (n->nat && h.nft >= 0)
+		r = redirect_dns(&h, err);
+	else if (h.nft >= 0)
+		close(h.nft);
+	if (r < 0) {
+		close(h.udp);
+		close(h.tcp);
+		return error_wrap(err, r, "redirect 127.0.0.11:53");
+	}
+	r = dns_sandbox_add(n->dns, s->key, h.udp, h.tcp, err);
+	s->serves_dns = r == 0;
+	return r;
+}
+
+void net_sandbox_dns(struct net *n, const char *key, const char *const *servers)
+{
+	dns_sandbox_servers(n->dns, key, servers);
+}
+
+int net_sandbox_stats(struct net *n, const char *key, struct net_stats **ret, size_t *ret_n,
+		      struct error *err)
+{
+	link_counters_list list = { 0 };
+	struct sandbox *s = sandbox_get(n, key, err);
+	struct net_stats *out;
+	int r;
+
+	if (!s)
+		return -ERR_NOT_FOUND;
+	r = link_stats(&s->nl, &list, err);
+	if (r == 0) {
+		out = xcalloc(list.len + 1, sizeof(*out));
+		for (size_t i = 0; i < list.len; i++) {
+			const uint64_t *v = list.at[i].v;
+
+			memcpy(out[i].ifname, list.at[i].name, sizeof(out[i].ifname));
+			out[i].rx_packets = v[0];
+			out[i].tx_packets = v[1];
+			out[i].rx_bytes = v[2];
+			out[i].tx_bytes = v[3];
+			out[i].rx_errors = v[4];
+			out[i].tx_errors = v[5];
+			out[i].rx_dropped = v[6];
+			out[i].tx_dropped = v[7];
+		}
+		*ret = out;
+		*ret_n = list.len;
+	}
+	vec_release(&list);
+	return r;
+}
