@@ -165,6 +165,14 @@ static int stream_write(struct writer *w, const void *bytes, size_t len, struct 
 		if (r < 0)
 			return r;
 	}
+	if (s->messages && len > 0) {
+		auto_(buf) line = BUF_INIT(API_BODY_MAX);
+
+		r = buf_add(&line, bytes, len, err);
+		if (r == 0)
+			r = buf_add(&line, "\r\n", 2, err);
+		return r < 0 ? r : writer_write(s->out, line.data, line.len, err);
+	}
 	return writer_write(s->out, bytes, len, err);
 }
 
@@ -177,12 +185,20 @@ void stream_init(struct stream *s, struct call *c, const char *content_type)
 		http_response_set_header(c->res, "Content-Type", content_type);
 }
 
+void message_stream_init(struct stream *s, struct call *c)
+{
+	stream_init(s, c, "application/json");
+	s->messages = true;
+}
+
 int stream_end(struct stream *s, int r, struct error *err)
 {
 	if (r == 0)
 		return stream_write(&s->writer, "", 0, err);
 	if (s->out == NULL)
 		return r;
+	if (s->messages && r != -ERR_CANCELED)
+		return 0;
 	if (r != -ERR_CANCELED)
 		log_error("answer cut off", KV("path", s->c->req->path), KV_ERR(err));
 	http_response_abort(s->c->res);

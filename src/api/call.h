@@ -111,8 +111,12 @@ struct stream {
 	struct writer writer;
 	struct call *c;
 	struct writer *out; /* NULL before the head */
+	bool messages;      /* JSON objects: CR LF behind each, the last tells errors */
 };
 void stream_init(struct stream *s, struct call *c, const char *content_type);
+/* For streams of progress (engine/image.h): each write is one JSON object, which
+ * gets its CR LF here; an error behind the head has been told in the stream. */
+void message_stream_init(struct stream *s, struct call *c);
 /* r of the function that wrote: an error before the head is given back, one after
  * it cuts the connection; success sends the head if nobody has. */
 MUST_CHECK int stream_end(struct stream *s, int r, struct error *err);

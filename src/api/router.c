@@ -11,7 +11,7 @@
 #include "base/str.h"
 
 static const struct route_table *const tables[] = {
-	&routes_system,  &routes_container, &routes_archive, &routes_exec,
+	&routes_system,  &routes_container, &routes_archive, &routes_exec,  &routes_image,
 	&routes_network, &routes_volume,    &routes_build,   &routes_other,
 };
 
@@ -28,7 +28,7 @@ void api_free(struct api *a)
 	free(a);
 }
 
-static struct str next_segment(struct str *s)
+static struct str first_segment(struct str *s)
 {
 	struct str segment;
 	ptrdiff_t slash;
@@ -40,47 +40,6 @@ static struct str next_segment(struct str *s)
 	s->at += segment.len;
 	s->len -= segment.len;
 	return segment;
-}
-
-static bool match_from(struct str pattern, struct str path, struct arena *a, const char **args,
-		       size_t n_args)
-{
-	while (pattern.len > 0 && path.len > 0) {
-		struct str want = next_segment(&pattern);
-		struct str got = next_segment(&path);
-
-		if (str_eqs(want, "**") && n_args < API_ARGS_MAX) {
-			/* Greedy: the longest that lets the rest match. */
-			const char *end = path.at + path.len;
-
-			for (const char *p = end; p >= got.at + got.len; p--) {
-				if (p != end && *p != '/')
-					continue;
-				if (!match_from(pattern, (struct str){ p, (size_t)(end - p) }, a,
-						args, n_args + 1))
-					continue;
-				args[n_args] = arena_strndup(a, got.at, (size_t)(p - got.at));
-				return args[n_args][0] != 0;
-			}
-			return false;
-		}
-		if (str_eqs(want, "*")) {
-			if (got.len == 0 || n_args == API_ARGS_MAX)
-				return false;
-			args[n_args++] = arena_strndup(a, got.at, got.len);
-		} else if (!str_eq(want, got)) {
-			return false;
-		}
-	}
-	return pattern.len == 0 && path.len == 0;
-}
-
-bool route_match(const char *pattern, const char *path, struct arena *a,
-		 const char *args[API_ARGS_MAX])
-{
-	if (path[0] != '/')
-		return false;
-	return match_from(str_of(pattern), str_of(path), a, args, 0);
 }
 
 static int minor_of(const char *version)
@@ -111,7 +70,7 @@ static int take_version(struct call *c, const char **path, struct error *err)
 	c->version = minor_of(API_VERSION_MAX);
 	if (!str_starts(s, "/v") || s.len < 3 || s.at[2] < '0' || s.at[2] > '9')
 		return 0;
-	segment = next_segment(&s);
+	segment = first_segment(&s);
 	segment = str_sub(segment, 1, segment.len);
 	version = parse_version(segment);
 	if (version < 0)

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "engine/build.h"
 #include "engine/event.h"
+#include "engine/image.h"
 #include "engine/stats.h"
 #include "engine/volume.h"
 
@@ -124,10 +125,16 @@ static int check_types(const char *const *types, struct error *err)
 
 static int write_usage(struct call *c, const char *const *types, struct jsonw *w, struct error *err)
 {
-	int64_t build_bytes = 0;
+	int64_t build_bytes = 0, layers_bytes = 0;
 	int r = 0;
 
 	jsonw_object(w);
+	if (wants(types, "image")) {
+		jsonw_key(w, "Images");
+		r = engine_image_df(c->engine, w, &layers_bytes, err);
+		if (r == 0)
+			jsonw_kint(w, "LayersSize", layers_bytes);
+	}
 	if (r == 0 && wants(types, "container")) {
 		jsonw_key(w, "Containers");
 		r = container_usage(c->engine, w, err);
