@@ -141,8 +141,9 @@ MUST_CHECK int remote_resolve(struct remote_repo *p, struct arena *a, const stru
  *
  * A cut or stalled connection is taken up again by Range where it ended, with
  * backoff; a server without Range costs a second transfer of what was read,
- * which is skipped. With offset 0 the digest is verified before the end is
- * reported (ERR_CORRUPT); otherwise content_commit does it.
+ * which is skipped. A server that has more or fewer bytes is ERR_CORRUPT. The
+ * digest is the caller's to verify (content_commit does), so that a pull
+ * hashes once.
  */
 struct remote_blob {
 	struct reader reader;
