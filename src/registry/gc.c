@@ -51,10 +51,12 @@ static int list_of(struct collection *c, const char *repo, const char *kind,
 	return c->s->storage->ops->list(c->s->storage, key, ret, err);
 }
 
-static int keep_ref(void *arg, const struct digest *d, bool is_subject, struct error *err)
+static int keep_ref(void *arg, const struct digest *d, int64_t size, bool is_subject,
+		    struct error *err)
 {
 	struct collection *c = arg;
 
+	(void)size;
 	(void)err;
 	if (!is_subject)
 		set_add(&c->live, d);
@@ -105,10 +107,12 @@ static int mark_links(struct collection *c, const char *repo, struct error *err)
 	return r;
 }
 
-static int want_ref(void *arg, const struct digest *d, bool is_subject, struct error *err)
+static int want_ref(void *arg, const struct digest *d, int64_t size, bool is_subject,
+		    struct error *err)
 {
 	struct collection *c = arg;
 
+	(void)size;
 	(void)err;
 	if (!is_subject)
 		set_add(&c->wanted, d);
@@ -120,10 +124,12 @@ struct subject_query {
 	bool has, wanted;
 };
 
-static int see_subject(void *arg, const struct digest *d, bool is_subject, struct error *err)
+static int see_subject(void *arg, const struct digest *d, int64_t size, bool is_subject,
+		       struct error *err)
 {
 	struct subject_query *q = arg;
 
+	(void)size;
 	(void)err;
 	if (is_subject) {
 		q->has = true;

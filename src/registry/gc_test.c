@@ -166,12 +166,14 @@ static void *push_loop(void *arg)
 	return (void *)failed;
 }
 
-static int check_ref(void *arg, const struct digest *d, bool is_subject, struct error *err)
+static int check_ref(void *arg, const struct digest *d, int64_t size, bool is_subject,
+		     struct error *err)
 {
-	uint64_t size;
+	uint64_t got;
+	int r = repo_stat_blob(&store, arg, d, &got, err);
 
 	(void)is_subject;
-	return repo_stat_blob(&store, arg, d, &size, err);
+	return r == 0 && got != (uint64_t)size ? -ERR_CORRUPT : r;
 }
 
 static void test_race(void)

@@ -52,6 +52,60 @@ static void serve_blob(struct call *c, const struct digest *d)
 	(void)!http_response_send_file(c->res, fd, part.first, part.len, NULL);
 }
 
+/* Starts the answer with the first byte that comes from upstream. */
+struct late_writer {
+	struct writer writer;
+	struct call *c;
+	const struct digest *d;
+	int64_t size;
+	struct writer *body; /* NULL: not started */
+};
+
+static int late_write(struct writer *w, const void *bytes, size_t len, struct error *err)
+{
+	struct late_writer *l = container_of(w, struct late_writer, writer);
+	char text[DIGEST_TEXT_MAX];
+	int r;
+
+	if (l->body == NULL) {
+		digest_format(l->d, text);
+		http_response_set_header(l->c->res, "Docker-Content-Digest", text);
+		http_response_set_header(l->c->res, "Content-Type", "application/octet-stream");
+		l->c->status = 200;
+		http_response_set_status(l->c->res, 200);
+		r = http_response_begin(l->c->res, l->size, &l->body, err);
+		if (r < 0)
+			return r;
+	}
+	return writer_write(l->body, bytes, len, err);
+}
+
+/*
+ * A mirrored repository lacks the blob: send it on while it comes from
+ * upstream. false when nothing was sent: serve_blob then says what there is.
+ */
+static bool pass_through(struct call *c, const struct digest *d)
+{
+	static const struct writer_ops ops = { late_write };
+	struct late_writer late = { .writer = { &ops }, .c = c, .d = d };
+	bool whole =
+	    strcmp(c->req->method, "GET") == 0 && http_request_header(c->req, "Range") == NULL;
+	bool passed;
+	uint64_t here;
+
+	if (c->r->mirror == NULL || !mirror_covers(c->r->mirror, c->repo) ||
+	    repo_stat_blob(&c->r->store, c->repo, d, &here, NULL) == 0 ||
+	    repo_ref_size(&c->r->store, c->repo, d, &late.size, NULL) < 0)
+		return false;
+	/* A failure after the first byte ends the connection: the client sees a cut body. */
+	(void)!mirror_blob(c->r->mirror, c->repo, d, late.size, whole ? &late.writer : NULL,
+			   c->req->cancel, &passed, NULL);
+	if (late.body == NULL)
+		return false;
+	call_count(c, COUNT_BLOB_PULLS, 1);
+	return true;
+}
+
 static void delete_blob(struct call *c, const struct digest *d)
 {
 	struct error err;
@@ -88,6 +142,6 @@ void handle_blob(struct call *c)
 		call_fail(c, CODE_UNSUPPORTED, "this method is not for blobs");
 		return;
 	}
-	if (call_allow(c, AUTH_PULL))
+	if (call_allow(c, AUTH_PULL) && !pass_through(c, &d))
 		serve_blob(c, &d);
 }

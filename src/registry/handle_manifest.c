@@ -35,8 +35,7 @@ static int find_or_fetch(struct call *c, const struct name_reference *ref,
 	if (r == 0)
 		return 0;
 	if (c->r->mirror != NULL && mirror_covers(c->r->mirror, c->repo)) {
-		r = mirror_manifest(c->r->mirror, &c->r->store, c->r->uploads, c->repo, c->rest,
-				    c->req->cancel, &upstream);
+		r = mirror_manifest(c->r->mirror, c->repo, c->rest, c->req->cancel, &upstream);
 		if (r < 0 && r != -ERR_NOT_FOUND) {
 			r = find(c, ref, ret, err);
 			if (r == -ERR_NOT_FOUND) {

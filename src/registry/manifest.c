@@ -52,6 +52,7 @@ static int add_ref(struct manifest_info *info, const struct json *descriptor, co
 		return r;
 	if (is_foreign(descriptor))
 		return 0;
+	info->refs[info->n_refs].size = json_int(descriptor, "size", 0);
 	info->refs[info->n_refs++].is_manifest = is_manifest;
 	return 0;
 }

@@ -21,6 +21,7 @@
 
 struct manifest_ref {
 	struct digest digest;
+	int64_t size;
 	bool is_manifest; /* else a blob */
 };
 

@@ -25,7 +25,7 @@ static const struct {
 	  0, 1 },
 	{ "a foreign layer need not be here", OCI,
 	  "{\"schemaVersion\":2,\"config\":" DESC ",\"layers\":[{\"mediaType\":\"application/"
-						  "vnd.docker.image.rootfs.foreign.diff.tar.gzip\","
+	  "vnd.docker.image.rootfs.foreign.diff.tar.gzip\","
 	  "\"digest\":\"" D "\",\"size\":1,\"urls\":[\"https://x\"]}]}",
 	  0, 1 },
 	{ "types that disagree", OCI, "{\"mediaType\":\"" IDX "\",\"manifests\":[]}", -ERR_INVALID,

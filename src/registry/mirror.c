@@ -1,34 +1,255 @@
 #include "registry/mirror.h"
 
-int mirror_new(const struct config_mirror *mirrors, size_t n, struct mirror **ret,
-	       struct error *err)
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/lock.h"
+#include "base/map.h"
+#include "base/str.h"
+#include "registry/name.h"
+#include "remote/remote.h"
+
+struct mirror {
+	const struct registry_config *config;
+	struct repo_store *store;
+	struct uploads *uploads;
+	struct remote *remote;
+	pthread_mutex_t lock; /* guards fetching */
+	pthread_cond_t done;
+	struct map fetching; /* "repo digest" of what is on its way */
+};
+
+int mirror_new(const struct registry_config *config, struct repo_store *store,
+	       struct uploads *uploads, struct mirror **ret, struct error *err)
 {
-	(void)mirrors;
-	(void)n;
-	(void)ret;
-	return error_set(err, ERR_UNIMPLEMENTED, "mirrors are not supported yet");
+	const char **insecure = xcalloc(config->n_mirrors + 1, sizeof(*insecure));
+	/* A client waits: an upstream that is down is given up soon, and what is here served. */
+	struct remote_config rc = { .insecure = insecure,
+				    .connect_timeout_ms = 3000,
+				    .stall_timeout_ms = 5000,
+				    .retries = 1 };
+	struct mirror *m = new0(struct mirror);
+	size_t n = 0;
+	int r;
+
+	for (size_t i = 0; i < config->n_mirrors; i++)
+		if (config->mirrors[i].insecure)
+			insecure[n++] = config->mirrors[i].upstream;
+	m->config = config;
+	m->store = store;
+	m->uploads = uploads;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->done, NULL);
+	r = remote_new(&rc, &m->remote, err);
+	free(insecure);
+	if (r < 0) {
+		mirror_free(m);
+		return r;
+	}
+	*ret = m;
+	return 0;
 }
 
 void mirror_free(struct mirror *m)
 {
-	(void)m;
+	if (m == NULL)
+		return;
+	if (m->remote != NULL)
+		remote_free(m->remote);
+	map_release(&m->fetching);
+	pthread_cond_destroy(&m->done);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static bool is_below(const char *repo, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return n == 0 || (strncmp(repo, prefix, n) == 0 && repo[n] == '/');
+}
+
+/* The one with the longest prefix. */
+static const struct config_mirror *find(const struct mirror *m, const char *repo)
+{
+	const struct config_mirror *best = NULL;
+
+	for (size_t i = 0; i < m->config->n_mirrors; i++) {
+		const struct config_mirror *c = &m->config->mirrors[i];
+
+		if (is_below(repo, c->prefix) &&
+		    (best == NULL || strlen(c->prefix) > strlen(best->prefix)))
+			best = c;
+	}
+	return best;
 }
 
 bool mirror_covers(const struct mirror *m, const char *repo)
 {
-	(void)m;
-	(void)repo;
-	return false;
+	return find(m, repo) != NULL;
 }
 
-int mirror_manifest(struct mirror *m, struct repo_store *s, struct uploads *u, const char *repo,
-		    const char *reference, const struct cancel *cancel, struct error *err)
+static int open_upstream(struct mirror *m, const char *repo, const char *reference,
+			 const struct cancel *cancel, struct remote_repo **ret, struct error *err)
 {
-	(void)m;
-	(void)s;
-	(void)u;
-	(void)repo;
-	(void)reference;
-	(void)cancel;
-	return error_set(err, ERR_UNIMPLEMENTED, "mirrors are not supported yet");
+	const struct config_mirror *c = find(m, repo);
+	const char *path = repo + strlen(c->prefix) + (*c->prefix != '\0');
+	struct remote_auth auth = { .username = c->username, .password = c->password };
+	autofree char *text = cstr_format("%s/%s%s%s", c->upstream, path,
+					  strchr(reference, ':') ? "@" : ":", reference);
+	struct reference ref;
+	int r = reference_parse(text, &ref, err);
+
+	if (r < 0)
+		return error_wrap(err, r, "upstream name '%s'", text);
+	return remote_open(m->remote, &ref, c->username ? &auth : NULL, REMOTE_PULL, cancel, ret,
+			   err);
+}
+
+static int keep_manifest(struct mirror *m, const char *repo, const char *reference,
+			 const struct remote_manifest *got, struct error *err)
+{
+	struct repo_put put = {
+		.media_type = got->descriptor.media_type,
+		.tag = strchr(reference, ':') ? NULL : reference,
+		.want = &got->descriptor.digest,
+		.bytes = got->text,
+		.len = (size_t)got->descriptor.size,
+		.sparse = true,
+	};
+	struct digest d, subject;
+
+	return repo_put_manifest(m->store, repo, &put, &d, &subject, err);
+}
+
+int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
+		    const struct cancel *cancel, struct error *err)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct remote_repo *upstream;
+	struct descriptor head;
+	struct digest here;
+	struct remote_manifest got;
+	int r = open_upstream(m, repo, reference, cancel, &upstream, err);
+
+	if (r < 0)
+		return r;
+	r = remote_head(upstream, &a, &head, err);
+	if (r == 0 && strchr(reference, ':') == NULL &&
+	    repo_get_tag(m->store, repo, reference, &here, NULL) == 0 &&
+	    memcmp(&here, &head.digest, sizeof(here)) == 0) {
+		remote_close(upstream);
+		return 0;
+	}
+	if (r == 0)
+		r = remote_get_manifest(upstream, &a, NULL, &got, err);
+	if (r == 0)
+		r = keep_manifest(m, repo, reference, &got, err);
+	remote_close(upstream);
+	return r;
+}
+
+/* ---- blobs ---- */
+
+/* What comes from the upstream, also given to the client who waits for it. */
+struct passing {
+	struct reader reader;
+	struct reader *from;
+	struct writer *to; /* NULL once it failed */
+	uint64_t passed;
+};
+
+static int passing_read(struct reader *r, void *out, size_t len, size_t *ret_n, struct error *err)
+{
+	struct passing *p = container_of(r, struct passing, reader);
+	int rc = reader_read(p->from, out, len, ret_n, err);
+
+	if (rc < 0 || *ret_n == 0 || p->to == NULL)
+		return rc;
+	if (writer_write(p->to, out, *ret_n, NULL) < 0)
+		p->to = NULL; /* the client left: the blob is kept for the next one */
+	else
+		p->passed += *ret_n;
+	return 0;
+}
+
+static const struct reader_ops passing_ops = { passing_read };
+
+static int fetch(struct mirror *m, const char *repo, const struct digest *d, int64_t size,
+		 struct passing *p, const struct cancel *cancel, struct error *err)
+{
+	struct descriptor desc = { .media_type = "application/octet-stream",
+				   .digest = *d,
+				   .size = size };
+	struct upload_chunk chunk = { .at = 0, .length = size, .body = &p->reader };
+	char id[UPLOAD_ID_MAX], text[DIGEST_TEXT_MAX];
+	struct remote_repo *upstream;
+	struct remote_blob *blob;
+	uint64_t got;
+	int r;
+
+	digest_format(d, text);
+	r = open_upstream(m, repo, text, cancel, &upstream, err);
+	if (r < 0)
+		return r;
+	r = remote_get_blob(upstream, &desc, 0, &blob, err);
+	if (r == 0) {
+		p->from = &blob->reader;
+		r = upload_begin(m->uploads, repo, id, err);
+		if (r == 0)
+			r = upload_append(m->uploads, repo, id, &chunk, &got, err);
+		if (r == 0)
+			r = upload_commit(m->uploads, repo, id, d, err);
+		else
+			(void)!upload_abort(m->uploads, repo, id, NULL);
+		remote_blob_close(blob);
+	}
+	remote_close(upstream);
+	return r;
+}
+
+/* Wait until nobody else fetches key; true when somebody did. */
+static bool enter(struct mirror *m, const char *key)
+{
+	bool waited = false;
+
+	pthread_mutex_lock(&m->lock);
+	while (map_has(&m->fetching, key)) {
+		waited = true;
+		pthread_cond_wait(&m->done, &m->lock);
+	}
+	map_set(&m->fetching, key, m);
+	pthread_mutex_unlock(&m->lock);
+	return waited;
+}
+
+static void leave(struct mirror *m, const char *key)
+{
+	pthread_mutex_lock(&m->lock);
+	map_remove(&m->fetching, key);
+	pthread_cond_broadcast(&m->done);
+	pthread_mutex_unlock(&m->lock);
+}
+
+int mirror_blob(struct mirror *m, const char *repo, const struct digest *d, int64_t size,
+		struct writer *pass, const struct cancel *cancel, bool *ret_passed,
+		struct error *err)
+{
+	struct passing p = { .reader = { &passing_ops }, .to = pass };
+	char text[DIGEST_TEXT_MAX];
+	autofree char *key = NULL;
+	uint64_t here;
+	bool waited;
+	int r = 0;
+
+	digest_format(d, text);
+	key = cstr_format("%s %s", repo, text);
+	waited = enter(m, key);
+	if (!waited || repo_stat_blob(m->store, repo, d, &here, NULL) < 0)
+		r = fetch(m, repo, d, size, &p, cancel, err);
+	leave(m, key);
+	*ret_passed = p.passed == (uint64_t)size && p.to != NULL;
+	return r;
 }

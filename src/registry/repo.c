@@ -13,7 +13,7 @@
 #include "registry/name.h"
 
 #define RENEW_AFTER_NS (60 * NS_PER_SEC) /* a read does not write an inode every time */
-#define RECORD_MAX     (MANIFEST_REFS_MAX * (DIGEST_TEXT_MAX + 10))
+#define RECORD_MAX     (MANIFEST_REFS_MAX * (DIGEST_TEXT_MAX + 32))
 
 static void digest_key(const char *repo, const char *kind, const struct digest *d, char *out)
 {
@@ -170,7 +170,7 @@ static int write_record(struct repo_store *s, const char *repo, const struct man
 
 	for (size_t i = 0; r == 0 && i < info->n_refs; i++) {
 		digest_format(&info->refs[i].digest, text);
-		r = buf_addf(&record, err, "%s\n", text);
+		r = buf_addf(&record, err, "%s %lld\n", text, (long long)info->refs[i].size);
 	}
 	if (r == 0 && info->has_subject) {
 		digest_format(&info->subject, text);
@@ -192,7 +192,7 @@ static int put_inside(struct repo_store *s, const char *repo, const struct repo_
 {
 	char key[STORAGE_KEY_MAX], text[DIGEST_TEXT_MAX];
 	struct storage_stat st;
-	int r = check_refs(s, repo, info, err);
+	int r = put->sparse ? 0 : check_refs(s, repo, info, err);
 
 	if (r < 0)
 		return r;
@@ -290,16 +290,21 @@ int repo_manifest_refs(struct repo_store *s, const char *repo, const struct dige
 	(void)str_split(&rest, '\n', &line);
 	while (str_split(&rest, '\n', &line)) {
 		bool subject = str_starts(line, "subject ");
+		struct str text;
 		struct digest to;
+		uint64_t size = 0;
 
 		if (line.len == 0)
 			continue;
 		if (subject)
 			line = str_sub(line, strlen("subject "), line.len);
-		r = digest_parse(line.at, line.len, &to, err);
+		(void)str_split(&line, ' ', &text);
+		r = digest_parse(text.at, text.len, &to, err);
+		if (r == 0 && line.len > 0)
+			r = parse_u64(line, INT64_MAX, &size, err);
 		if (r < 0)
 			return error_wrap(err, r, "record '%s'", key);
-		r = fn(arg, &to, subject, err);
+		r = fn(arg, &to, (int64_t)size, subject, err);
 		if (r < 0)
 			return r;
 	}
@@ -312,15 +317,56 @@ struct forget {
 	const struct digest *manifest;
 };
 
-static int forget_referrer(void *arg, const struct digest *d, bool is_subject, struct error *err)
+static int forget_referrer(void *arg, const struct digest *d, int64_t size, bool is_subject,
+			   struct error *err)
 {
 	const struct forget *f = arg;
 	char key[STORAGE_KEY_MAX];
 
+	(void)size;
 	if (!is_subject)
 		return 0;
 	referrer_key(f->repo, d, f->manifest, key);
 	return f->s->storage->ops->remove(f->s->storage, key, err);
+}
+
+struct size_query {
+	const struct digest *want;
+	int64_t size; /* -1 until found */
+};
+
+static int see_size(void *arg, const struct digest *d, int64_t size, bool is_subject,
+		    struct error *err)
+{
+	struct size_query *q = arg;
+
+	(void)err;
+	if (!is_subject && memcmp(d, q->want, sizeof(*d)) == 0)
+		q->size = size;
+	return 0;
+}
+
+int repo_ref_size(struct repo_store *s, const char *repo, const struct digest *d, int64_t *ret_size,
+		  struct error *err)
+{
+	auto_(storage_listing) list = { 0 };
+	struct size_query q = { d, -1 };
+	char key[STORAGE_KEY_MAX];
+	int r;
+
+	name_repo_key(repo, "/manifests", key, sizeof(key));
+	r = s->storage->ops->list(s->storage, key, &list, err);
+	for (size_t i = 0; r == 0 && q.size < 0 && i < list.len; i++) {
+		struct digest m;
+
+		if (name_digest_parse(list.names[i], &m, NULL) == 0)
+			r = repo_manifest_refs(s, repo, &m, see_size, &q, err);
+	}
+	if (r == 0 && q.size < 0)
+		r = error_set(err, ERR_NOT_FOUND, "no manifest of '%s' needs it", repo);
+	if (r == 0)
+		*ret_size = q.size;
+	return r;
 }
 
 static int delete_tags_of(struct repo_store *s, const char *repo, const struct digest *d,

@@ -4,8 +4,8 @@
  * Objects below repos/<name>/:
  *   blobs/<digest>       empty; its mtime is when the blob was last pushed,
  *                        mounted or asked for here
- *   manifests/<digest>   first line the media type, then one digest a line that
- *                        the manifest needs; "subject <digest>" for its subject
+ *   manifests/<digest>   first line the media type, then "<digest> <size>" a line
+ *                        for what the manifest needs; "subject <digest>" for its subject
  *   tags/<tag>           the digest
  *   referrers/<subject>/<digest>   the descriptor as the referrers API shows it
  *
@@ -68,6 +68,7 @@ struct repo_put {
 	const struct digest *want;
 	const char *bytes;
 	size_t len;
+	bool sparse; /* a mirror: what it needs comes when it is asked for */
 };
 MUST_CHECK int repo_put_manifest(struct repo_store *s, const char *repo, const struct repo_put *put,
 				 struct digest *ret_digest, struct digest *ret_subject,
@@ -92,7 +93,11 @@ MUST_CHECK int repo_list(struct repo_store *s, struct storage_listing *ret, stru
 MUST_CHECK int repo_referrers(struct repo_store *s, const char *repo, const struct digest *subject,
 			      const char *artifact_type, struct buf *b, struct error *err);
 
+/* Size of a blob or manifest that some manifest of the repository needs. ERR_NOT_FOUND. */
+MUST_CHECK int repo_ref_size(struct repo_store *s, const char *repo, const struct digest *d,
+			     int64_t *ret_size, struct error *err);
 /* Digests that the record of a manifest names, one call each; for collection. */
-typedef int (*repo_ref_fn)(void *arg, const struct digest *d, bool is_subject, struct error *err);
+typedef int (*repo_ref_fn)(void *arg, const struct digest *d, int64_t size, bool is_subject,
+			   struct error *err);
 MUST_CHECK int repo_manifest_refs(struct repo_store *s, const char *repo, const struct digest *d,
 				  repo_ref_fn fn, void *arg, struct error *err);

@@ -349,11 +349,11 @@ int registry_open(const struct registry_config *config, struct registry **ret, s
 	if (rc == 0 && config->audit_path != NULL)
 		rc = fs_open(config->audit_path, O_WRONLY | O_CREAT | O_APPEND, 0600, &r->audit_fd,
 			     err);
-	if (rc == 0 && config->n_mirrors > 0)
-		rc = mirror_new(config->mirrors, config->n_mirrors, &r->mirror, err);
 	r->limit = limit_new(config->requests_per_second, config->burst);
 	if (rc == 0)
 		r->uploads = uploads_new(&r->store, config->max_blob_bytes);
+	if (rc == 0 && config->n_mirrors > 0)
+		rc = mirror_new(config, &r->store, r->uploads, &r->mirror, err);
 	if (rc < 0) {
 		registry_close(r);
 		return rc;
@@ -367,8 +367,8 @@ void registry_close(struct registry *r)
 {
 	if (r == NULL)
 		return;
-	uploads_free(r->uploads);
 	mirror_free(r->mirror);
+	uploads_free(r->uploads);
 	auth_free(r->auth);
 	limit_free(r->limit);
 	if (r->audit_fd >= 0)

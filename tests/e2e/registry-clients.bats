@@ -89,3 +89,27 @@ need() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	run "$PROA_BUILD/proa-registry" gc --data "$ROOT/registry"
 	[ "$status" -eq 0 ]
 }
+
+@test "a mirror fetches what is asked for, keeps it, and serves it with the upstream down" {
+	need skopeo
+	skopeo copy -q --dest-tls-verify=false --dest-creds ann:secret "oci:$ROOT/oci:t" "docker://$REGISTRY/public/up:1"
+	upstream=$REGISTRY
+	upstream_root=$ROOT
+	ROOT=$ROOT/mirror
+	mkdir "$ROOT"
+	printf '{"mirrors": [{"prefix": "up", "upstream": "%s", "insecure": true}]}' "$upstream" >"$ROOT/config.json"
+	registry_start --config "$ROOT/config.json"
+	mirror=$REGISTRY
+	skopeo copy -q --src-tls-verify=false "docker://$mirror/up/public/up:1" "oci:$ROOT/one:t"
+	run skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$mirror/up/public/up:1"
+	[ "$output" = "sha256:$(cat "$upstream_root/digest")" ]
+	run curl -s "http://$mirror/v2/up/public/nothing/manifests/1"
+	[[ "$output" == *MANIFEST_UNKNOWN* ]]
+	# pushes are its own
+	skopeo copy -q --dest-tls-verify=false "oci:$ROOT/one:t" "docker://$mirror/up/own:1"
+	kill -STOP "$(cat "$upstream_root/registry.pid")"
+	run timeout 90 skopeo copy -q --src-tls-verify=false "docker://$mirror/up/public/up:1" "oci:$ROOT/two:t"
+	kill -CONT "$(cat "$upstream_root/registry.pid")"
+	registry_stop
+	[ "$status" -eq 0 ]
+}
