@@ -62,7 +62,7 @@ struct remote_config {
 	const char *user_agent;                          /* NULL: "proa/<version>" */
 	int connect_timeout_ms;                          /* 0: 15 s */
 	int stall_timeout_ms;                            /* no byte for so long: 0: 30 s */
-	int retries;                                     /* after a cut or a 5xx; 0: 5; -1: none */
+	int retries;                                     /* after a cut or a 5xx; 0: 6; -1: none */
 };
 
 /* What the API's X-Registry-Auth holds. NULL or "" members are absent. */

@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "remote/internal.h"
 
-enum { RETRY_AFTER_MAX_S = 10 };
+enum { RETRY_AFTER_MAX_S = 10, PROBE_TIMEOUT_MS = 5000 };
 
 int api_retries(const struct remote_repo *p)
 {
@@ -18,7 +18,7 @@ int api_retries(const struct remote_repo *p)
 
 int api_back_off(const struct remote_repo *p, int n, struct error *err)
 {
-	int wait_ms = 250 << (n < 5 ? n - 1 : 4), r;
+	int wait_ms = n == 1 ? 50 : 250 << (n < 6 ? n - 2 : 4), r;
 
 	if (p->cancel == NULL) {
 		poll(NULL, 0, wait_ms);
@@ -169,6 +169,9 @@ static int send_to(struct exchange *x, const char *url, struct transfer **ret, s
 					    arena_strndup(&x->arena, host, strcspn(host, "/?#")));
 	}
 	transport_fill(p->settings, &x->arena, url, insecure, &how);
+	/* A server of plain HTTP may wait for ever for the end of a TLS greeting. */
+	if (!x->foreign && x->e->base == NULL && how.connect_timeout_ms > PROBE_TIMEOUT_MS)
+		how.connect_timeout_ms = PROBE_TIMEOUT_MS;
 	return transfer_begin(&p->remote->pool, &how, &q, p->cancel, ret, &x->why, err);
 }
 
