@@ -36,6 +36,9 @@ struct runtime_create_options {
 	unsigned preserve_fds;      /* fds 3 .. 2+n go to the container */
 	bool no_pivot;
 	bool no_new_keyring;
+	/* NULL, or where the master of the terminal goes (the caller's; FD_NONE without one):
+	 * the way of a `run` that stays in front, instead of console_socket. */
+	int *ret_console;
 };
 
 /*

@@ -1,0 +1,345 @@
+#include "runtime/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fdpass.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "runtime/console.h"
+#include "runtime/hook.h"
+
+int child_send(int socket, enum child_message_kind kind, const struct error *e, struct error *err)
+{
+	struct child_message m = { .kind = kind };
+	size_t len = offsetof(struct child_message, err);
+
+	if (e != NULL) {
+		m.err = *e;
+		len = sizeof(m);
+	}
+	if (send(socket, &m, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return error_sys(err, errno, "talk to the other half");
+	return 0;
+}
+
+int child_receive(int socket, enum child_message_kind *ret, struct error *err)
+{
+	struct child_message m;
+	ssize_t n;
+
+	do
+		n = recv(socket, &m, sizeof(m), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return error_sys(err, errno, "talk to the container's init");
+	if (n == 0) {
+		*ret = CHILD_CLOSED;
+		return 0;
+	}
+	if (m.kind == CHILD_FAILED && n == (ssize_t)sizeof(m)) {
+		m.err.msg[sizeof(m.err.msg) - 1] = '\0';
+		if (err != NULL)
+			*err = m.err;
+		return m.err.kind > ERR_NONE && m.err.kind < ERR_KIND_COUNT ? -(int)m.err.kind
+									    : -ERR_SYSTEM;
+	}
+	*ret = m.kind;
+	return 0;
+}
+
+static int ask_parent(struct child *c, enum child_message_kind kind, struct error *err)
+{
+	enum child_message_kind answer;
+	int r = child_send(c->socket, kind, NULL, err);
+
+	if (r == 0)
+		r = child_receive(c->socket, &answer, err);
+	if (r == 0 && answer != CHILD_GO)
+		r = error_set(err, ERR_SYSTEM, "the parent gave up");
+	return r;
+}
+
+static int become_root(struct child *c, struct error *err)
+{
+	int r;
+
+	if (c->needs_map) {
+		r = ask_parent(c, CHILD_MAP, err);
+		if (r < 0)
+			return r;
+		if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+			return error_sys(err, errno, "become root of the user namespace");
+		/* The change of ids forgot it. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+			return error_sys(err, errno, "ask for the parent's death");
+	}
+	return 0;
+}
+
+static int enter_cgroups(struct child *c, struct error *err)
+{
+	for (size_t i = 0; i < c->n_entry; i++)
+		if (write(c->entry[i], "0", 1) != 1)
+			return error_sys(err, errno, "enter cgroup '%s'", c->rootfs.cgroup->at[i].path);
+	/* Its root is where we stand now, so it comes after. */
+	if (c->ns->create & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
+		return error_sys(err, errno, "make a cgroup namespace");
+	return 0;
+}
+
+static int loopback_up(struct error *err)
+{
+	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+		return error_sys(err, errno, "bring the loopback interface up");
+	return 0;
+}
+
+static int set_names(struct child *c, struct error *err)
+{
+	const char *host = c->config->hostname, *domain = c->config->domainname;
+	bool own = (c->ns->create | c->ns->join) & CLONE_NEWUTS;
+
+	if (!own && (!cstr_is_empty(host) || !cstr_is_empty(domain)))
+		return error_set(err, ERR_INVALID, "hostname: needs a uts namespace");
+	if (!cstr_is_empty(host) && sethostname(host, strlen(host)) < 0)
+		return error_sys(err, errno, "hostname: '%s'", host);
+	if (!cstr_is_empty(domain) && setdomainname(domain, strlen(domain)) < 0)
+		return error_sys(err, errno, "domainname: '%s'", domain);
+	return 0;
+}
+
+static int run_hooks(struct child *c, const char *kind, const struct spec_hook *hooks, size_t n,
+		     enum runtime_status status, struct error *err)
+{
+	auto_(buf) b = BUF_INIT(STATE_MAX);
+	struct runtime_state state = *c->state;
+	char self[32] = "";
+	uint64_t pid;
+	int r;
+
+	if (n == 0)
+		return 0;
+	/* The host's /proc tells the host's pid; once inside, there is only our own. */
+	if (readlink("/proc/self", self, sizeof(self) - 1) > 0 &&
+	    parse_u64(str_of(self), INT32_MAX, &pid, NULL) == 0)
+		state.pid = (pid_t)pid;
+	else
+		state.pid = getpid();
+	r = state_format(&state, status, false, &b, err);
+	return r < 0 ? r : hooks_run(kind, hooks, n, b.data, b.len, err);
+}
+
+static int open_console(struct child *c, struct error *err)
+{
+	const struct spec_process *p = c->process.spec;
+	autoclose int master = FD_NONE, slave = FD_NONE, target = FD_NONE, mount = FD_NONE;
+	autoclose int pts = FD_NONE;
+	int r = 0;
+
+	if (!p->terminal)
+		return 0;
+	if (c->rootfs.devpts < 0)
+		r = fs_open_beneath(c->rootfs.root, "dev/pts", O_PATH | O_DIRECTORY, 0, &pts, err);
+	if (r == 0)
+		r = console_open(pts >= 0 ? pts : c->rootfs.devpts, p->console_size, &master, &slave,
+				 err);
+	if (r == 0)
+		r = console_take(c->console, master, slave, p->user.uid, err);
+	if (r == 0)
+		r = rootfs_target_file(c->rootfs.root, "/dev/console", &target, err);
+	if (r == 0)
+		r = mount_clone(slave, "", false, &mount, err);
+	return r < 0 ? r : mount_attach(mount, target, "/dev/console", err);
+}
+
+static int build_root(struct child *c, struct error *err)
+{
+	const struct spec_hooks *h = &c->config->hooks;
+	mode_t old = umask(0);
+	int r = rootfs_attach(&c->rootfs, c->tree, err);
+
+	if (r == 0)
+		r = rootfs_mount_all(&c->rootfs, err);
+	if (r == 0)
+		r = rootfs_make_devices(&c->rootfs, err);
+	if (r == 0)
+		r = open_console(c, err);
+	if (r == 0 && h->n_prestart + h->n_create_runtime > 0)
+		r = ask_parent(c, CHILD_HOOKS, err);
+	if (r == 0)
+		r = rootfs_sysctl(&c->rootfs, c->ns->create | c->ns->join, err);
+	if (r == 0)
+		r = run_hooks(c, "createContainer", h->create_container, h->n_create_container,
+			      STATUS_CREATING, err);
+	if (r == 0)
+		r = rootfs_protect(&c->rootfs, err);
+	if (r == 0)
+		r = rootfs_enter(&c->rootfs, err);
+	umask(old);
+	return r;
+}
+
+static int set_personality(const struct spec_personality *s, struct error *err)
+{
+	unsigned long value;
+
+	if (s == NULL || s->domain == NULL)
+		return 0;
+	value = strcmp(s->domain, "LINUX32") == 0 ? PER_LINUX32 : PER_LINUX;
+	if (s->flags.n > 0)
+		return error_set(err, ERR_UNIMPLEMENTED, "linux.personality.flags: none is defined");
+	if (personality(value) < 0)
+		return error_sys(err, errno, "linux.personality");
+	return 0;
+}
+
+static int prepare(struct child *c, struct arena *a, struct error *err)
+{
+	int r;
+
+	/* Of the parent's death before this line the socket's end tells. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setsid() < 0)
+		return error_sys(err, errno, "start a session");
+	r = become_root(c, err);
+	if (r == 0)
+		r = enter_cgroups(c, err);
+	if (r == 0)
+		r = namespaces_join(c->ns, c->config, err);
+	if (r == 0 && c->ns->create & CLONE_NEWNET)
+		r = loopback_up(err);
+	if (r == 0)
+		r = set_names(c, err);
+	if (r == 0)
+		r = process_apply_host(&c->process, err);
+	if (r == 0)
+		r = build_root(c, err);
+	if (r == 0)
+		r = process_apply_limits(&c->process, err);
+	if (r == 0)
+		r = set_personality(c->config->linux_.personality, err);
+	if (r == 0)
+		r = process_make_cwd(&c->process, err);
+	if (r == 0)
+		r = process_build_env(&c->process, a, err);
+	if (r == 0)
+		r = process_drop(&c->process, err);
+	if (r == 0)
+		r = process_enter_cwd(&c->process, err);
+	if (r == 0)
+		r = process_resolve(&c->process, a, err);
+	if (r == 0 && prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
+		r = error_sys(err, errno, "live without the parent");
+	return r;
+}
+
+/*
+ * Hand the seccomp listener to `start`, which sits outside of the filter. No
+ * system call may happen here: the page is shared memory, `start` takes the fd
+ * out of this process and sets `taken`.
+ */
+struct handover {
+	volatile int fd;
+	volatile int taken;
+};
+
+static int hand_over(void *ctx, int listener)
+{
+	struct handover *h = ctx;
+
+	h->fd = listener;
+	while (!h->taken)
+		__asm__ volatile("" ::: "memory");
+	return 0;
+}
+
+static int offer_listener(int start, struct handover **ret, struct error *err)
+{
+	autoclose int fd = memfd_create("handover", MFD_CLOEXEC);
+	struct child_message m = { .kind = CHILD_READY };
+	void *page;
+
+	if (fd < 0 || ftruncate(fd, 4096) < 0)
+		return error_sys(err, errno, "memfd");
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED)
+		return error_sys(err, errno, "map");
+	*ret = page;
+	(*ret)->fd = FD_NONE;
+	return fdpass_send(start, &m, sizeof(m), &fd, 1, err);
+}
+
+static int go(struct child *c, int start, struct error *err)
+{
+	const struct spec_hooks *h = &c->config->hooks;
+	struct handover *page = NULL;
+	int r = run_hooks(c, "startContainer", h->start_container, h->n_start_container,
+			  STATUS_CREATED, err);
+
+	if (r == 0 && c->process.seccomp.notify)
+		r = offer_listener(start, &page, err);
+	return r < 0 ? r : process_exec(&c->process, hand_over, page, err);
+}
+
+/* While it waits, init holds nothing of the host's: only the socket that `start` knocks at. */
+static int keep_only(struct child *c)
+{
+	const int base = 3 + (int)c->process.preserve_fds;
+	int label = c->process.label_fd;
+
+	if (label >= 0) {
+		label = fcntl(label, F_DUPFD_CLOEXEC, base + 2);
+		if (label < 0)
+			return -1;
+	}
+	if (c->listener != base && dup3(c->listener, base, O_CLOEXEC) < 0)
+		return -1;
+	if (label >= 0 && dup3(label, base + 1, O_CLOEXEC) < 0)
+		return -1;
+	c->listener = base;
+	c->process.label_fd = label >= 0 ? base + 1 : FD_NONE;
+	return close_range((unsigned)base + (label >= 0 ? 2 : 1), ~0U, 0);
+}
+
+_Noreturn void child_main(struct child *c)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct error err = { 0 };
+	int start, r = prepare(c, &a, &err);
+
+	if (r < 0) {
+		if (child_send(c->socket, CHILD_FAILED, &err, NULL) < 0)
+			_exit(2);
+		_exit(1);
+	}
+	if (child_send(c->socket, CHILD_READY, NULL, &err) < 0)
+		_exit(2);
+	if (keep_only(c) < 0)
+		_exit(2);
+	do
+		start = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
+	while (start < 0 && errno == EINTR);
+	if (start < 0)
+		_exit(2);
+	r = go(c, start, &err);
+	if (r < 0 && child_send(start, CHILD_FAILED, &err, NULL) < 0)
+		_exit(2);
+	_exit(1);
+}

@@ -1,0 +1,53 @@
+/*
+ * runtime/child.h: the process that becomes the container's init, from clone
+ * to execve, and what it says to its parent.
+ *
+ * The order of the steps is the security of the whole: docs/runtime-order.md.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "cgroup/cgroup.h"
+#include "oci/runtime_config.h"
+#include "runtime/namespace.h"
+#include "runtime/process.h"
+#include "runtime/rootfs.h"
+#include "runtime/state.h"
+
+/* On the socket pair between parent and child, one message a write. */
+enum child_message_kind {
+	CHILD_CLOSED,  /* the stream has ended: execve succeeded, or death */
+	CHILD_MAP,     /* child waits for its id maps */
+	CHILD_HOOKS,   /* child waits for prestart and createRuntime hooks */
+	CHILD_READY,   /* waits for `start` */
+	CHILD_FAILED,  /* err tells */
+	CHILD_GO,      /* parent's answer to the first two */
+};
+struct child_message {
+	uint32_t kind;
+	struct error err;
+};
+MUST_CHECK int child_send(int socket, enum child_message_kind kind, const struct error *e,
+			  struct error *err);
+/* The child's own error for CHILD_FAILED. */
+MUST_CHECK int child_receive(int socket, enum child_message_kind *ret, struct error *err);
+
+struct child {
+	const struct runtime_config *config;
+	const char *id;
+	const struct runtime_state *state; /* for hooks; pid is filled in by the child */
+	const struct namespaces *ns;
+	struct process_setup process;
+	struct rootfs rootfs;
+	int tree;    /* the root, cloned beforehand, or FD_NONE */
+	int socket;  /* to the parent */
+	int listener; /* init.sock, listening */
+	int console; /* connected, or FD_NONE */
+	int entry[CGROUP_HIERARCHY_MAX];
+	size_t n_entry;
+	bool needs_map;
+};
+
+/* Never returns. */
+_Noreturn void child_main(struct child *c);

@@ -1,0 +1,461 @@
+/*
+ * runtime/container.c: `create`, the parent's side.
+ *
+ * Everything that is made is owned by one struct, so that a failure at any
+ * point takes all of it back: process, cgroup, state directory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fdpass.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "runtime/child.h"
+#include "runtime/console.h"
+#include "runtime/hook.h"
+#include "runtime/resource.h"
+
+struct making {
+	const struct runtime_options *options;
+	const struct runtime_create_options *create;
+	struct arena arena;
+	struct runtime_config config;
+	struct runtime_state state;
+	struct state_dir dir;
+	bool made_dir;
+	struct cgroup_host host;
+	struct cgroup cgroup;
+	struct namespaces ns;
+	struct child child;
+	int *sources; /* fds per mount */
+	int bundle, root_fd;
+	int socket; /* to the child */
+	int console; /* our end when the master comes to us */
+	pid_t pid;
+	bool done;
+};
+
+static void making_release(struct making *m)
+{
+	struct error ignored;
+	int status;
+
+	if (!m->done && m->pid > 0) {
+		kill(m->pid, SIGKILL);
+		while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
+			continue;
+	}
+	if (!m->done && cgroup_remove(&m->cgroup, &ignored) < 0)
+		log_debug("cgroup not removed", KV_ERR(&ignored));
+	if (m->made_dir && !m->done && state_remove(m->options, m->create->id, &ignored) < 0)
+		log_debug("state not removed", KV_ERR(&ignored));
+	for (size_t i = 0; m->sources != NULL && i < m->config.n_mounts; i++)
+		auto_close_(&m->sources[i]);
+	auto_close_(&m->child.listener);
+	auto_close_(&m->child.console);
+	auto_close_(&m->child.tree);
+	for (size_t i = 0; i < m->child.n_entry; i++)
+		close(m->child.entry[i]);
+	auto_close_(&m->socket);
+	auto_close_(&m->console);
+	auto_close_(&m->bundle);
+	auto_close_(&m->root_fd);
+	namespaces_release(&m->ns);
+	cgroup_release(&m->cgroup);
+	state_dir_release(&m->dir);
+	arena_release(&m->arena);
+}
+DEFINE_AUTO(making, making_release);
+
+static int open_bundle(struct making *m, struct error *err)
+{
+	const char *path = m->create->bundle ? m->create->bundle : ".";
+	autofree char *real = realpath(path, NULL);
+
+	if (real == NULL)
+		return error_sys(err, errno, "bundle '%s'", path);
+	m->state.bundle = arena_strdup(&m->arena, real);
+	return fs_open(real, O_PATH | O_DIRECTORY, 0, &m->bundle, err);
+}
+
+static int load_config(struct making *m, struct buf *text, struct error *err)
+{
+	const char *name = m->create->config ? m->create->config : "config.json";
+	autofree char *path = cstr_format("%s%s%s", *name == '/' ? "" : m->state.bundle,
+					  *name == '/' ? "" : "/", name);
+	int r = fs_read_file(path, text, err);
+
+	if (r == -ERR_NOT_FOUND)
+		return error_set(err, ERR_NOT_FOUND, "JSON specification file %s not found", name);
+	if (r == 0)
+		r = runtime_config_parse(&m->arena, text->data ? text->data : "", text->len, &m->config,
+					 err);
+	if (r == 0)
+		r = runtime_config_validate(&m->config, err);
+	if (r < 0)
+		return error_wrap(err, r, "%s", name);
+	m->state.id = m->create->id;
+	m->state.oci_version = m->config.oci_version;
+	m->state.annotations = m->config.annotations;
+	m->state.created_ns = clock_wall_ns();
+	m->state.owner = getuid();
+	m->state.has_poststart = m->config.hooks.n_poststart > 0;
+	m->state.has_poststop = m->config.hooks.n_poststop > 0;
+	m->state.rootfs = *m->config.root->path == '/'
+				  ? m->config.root->path
+				  : arena_format(&m->arena, "%s/%s", m->state.bundle,
+						 m->config.root->path);
+	return 0;
+}
+
+static int check_preserved(const struct making *m, struct error *err)
+{
+	for (unsigned i = 0; i < m->create->preserve_fds; i++)
+		if (fcntl(3 + (int)i, F_GETFD) < 0)
+			return error_set(err, ERR_INVALID, "--preserve-fds: fd %u is not open", 3 + i);
+	return 0;
+}
+
+/* All that can be refused is refused before anything is made. */
+static int check(struct making *m, struct error *err)
+{
+	const struct spec_process *p = m->config.process;
+	struct process_setup *s = &m->child.process;
+	int r;
+
+	s->spec = p;
+	s->id = m->create->id;
+	s->preserve_fds = m->create->preserve_fds;
+	s->no_new_keyring = m->create->no_new_keyring;
+	s->label_fd = FD_NONE;
+	r = process_check(s, err);
+	if (r == 0)
+		r = namespaces_plan(&m->config, &m->ns, err);
+	if (r < 0)
+		return r;
+	m->state.namespaces = m->ns.create | m->ns.join;
+	s->user_ns = m->state.namespaces & CLONE_NEWUSER;
+	for (size_t i = 0; i < m->config.n_mounts; i++) {
+		struct mount_option unused;
+
+		r = mount_option_parse(&m->config.mounts[i], &unused, err);
+		if (r < 0)
+			return error_wrap(err, r, "mounts[%zu]", i);
+	}
+	if (!cstr_is_empty(m->config.linux_.mount_label))
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "linux.mountLabel: '%s': SELinux labels are not supported yet",
+				 m->config.linux_.mount_label);
+	if (m->config.linux_.n_net_devices > 0)
+		return error_set(err, ERR_UNIMPLEMENTED, "linux.netDevices: not supported yet");
+	if (p->terminal && cstr_is_empty(m->create->console_socket) && !m->create->ret_console)
+		return error_set(err, ERR_INVALID,
+				 "cannot allocate tty if runc will detach without setting console socket");
+	if (!p->terminal && !cstr_is_empty(m->create->console_socket))
+		return error_set(err, ERR_INVALID,
+				 "cannot use console socket if runc will not detach or allocate tty");
+	return 0;
+}
+
+static int make_cgroup(struct making *m, struct error *err)
+{
+	const char *path = m->config.linux_.cgroups_path;
+	bool rootless = m->options->rootless == 1 ||
+			(m->options->rootless < 0 && geteuid() != 0);
+	int r;
+
+	if (m->options->systemd_cgroup)
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "the systemd cgroup driver is not supported yet: use cgroupfs");
+	if (path != NULL && strchr(path, '/') == NULL && strchr(path, ':') != NULL)
+		return error_set(err, ERR_INVALID,
+				 "linux.cgroupsPath: '%s' is a systemd name, and systemd was not asked for",
+				 path);
+	r = cgroup_host_detect(&m->arena, &m->host, err);
+	if (r < 0 || m->options->no_cgroup)
+		return r;
+	r = cgroup_create(&m->host, cstr_is_empty(path) ? m->create->id : path, rootless, &m->cgroup,
+			  err);
+	if (r < 0)
+		return error_wrap(err, r, "linux.cgroupsPath");
+	for (size_t i = 0; i < m->cgroup.n; i++)
+		m->state.cgroups[i] = m->cgroup.at[i];
+	m->state.n_cgroups = m->cgroup.n;
+	return limits_apply(&m->cgroup, &m->config, &m->arena, rootless, err);
+}
+
+static int listen_for_start(struct making *m, struct error *err)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	autoclose int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" STATE_SOCKET, m->dir.fd);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 1) < 0)
+		return error_sys(err, errno, "make the start socket");
+	m->child.listener = steal_fd(&fd);
+	return 0;
+}
+
+static int open_console(struct making *m, struct error *err)
+{
+	int pair[2];
+
+	if (!cstr_is_empty(m->create->console_socket))
+		return console_connect(m->create->console_socket, &m->child.console, err);
+	if (!m->config.process->terminal)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, errno, "socketpair");
+	m->child.console = pair[0];
+	m->console = pair[1];
+	return 0;
+}
+
+static int receive_console(struct making *m, struct error *err)
+{
+	char name[64];
+	size_t len, n;
+
+	if (m->console < 0)
+		return 0;
+	return fdpass_recv(m->console, name, sizeof(name), &len, m->create->ret_console, 1, &n, err);
+}
+
+static int save_config(const struct making *m, const struct buf *text, struct error *err)
+{
+	autoclose int fd = openat(m->dir.fd, STATE_CONFIG,
+				  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_sys(err, errno, "copy the config");
+	return fs_write_all(fd, text->data, text->len, err);
+}
+
+/* Mounts that only the host's rights can prepare: id-mapped ones, and all binds of a container
+ * whose root is nobody on the host. */
+static int prepare_mounts(struct making *m, struct error *err)
+{
+	const struct runtime_config *c = &m->config;
+	bool user_ns = m->state.namespaces & CLONE_NEWUSER;
+	int r = 0;
+
+	m->sources = arena_array(&m->arena, c->n_mounts + 1, sizeof(int));
+	for (size_t i = 0; i < c->n_mounts; i++)
+		m->sources[i] = FD_NONE;
+	if (user_ns && geteuid() == 0) {
+		r = mount_clone(m->bundle, c->root->path, true, &m->child.tree, err);
+		if (r < 0)
+			return error_wrap(err, r, "root.path");
+	}
+	for (size_t i = 0; r == 0 && i < c->n_mounts; i++) {
+		const struct spec_mount *s = &c->mounts[i];
+		struct mount_option o;
+		autoclose int user = FD_NONE;
+
+		r = mount_option_parse(s, &o, err);
+		if (r < 0 || !o.bind || s->source == NULL || !(o.idmap || (user_ns && geteuid() == 0)))
+			continue;
+		r = mount_clone(m->bundle, s->source, o.rbind, &m->sources[i], err);
+		if (r == 0)
+			r = mount_change(m->sources[i], true, 0, 0, MS_SLAVE, err);
+		if (r == 0 && o.idmap) {
+			bool own = s->n_uid_mappings > 0;
+
+			r = namespaces_make_user(own ? s->uid_mappings : c->linux_.uid_mappings,
+						 own ? s->n_uid_mappings : c->linux_.n_uid_mappings,
+						 own ? s->gid_mappings : c->linux_.gid_mappings,
+						 own ? s->n_gid_mappings : c->linux_.n_gid_mappings,
+						 &user, err);
+			if (r == 0)
+				r = mount_map_ids(m->sources[i], o.idmap_rec, user, err);
+		}
+		if (r < 0)
+			return error_wrap(err, r, "mounts[%zu] '%s'", i, s->destination);
+	}
+	return r;
+}
+
+static int fork_child(struct making *m, struct error *err)
+{
+	const struct cgroup_dir *v2 = cgroup_find_v2(&m->cgroup);
+	struct child *c = &m->child;
+	autoclose int cwd = FD_NONE;
+	bool in_cgroup;
+	int pair[2], r;
+
+	c->config = &m->config;
+	c->id = m->create->id;
+	c->state = &m->state;
+	c->ns = &m->ns;
+	c->needs_map = m->state.namespaces & CLONE_NEWUSER;
+	c->rootfs = (struct rootfs){ .config = &m->config, .root = FD_NONE, .bundle = AT_FDCWD,
+				     .null = FD_NONE, .sources = m->sources,
+				     .user_ns = c->needs_map,
+				     .cgroup_ns = m->state.namespaces & CLONE_NEWCGROUP,
+				     .no_pivot = m->create->no_pivot, .cgroup = &m->cgroup,
+				     .host = &m->host, .devpts = FD_NONE };
+	r = cgroup_entry_fds(&m->cgroup, false, c->entry, &c->n_entry, err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, errno, "socketpair");
+	c->socket = pair[1];
+	m->socket = pair[0];
+	/* An fd of ours names a mount of ours; the working directory is the child's own copy. */
+	cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (cwd < 0 || fchdir(m->bundle) < 0)
+		r = error_sys(err, errno, "enter the bundle");
+	if (r == 0)
+		r = namespaces_clone(&m->ns, &m->config, v2 ? v2->fd : FD_NONE, &in_cgroup, &m->pid,
+				     err);
+	if (r == 0 && m->pid == 0) {
+		close(pair[0]);
+		child_main(c);
+	}
+	close(pair[1]);
+	if (fchdir(cwd) < 0 && r == 0)
+		r = error_sys(err, errno, "leave the bundle");
+	return r;
+}
+
+static int run_runtime_hooks(struct making *m, struct error *err)
+{
+	const struct spec_hooks *h = &m->config.hooks;
+	auto_(buf) b = BUF_INIT(STATE_MAX);
+	/* A hook may ask for the state. */
+	int r = state_write(&m->dir, &m->state, err);
+
+	if (r == 0)
+		r = state_format(&m->state, STATUS_CREATING, false, &b, err);
+	if (r == 0)
+		r = hooks_run("prestart", h->prestart, h->n_prestart, b.data, b.len, err);
+	if (r == 0)
+		r = hooks_run("createRuntime", h->create_runtime, h->n_create_runtime, b.data, b.len,
+			      err);
+	return r;
+}
+
+static int serve_child(struct making *m, struct error *err)
+{
+	for (;;) {
+		enum child_message_kind kind;
+		int r = child_receive(m->socket, &kind, err);
+
+		if (r < 0 || kind == CHILD_READY)
+			return r;
+		if (kind == CHILD_CLOSED)
+			return error_set(err, ERR_SYSTEM,
+					 "the container's init died while it was set up");
+		if (kind == CHILD_MAP)
+			r = m->ns.create & CLONE_NEWUSER ? namespaces_map(m->pid, &m->config, err) : 0;
+		else if (kind == CHILD_HOOKS)
+			r = run_runtime_hooks(m, err);
+		else
+			r = error_set(err, ERR_SYSTEM, "message %u from init", kind);
+		if (r == 0)
+			r = child_send(m->socket, CHILD_GO, NULL, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+int pid_file_write(const char *path, pid_t pid, struct error *err)
+{
+	autofree char *temp = NULL;
+	const char *slash;
+	autoclose int fd = FD_NONE;
+	char text[16];
+	int n;
+
+	if (cstr_is_empty(path))
+		return 0;
+	slash = strrchr(path, '/');
+	temp = slash ? cstr_format("%.*s/.%s", (int)(slash - path), path, slash + 1)
+		     : cstr_format(".%s", path);
+	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	n = snprintf(text, sizeof(text), "%d", (int)pid);
+	if (fd < 0 || write(fd, text, (size_t)n) != n || rename(temp, path) < 0)
+		return error_sys(err, errno, "write the pid file '%s'", path);
+	return 0;
+}
+
+static int make(struct making *m, const struct buf *text, struct error *err)
+{
+	struct process_setup *p = &m->child.process;
+	int r = state_create(m->options, m->create->id, &m->dir, err);
+
+	if (r < 0)
+		return r;
+	m->made_dir = true;
+	/* Written at once: a `delete --force` after our sudden death finds the cgroups. */
+	r = make_cgroup(m, err);
+	if (r == 0)
+		r = state_write(&m->dir, &m->state, err);
+	if (r == 0)
+		r = state_root_open(m->options, false, &m->root_fd, err);
+	if (r == 0)
+		r = filter_prepare(&m->arena, m->config.linux_.seccomp, m->root_fd, &p->seccomp, err);
+	if (r == 0)
+		r = filter_save(m->dir.fd, STATE_BPF, &p->seccomp, err);
+	if (r == 0)
+		r = save_config(m, text, err);
+	if (r == 0)
+		r = open_console(m, err);
+	if (r == 0)
+		r = listen_for_start(m, err);
+	if (r == 0)
+		r = prepare_mounts(m, err);
+	if (r == 0)
+		r = fork_child(m, err);
+	if (r == 0)
+		r = process_start_time(m->pid, &m->state.pid_start, err);
+	if (r < 0)
+		return r;
+	m->state.pid = m->pid;
+	r = serve_child(m, err);
+	if (r == 0)
+		r = receive_console(m, err);
+	if (r == 0)
+		r = state_write(&m->dir, &m->state, err);
+	return r < 0 ? r : pid_file_write(m->create->pid_file, m->pid, err);
+}
+
+int runtime_create(const struct runtime_options *o, const struct runtime_create_options *c,
+		   pid_t *ret_pid, struct error *err)
+{
+	auto_(making) m = { .options = o, .create = c, .dir = STATE_DIR_INIT, .bundle = FD_NONE,
+			    .root_fd = FD_NONE, .socket = FD_NONE, .console = FD_NONE,
+			    .child = { .tree = FD_NONE, .listener = FD_NONE, .console = FD_NONE } };
+	auto_(buf) text = BUF_INIT(RUNTIME_CONFIG_MAX);
+	int r = state_check_id(c->id, err);
+
+	if (r == 0)
+		r = check_preserved(&m, err);
+	if (r == 0)
+		r = open_bundle(&m, err);
+	if (r == 0)
+		r = load_config(&m, &text, err);
+	if (r == 0)
+		r = check(&m, err);
+	if (r == 0)
+		r = make(&m, &text, err);
+	if (r < 0)
+		return r;
+	m.done = true;
+	if (ret_pid != NULL)
+		*ret_pid = m.pid;
+	return 0;
+}

@@ -1,0 +1,319 @@
+/* runtime/mount.c: config.json's mounts, each by fd from the first call to the last. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "runtime/rootfs.h"
+
+int mount_clone(int dirfd, const char *path, bool recursive, int *ret_fd, struct error *err)
+{
+	int fd = open_tree(dirfd, path,
+			   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (*path ? 0u : AT_EMPTY_PATH) |
+				   (recursive ? AT_RECURSIVE : 0u));
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return error_set(err, ERR_NOT_FOUND, "bind source '%s' does not exist: %s", path,
+				 "no such file or directory");
+	if (fd < 0)
+		return error_sys(err, errno, "clone the mount of '%s'", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* The kernel explains a refused option on the context's own fd: "e tmpfs: Bad value for 'size'". */
+static int refused(int fs, int sys, const char *type, const char *what, struct error *err)
+{
+	char text[200];
+	ssize_t n = read(fs, text, sizeof(text) - 1);
+
+	if (n > 2) {
+		text[n] = '\0';
+		text[strcspn(text, "\n")] = '\0';
+		return error_set(err, ERR_INVALID, "mount of type '%s': %s: %s", type, what, text + 2);
+	}
+	return error_sys(err, sys, "mount of type '%s': %s", type, what);
+}
+
+static int set_option(int fs, const char *type, const char *word, struct error *err)
+{
+	const char *eq = strchr(word, '=');
+	char key[64];
+	int r;
+
+	if (eq == NULL) {
+		r = fsconfig(fs, FSCONFIG_SET_FLAG, word, NULL, 0);
+	} else {
+		if ((size_t)(eq - word) >= sizeof(key))
+			return error_set(err, ERR_INVALID, "mount option '%.80s' is too long", word);
+		memcpy(key, word, (size_t)(eq - word));
+		key[eq - word] = '\0';
+		r = fsconfig(fs, FSCONFIG_SET_STRING, key, eq + 1, 0);
+	}
+	return r < 0 ? refused(fs, errno, type, word, err) : 0;
+}
+
+int mount_new(const char *type, const char *source, const char *const *data, size_t n_data,
+	      uint64_t attr, int *ret_fd, struct error *err)
+{
+	autoclose int fs = fsopen(type, FSOPEN_CLOEXEC);
+	int fd, r;
+
+	if (fs < 0 && errno == ENODEV)
+		return error_set(err, ERR_INVALID, "unknown filesystem type '%s'", type);
+	if (fs < 0)
+		return error_sys(err, errno, "open file system '%s'", type);
+	if (source != NULL && *source && fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0)
+		return refused(fs, errno, type, source, err);
+	for (size_t i = 0; i < n_data; i++) {
+		r = set_option(fs, type, data[i], err);
+		if (r < 0)
+			return r;
+	}
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return refused(fs, errno, type, "create", err);
+	fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)attr);
+	if (fd < 0)
+		return refused(fs, errno, type, "mount", err);
+	*ret_fd = fd;
+	return 0;
+}
+
+int mount_attach(int mount, int target, const char *what, struct error *err)
+{
+	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return error_sys(err, errno, "mount onto '%s'", what);
+	return 0;
+}
+
+int mount_change(int mount, bool recursive, uint64_t set, uint64_t clear, uint64_t propagation,
+		 struct error *err)
+{
+	struct mount_attr attr = { .attr_set = set, .attr_clr = clear, .propagation = propagation };
+
+	if (!set && !clear && !propagation)
+		return 0;
+	if (mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u), &attr,
+			  sizeof(attr)) < 0)
+		return error_sys(err, errno, "change the attributes of a mount");
+	return 0;
+}
+
+int mount_map_ids(int mount, bool recursive, int user_ns, struct error *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_ns };
+
+	if (mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0u), &attr,
+			  sizeof(attr)) < 0)
+		return error_sys(err, errno, "map the ids of a mount");
+	return 0;
+}
+
+int rootfs_target_dir(int root, const char *path, int *ret_fd, struct error *err)
+{
+	int r = fs_open_in_root(root, path, O_PATH | O_DIRECTORY, 0, ret_fd, err);
+
+	if (r == -ERR_NOT_FOUND)
+		r = fs_mkdir_all_in_root(root, path, 0755, 0, 0, ret_fd, err);
+	return r;
+}
+
+int rootfs_target_file(int root, const char *path, int *ret_fd, struct error *err)
+{
+	autofree char *parent = NULL;
+	const char *slash;
+	int r = fs_open_in_root(root, path, O_PATH, 0, ret_fd, err);
+
+	if (r != -ERR_NOT_FOUND)
+		return r;
+	slash = strrchr(path, '/');
+	if (slash != NULL && slash > path) {
+		parent = str_dup((struct str){ path, (size_t)(slash - path) });
+		r = fs_mkdir_all_in_root(root, parent, 0755, 0, 0, NULL, err);
+		if (r < 0)
+			return r;
+	}
+	/* Resolved in the root in one call; what it makes is an empty file of the container's. */
+	return fs_open_in_root(root, path, O_RDONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0644, ret_fd,
+			       err);
+}
+
+static int apply_options(int mount, const struct mount_option *o, struct error *err)
+{
+	int r = o->bind ? mount_change(mount, false, o->attr_set, o->attr_clear, 0, err) : 0;
+
+	if (r == 0)
+		r = mount_change(mount, true, o->attr_rec_set, o->attr_rec_clear, 0, err);
+	for (unsigned i = 0; r == 0 && i < o->n_propagation; i++)
+		r = mount_change(mount, o->propagation_rec[i], 0, 0, o->propagation[i], err);
+	return r;
+}
+
+/* Inside /proc only what programs like lxcfs replace; anything else could undo a mask. */
+static int check_proc(const struct spec_mount *m, const char *clean, struct error *err)
+{
+	static const char *const allowed[] = { "cpuinfo", "diskstats", "meminfo",	    "stat",
+					       "swaps",	  "uptime",    "loadavg",	    "slabinfo",
+					       "net/dev", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled" };
+
+	if (!cstr_starts(clean, "/proc/"))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
+		if (strcmp(clean + 6, allowed[i]) == 0)
+			return 0;
+	return error_set(err, ERR_INVALID, "'%s' cannot be mounted because it is inside /proc",
+			 m->destination);
+}
+
+static int mount_bind(struct rootfs *r, size_t i, const struct mount_option *o, const char *clean,
+		      struct error *err)
+{
+	const struct spec_mount *m = &r->config->mounts[i];
+	autoclose int tree = r->sources[i] >= 0 ? fcntl(r->sources[i], F_DUPFD_CLOEXEC, 3) : FD_NONE;
+	autoclose int target = FD_NONE;
+	struct statfs sfs;
+	struct stat st;
+	int rc = 0;
+
+	if (m->source == NULL)
+		return error_set(err, ERR_INVALID, "mount '%s': a bind needs a source", m->destination);
+	if (tree < 0)
+		rc = mount_clone(r->bundle, m->source, o->rbind, &tree, err);
+	if (rc < 0)
+		return rc;
+	if (fstat(tree, &st) < 0)
+		return error_sys(err, errno, "stat '%s'", m->source);
+	if (strcmp(clean, "/proc") == 0 &&
+	    (fstatfs(tree, &sfs) < 0 || sfs.f_type != PROC_SUPER_MAGIC))
+		return error_set(err, ERR_INVALID, "'%s' cannot be mounted onto /proc", m->source);
+	rc = S_ISDIR(st.st_mode) ? rootfs_target_dir(r->root, m->destination, &target, err)
+				 : rootfs_target_file(r->root, m->destination, &target, err);
+	if (rc == 0)
+		rc = apply_options(tree, o, err);
+	return rc < 0 ? rc : mount_attach(tree, target, m->destination, err);
+}
+
+static int copy_up(int from, int to, struct error *err)
+{
+	int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+	struct stat st;
+
+	if (dir == NULL) {
+		int sys = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return error_sys(err, sys, "read the directory to copy up");
+	}
+	while (r == 0 && (d = readdir(dir)) != NULL)
+		if (fs_is_component(d->d_name))
+			r = fs_copy_tree(fd, d->d_name, to, d->d_name,
+					 FS_COPY_OWNER | FS_COPY_TIMES | FS_COPY_XATTRS, err);
+	if (r == 0 && fstat(fd, &st) == 0) {
+		char path[FS_PROC_FD_MAX];
+
+		fs_proc_fd_path(to, path);
+		if (chmod(path, st.st_mode & 07777) < 0 ||
+		    fchownat(to, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0)
+			r = error_sys(err, errno, "copy up the directory's mode");
+	}
+	closedir(dir);
+	return r;
+}
+
+/* proc and sysfs carry the masks: a symlink of the image must not move them. */
+static int target_of(struct rootfs *r, const struct spec_mount *m, int *ret_fd, struct error *err)
+{
+	int rc = rootfs_target_dir(r->root, m->destination, ret_fd, err);
+	const char *rest = m->destination;
+	int again;
+
+	if (rc < 0 || (strcmp(m->type, "proc") != 0 && strcmp(m->type, "sysfs") != 0))
+		return rc;
+	while (*rest == '/')
+		rest++;
+	rc = fs_open_beneath(r->root, *rest ? rest : ".", O_PATH | O_DIRECTORY, 0, &again, err);
+	auto_close_(ret_fd);
+	*ret_fd = FD_NONE;
+	if (rc < 0)
+		return error_set(err, ERR_INVALID, "'%s' must be mounted on an ordinary directory",
+				 m->destination);
+	*ret_fd = again;
+	return 0;
+}
+
+/* sysfs wants a network namespace of one's own user namespace; a bind of the host's serves. */
+static int mount_sys_by_bind(const struct mount_option *o, int *ret_fd, struct error *err)
+{
+	int r = mount_clone(AT_FDCWD, "/sys", true, ret_fd, err);
+
+	return r < 0 ? r : mount_change(*ret_fd, true, o->attr_set, 0, 0, err);
+}
+
+static int mount_fs(struct rootfs *r, const struct spec_mount *m, const struct mount_option *o,
+		    struct error *err)
+{
+	autoclose int mount = FD_NONE;
+	autoclose int target = FD_NONE;
+	const char *source = m->source != NULL ? m->source : m->type;
+	int rc = target_of(r, m, &target, err);
+
+	if (rc < 0)
+		return rc;
+	rc = mount_new(m->type, source, o->data, o->n_data, o->attr_set, &mount, err);
+	if (rc < 0 && err->sys == EPERM && r->user_ns && strcmp(m->type, "sysfs") == 0)
+		rc = mount_sys_by_bind(o, &mount, err);
+	if (rc == 0 && o->tmpcopyup)
+		rc = copy_up(target, mount, err);
+	if (rc == 0)
+		rc = apply_options(mount, o, err);
+	if (rc == 0)
+		rc = mount_attach(mount, target, m->destination, err);
+	if (rc == 0 && strcmp(m->type, "devpts") == 0) {
+		auto_close_(&r->devpts);
+		r->devpts = steal_fd(&mount);
+	}
+	return rc;
+}
+
+int rootfs_mount_all(struct rootfs *r, struct error *err)
+{
+	for (size_t i = 0; i < r->config->n_mounts; i++) {
+		const struct spec_mount *m = &r->config->mounts[i];
+		autofree char *clean = NULL;
+		struct mount_option o;
+		int rc;
+
+		/* Relative destinations are what old configs have: they count from the root. */
+		autofree char *rooted =
+			cstr_format("%s%s", *m->destination == '/' ? "" : "/", m->destination);
+
+		clean = fs_path_clean(rooted);
+		rc = mount_option_parse(m, &o, err);
+		if (rc == 0)
+			rc = check_proc(m, clean, err);
+		if (rc == 0 && !o.bind && m->type == NULL)
+			rc = error_set(err, ERR_INVALID, "a mount without a type is no bind");
+		if (rc == 0) {
+			if (o.bind)
+				rc = mount_bind(r, i, &o, clean, err);
+			else if (strcmp(m->type, "cgroup") == 0 || strcmp(m->type, "cgroup2") == 0)
+				rc = rootfs_mount_cgroup(r, m, &o, err);
+			else
+				rc = mount_fs(r, m, &o, err);
+		}
+		if (rc < 0)
+			return error_wrap(err, rc, "mounts[%zu] '%s'", i, m->destination);
+	}
+	return 0;
+}

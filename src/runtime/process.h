@@ -1,0 +1,55 @@
+/*
+ * runtime/process.h: what a process of a container is given before execve:
+ * limits, identity, capabilities, labels, terminal, working directory.
+ *
+ * The order of calls is that of docs/runtime-order.md; each step is one
+ * function. All of them act on the calling process.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "oci/runtime_config.h"
+#include "runtime/capability.h"
+#include "runtime/filter.h"
+
+struct process_setup {
+	const struct spec_process *spec;
+	struct capability_sets caps;   /* from process_check */
+	struct seccomp_program seccomp;
+	bool user_ns;
+	bool no_new_keyring;
+	const char *id;   /* names the session keyring */
+	unsigned preserve_fds;
+	int label_fd;     /* /proc/self/attr/... to be written before execve, or FD_NONE */
+	char *const *env; /* for execve; with HOME */
+	const char *path; /* for execve, found by process_resolve */
+	uint64_t held;    /* what may still be permitted while init waits */
+};
+
+/* Refuse what this kernel cannot give (labels), parse capabilities. Before anything is made. */
+MUST_CHECK int process_check(struct process_setup *p, struct error *err);
+/* While the host's /proc is at /proc: oom_score_adj; opens label_fd. */
+MUST_CHECK int process_apply_host(struct process_setup *p, struct error *err);
+/* rlimits, scheduler, ioPriority, personality, session keyring: still with all rights. */
+MUST_CHECK int process_apply_limits(struct process_setup *p, struct error *err);
+/* Environment for execve in the arena: the spec's, HOME from /etc/passwd of the container when
+ * it lacks one. The root must have been entered. */
+MUST_CHECK int process_build_env(struct process_setup *p, struct arena *a, struct error *err);
+/* Groups, gid, uid, bounding set, no_new_privs; keeps CAP_SYS_ADMIN permitted for the filter. */
+MUST_CHECK int process_drop(struct process_setup *p, struct error *err);
+/* chdir to the working directory, made when absent, never through a magic link; refuses one
+ * that is outside of the root. Call as the user. */
+MUST_CHECK int process_make_cwd(const struct process_setup *p, struct error *err);
+MUST_CHECK int process_enter_cwd(const struct process_setup *p, struct error *err);
+/* Find args[0] as execvp would; the errors have the peers' words. Call as the user, in the cwd. */
+MUST_CHECK int process_resolve(struct process_setup *p, struct arena *a, struct error *err);
+/* seccomp, last capabilities, execve. Returns only on failure. listener as filter_install. */
+MUST_CHECK int process_exec(struct process_setup *p, int (*notify)(void *ctx, int listener),
+			    void *ctx, struct error *err);
+
+/* 0 for RLIMIT names known to libc; ERR_INVALID. */
+MUST_CHECK int rlimit_parse(const char *name, int *ret, struct error *err);
