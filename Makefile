@@ -51,7 +51,7 @@ cov:
 fuzz:
 	@[ -d $(BUILD)-fuzz ] || CC=$(CLANG) $(MESON_SETUP) $(BUILD)-fuzz --buildtype=debug -Dfuzz=true \
 		-Db_sanitize=address,undefined -Db_lundef=false -Dstatic_runtime=false >/dev/null
-	@ninja --quiet -C $(BUILD)-fuzz
+	@ninja --quiet -C $(BUILD)-fuzz fuzzers
 	@tools/run-fuzz $(BUILD)-fuzz $(FUZZ_SECONDS)
 tidy: all
 	@tools/run-tidy $(BUILD)

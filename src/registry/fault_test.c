@@ -59,7 +59,7 @@ int main(void)
 {
 	char dir[] = "/tmp/proa-fault-test-XXXXXX", text[32];
 	struct digest d, m;
-	struct storage *fs, *fault;
+	struct storage *fs = NULL, *fault;
 	int failed = 0, succeeded = 0, broken = 0;
 	struct error err;
 	int tmp;

@@ -74,8 +74,8 @@ int db_open(const char *path, struct db **ret, struct error *err)
 					     "PRAGMA temp_store=MEMORY",
 					     "PRAGMA cache_size=-4096",
 					     "PRAGMA wal_autocheckpoint=1000",
-					     "CREATE TABLE IF NOT EXISTS schema_versions("
-					     "room TEXT PRIMARY KEY, version INTEGER NOT NULL)" };
+					     ("CREATE TABLE IF NOT EXISTS schema_versions("
+					      "room TEXT PRIMARY KEY, version INTEGER NOT NULL)") };
 	struct db *db = new0(struct db);
 	pthread_mutexattr_t attr;
 	int r, rc;
@@ -349,7 +349,7 @@ static void bind_all(struct db_stmt *s, const char *types, va_list ap)
 			break;
 		}
 		default:
-			assert(!"letter of types");
+			assert(false && "letter of types");
 		}
 	}
 }

@@ -121,7 +121,8 @@ static int count_tag(void *arg, const char *tag, const char *id, struct error *e
 
 static void test_images_and_gc(struct store *s)
 {
-	struct digest layers[] = { digest_of("a"), digest_of("b") }, config, other, manifest;
+	struct digest layers[] = { digest_of("a"), digest_of("b") }, config, other,
+		      manifest = { 0 };
 	struct layer_blob blobs[2];
 	struct image_put put = { .diff_ids = layers, .n_layers = 2, .os = "linux" };
 	auto_(lease) lease = LEASE_INIT;

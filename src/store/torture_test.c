@@ -37,7 +37,7 @@ static int op_blob(struct store *s, struct error *err)
 	if (r < 0)
 		return r;
 	r = content_offset(w) < 13
-		? writer_write(content_sink(w), "{\"torture\":1}" + content_offset(w),
+		? writer_write(content_sink(w), &"{\"torture\":1}"[content_offset(w)],
 			       13 - (size_t)content_offset(w), err)
 		: 0;
 	if (r < 0) {
