@@ -161,7 +161,7 @@ void api_handle(void *arg, struct http_request *req, struct http_response *res)
 				 a->config.experimental ? "true" : "false");
 	http_response_set_header(res, "Ostype", "linux");
 	r = dispatch(&c, &err);
-	if (r < 0 && r != -ERR_CANCELED && api_status(err.kind) >= 500)
+	if (r < 0 && r != -ERR_CANCELED && api_status(err.kind) == 500)
 		log_error("request failed", KV("method", req->method), KV("path", req->path),
 			  KV_ERR(&err));
 	if (r < 0)
