@@ -317,7 +317,7 @@ static int pack_one(struct packer *p, int dir, const char *name, struct error *e
 	struct stat st;
 
 	if (fault_hit("stat") || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return failed(p, "look at", err);
+		return errno == ENOENT ? 0 : failed(p, "look at", err); /* it vanished */
 	if (S_ISSOCK(st.st_mode) || is_excluded(p))
 		return 0;
 	if (S_ISDIR(st.st_mode))

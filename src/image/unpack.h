@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/stream.h"
 #include "oci/digest.h"
+#include "store/images.h"
 #include "store/store.h"
 
 struct cancel;
@@ -31,3 +32,19 @@ MUST_CHECK int unpack_layer(struct store *s, struct reader *from, const struct u
 /* Unpack a blob that is in content already. */
 MUST_CHECK int unpack_blob(struct store *s, const struct digest *blob, const struct unpack_layer *u,
 			   const char *lease_id, struct layer_info *ret, struct error *err);
+
+/*
+ * Unpack a layer and keep its bytes: gzip and zstd as they are, anything else
+ * (plain, bzip2, xz) as gzip made on the way; so that the exact tar can be had
+ * again. In one pass. blob: digest and size that the kept bytes must have when
+ * they are gzip or zstd, NULL: whatever they are. The blob and the layer are
+ * leased to lease_id.
+ */
+struct unpack_expect {
+	const struct digest *digest;
+	uint64_t size;
+};
+MUST_CHECK int unpack_keep(struct store *s, struct reader *from, const struct unpack_layer *u,
+			   const struct unpack_expect *blob, const char *lease_id,
+			   struct layer_info *ret_layer, struct layer_blob *ret_blob,
+			   struct error *err);

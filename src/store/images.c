@@ -324,3 +324,31 @@ int layer_blobs_add(struct store *s, const char *id, const struct layer_blob *bl
 		r = put_blob_row(s->db, owner, blob, err);
 	return r < 0 ? r : db_commit(&tx, err);
 }
+
+int manifests_add(struct store *s, const char *id, const void *bytes, size_t len,
+		  const char *media_type, struct digest *ret, struct error *err)
+{
+	auto_(db_tx) tx = DB_TX_INIT;
+	char owner[REF_OWNER_MAX], text[DIGEST_TEXT_MAX];
+	struct digest d = { .algo = DIGEST_SHA256 };
+	int r;
+
+	owner_of(id, owner);
+	hash_sha256(bytes, len, d.bytes);
+	digest_format(&d, text);
+	/* Named before it is added: gc never sees it unreferenced. */
+	r = add_ref(s->db, owner, REF_BLOB, &d, err);
+	if (r == 0)
+		r = content_add(s->content, bytes, len, &d, err);
+	if (r == 0)
+		r = db_begin(s->db, DB_FULL, &tx, err);
+	if (r == 0)
+		r = db_run(s->db, err,
+			   "INSERT OR IGNORE INTO manifests(digest,id,media_type) VALUES(?,?,?)",
+			   "ttt", text, id, media_type);
+	if (r == 0)
+		r = db_commit(&tx, err);
+	if (r == 0)
+		*ret = d;
+	return r;
+}

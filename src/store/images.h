@@ -111,6 +111,9 @@ struct manifest_row {
 /* Manifests known for an image, oldest first; array owned, with its strings. */
 MUST_CHECK int manifests_of(struct store *s, const char *id, struct manifest_row **ret,
 			    size_t *ret_n, struct error *err);
+/* Store the bytes of a manifest made here and record it for image `id`. */
+MUST_CHECK int manifests_add(struct store *s, const char *id, const void *bytes, size_t len,
+			     const char *media_type, struct digest *ret, struct error *err);
 void manifest_rows_free(struct manifest_row *rows, size_t n);
 /* Remember that blob is the (compressed) form of diff_id; the image `id` keeps it. */
 MUST_CHECK int layer_blobs_add(struct store *s, const char *id, const struct layer_blob *blob,
