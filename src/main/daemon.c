@@ -110,6 +110,8 @@ static int read_pools(struct settings *s, struct engine_config *cfg, struct erro
 
 static int read_network(struct settings *s, struct engine_config *cfg, struct error *err)
 {
+	if (settings_given(s, "bridge-name"))
+		cfg->bridge = settings_str(s, "bridge-name");
 	if (settings_given(s, "bridge"))
 		cfg->bridge = settings_str(s, "bridge");
 	if (settings_given(s, "bip") && cfg->bridge && strcmp(cfg->bridge, "none") == 0)

@@ -1,0 +1,141 @@
+#!/usr/bin/env bats
+# proad itself: flags, configuration, sockets, signals, two engines, activation.
+
+load ../lib/engine
+
+setup() {
+	need_root
+	ROOT=$(mktemp -d /tmp/proa-e2e-XXXXXX)
+	SOCK=$ROOT/proa.sock
+	BRIDGE=pr$(printf %s "${ROOT##*-}" | tr '[:upper:]' '[:lower:]')
+	echo '{}' >"$ROOT/engine.json"
+	export ROOT SOCK BRIDGE
+}
+teardown() {
+	[ -n "${ROOT:-}" ] || return 0
+	[ ! -f "$ROOT/test.pid" ] || engine_stop
+	rm -rf "$ROOT"
+}
+proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
+
+@test "--version, --help and unknown flags" {
+	run proad --version
+	[ "$status" = 0 ] && [[ "$output" == "proad version "* ]]
+	run proad --help
+	[ "$status" = 0 ] && [[ "$output" == *--registry-mirror* ]]
+	run proad --nope
+	[ "$status" = 125 ] && [[ "$output" == "unknown flag: --nope"* ]]
+	run proad --userns-remap=default --validate
+	[ "$status" != 0 ] && [[ "$output" == *"not supported yet"* ]]
+}
+
+@test "--validate checks the file and starts nothing" {
+	echo '{"debug":true,"log-opts":{"max-size":"1m"},"registry-mirrors":["http://127.0.0.1:5000"]}' >"$ROOT/engine.json"
+	run proad --validate --config-file "$ROOT/engine.json"
+	[ "$status" = 0 ] && [ "$output" = "configuration OK" ]
+	echo '{"nope":1}' >"$ROOT/engine.json"
+	run proad --validate --config-file "$ROOT/engine.json"
+	[ "$status" = 1 ] && [[ "$output" == *"the following directives don't match any configuration option: nope"* ]]
+	echo '{"debug":true}' >"$ROOT/engine.json"
+	run proad --validate --debug --config-file "$ROOT/engine.json"
+	[ "$status" = 1 ] && [[ "$output" == *"specified both as a flag and in the configuration file: debug"* ]]
+	run proad --validate --config-file "$ROOT/absent.json"
+	[ "$status" = 1 ]
+}
+
+@test "the socket is 0660, goes away at the end, and a stale one is replaced" {
+	engine_start
+	[ "$(stat -c %a "$SOCK")" = 660 ]
+	engine_stop
+	[ ! -e "$SOCK" ] && [ ! -e "$ROOT/proad.pid" ]
+	engine_start
+	kill -9 "$(cat "$ROOT/test.pid")"
+	sleep 0.2
+	[ -S "$SOCK" ]
+	engine_start
+}
+
+@test "two engines on one data root are refused" {
+	engine_start
+	run proad --data-root "$ROOT/data" --exec-root "$ROOT/run2" --bridge-name "${BRIDGE}b" -H "unix://$ROOT/2.sock" --config-file "$ROOT/engine.json"
+	[ "$status" = 1 ]
+	curl -sf --unix-socket "$SOCK" http://x/_ping
+}
+
+@test "SIGHUP reads the log level again, SIGTERM ends with 0" {
+	engine_start
+	pid=$(cat "$ROOT/test.pid")
+	echo '{"debug":true}' >"$ROOT/engine.json"
+	kill -HUP "$pid"
+	sleep 0.3
+	curl -sf --unix-socket "$SOCK" http://x/_ping
+	grep -q 'configuration reloaded' "$ROOT/proad.log"
+	grep -q 'debug request' "$ROOT/proad.log"
+	echo '{"nope":true}' >"$ROOT/engine.json"
+	kill -HUP "$pid"
+	sleep 0.3
+	grep -q 'configuration not reloaded' "$ROOT/proad.log"
+	curl -sf --unix-socket "$SOCK" http://x/_ping
+	kill "$pid"
+	wait "$pid"
+}
+
+@test "systemd: an activated socket is served, readiness is told" {
+	command -v python3 >/dev/null || skip "needs python3"
+	python3 - "$PROA_BUILD/proad" "$ROOT" "$BRIDGE" <<-'P'
+		import os, socket, subprocess, sys, time
+		proad, root, bridge = sys.argv[1:]
+		notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		notify.bind(root + "/notify")
+		notify.settimeout(10)
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(root + "/act.sock")
+		s.listen()
+		pid = os.fork()
+		if pid == 0:
+		    os.dup2(s.fileno(), 3)
+		    os.set_inheritable(3, True)
+		    env = dict(os.environ, LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), NOTIFY_SOCKET=root + "/notify")
+		    os.execve(proad, [proad, "-H", "fd://", "--data-root", root + "/data", "--exec-root", root + "/run",
+		                      "--bridge-name", bridge, "--config-file", root + "/engine.json"], env)
+		assert notify.recv(100) == b"READY=1"
+		c = socket.socket(socket.AF_UNIX)
+		c.connect(root + "/act.sock")
+		c.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+		assert c.recv(4096).startswith(b"HTTP/1.1 200")
+		os.kill(pid, 15)
+		assert notify.recv(100) == b"STOPPING=1"
+		assert os.waitpid(pid, 0)[1] == 0
+		assert os.path.exists(root + "/act.sock"), "a socket of systemd's stays"
+	P
+}
+
+@test "--idle-exit leaves when nobody needs the engine" {
+	engine_start --idle-exit 1
+	pid=$(cat "$ROOT/test.pid")
+	for _ in $(seq 60); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	! kill -0 "$pid" 2>/dev/null
+}
+
+@test "TLS: a client certificate of the CA is needed" {
+	command -v openssl >/dev/null || skip "needs openssl"
+	cd "$ROOT"
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout ca-key.pem -out ca.pem -days 1 -subj /CN=ca 2>/dev/null
+	for who in server client; do
+		openssl req -newkey rsa:2048 -nodes -keyout $who-key.pem -out $who.csr -subj /CN=localhost 2>/dev/null
+		printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=%sAuth\n' $who >ext
+		openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 1 -extfile ext -out $who.pem 2>/dev/null
+	done
+	port=$((20000 + RANDOM % 20000))
+	engine_start -H "tcp://127.0.0.1:$port" --tlsverify --tlscacert ca.pem --tlscert server.pem --tlskey server-key.pem
+	[ "$(curl -s --cacert ca.pem --cert client.pem --key client-key.pem "https://127.0.0.1:$port/_ping")" = OK ]
+	! curl -s --cacert ca.pem "https://127.0.0.1:$port/_ping"
+	! curl -sf "http://127.0.0.1:$port/_ping"
+	if command -v docker >/dev/null; then
+		cp client.pem cert.pem && cp client-key.pem key.pem
+		[ "$(DOCKER_CERT_PATH=$ROOT DOCKER_TLS_VERIFY=1 DOCKER_HOST=tcp://localhost:$port docker version -f '{{.Server.Os}}')" = linux ]
+	fi
+}
