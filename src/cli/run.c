@@ -74,13 +74,6 @@ int container_create(struct cli *cli, const struct args *args, const struct run_
 	bool named;
 	int r;
 
-	if (strcmp(pull, "always") != 0 && strcmp(pull, "missing") != 0 &&
-	    strcmp(pull, "never") != 0)
-		return error_set(
-		    err, ERR_INVALID,
-		    "invalid pull option: '%s': must be one of \"always\", \"missing\" or "
-		    "\"never\"",
-		    pull);
 	r = cidfile_check(cidfile, err);
 	if (r < 0)
 		return r;

@@ -271,8 +271,16 @@ int run_config_build(struct cli *cli, const struct args *args, struct run_config
 	struct arena *a = &cli->arena;
 	struct json *body = json_new_object(a), *host = json_new_object(a);
 	struct run_config c = { .body = body, .image = args_operand(args, 0) };
+	const char *pull = args_str(args, "pull");
 	int r;
 
+	if (strcmp(pull, "always") != 0 && strcmp(pull, "missing") != 0 &&
+	    strcmp(pull, "never") != 0)
+		return error_set(
+		    err, ERR_INVALID,
+		    "invalid pull option: '%s': must be one of \"always\", \"missing\" or "
+		    "\"never\"",
+		    pull);
 	if (args_bool(args, "use-api-socket"))
 		return error_set(err, ERR_UNIMPLEMENTED, "--use-api-socket is not supported yet");
 	c.detach = args_has(args, "detach") && args_bool(args, "detach");
