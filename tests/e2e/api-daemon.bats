@@ -57,7 +57,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 
 @test "two engines on one data root are refused" {
 	engine_start
-	run proad --data-root "$ROOT/data" --exec-root "$ROOT/run2" --bridge-name "${BRIDGE}b" -H "unix://$ROOT/2.sock" --config-file "$ROOT/engine.json"
+	run timeout 10 "$PROA_BUILD/proad" --data-root "$ROOT/data" --exec-root "$ROOT/run2" --bridge-name "${BRIDGE}b" -H "unix://$ROOT/2.sock" --config-file "$ROOT/engine.json"
 	[ "$status" = 1 ]
 	curl -sf --unix-socket "$SOCK" http://x/_ping
 }
