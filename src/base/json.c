@@ -45,24 +45,26 @@ static void skip_string(struct scan *s)
 /*
  * The library keeps integers in 64 signed bits; rlimits and seccomp arguments
  * of a runtime config go up to 2^64-1. Such a one passes it as a real and gets
- * its exact value back in convert_real.
+ * its exact value back in convert_real; one beyond that stays a real.
  */
 static int skip_number(struct scan *s, struct error *err)
 {
 	size_t from = s->at;
-	uint64_t v;
+	bool minus = from > 0 && s->text[from - 1] == '-';
+	uint64_t v = 0, fits = minus ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
+	struct str digits;
 	int r;
 
 	while (s->at < s->len && s->text[s->at] >= '0' && s->text[s->at] <= '9')
 		s->at++;
-	if (s->at - from < 19 || (from > 0 && s->text[from - 1] == '-') ||
-	    (s->at < s->len && strchr(".eE", s->text[s->at]) != NULL) ||
-	    (from > 0 && strchr(".eE+", s->text[from - 1]) != NULL))
+	digits = (struct str){ s->text + from, s->at - from };
+	if (digits.len < 19 || (s->at < s->len && strchr(".eE", s->text[s->at]) != NULL) ||
+	    (from > 0 && strchr(".eE+", s->text[from - 1]) != NULL) ||
+	    (minus && from > 1 && strchr("eE", s->text[from - 2]) != NULL) ||
+	    parse_u64(digits, fits, &v, NULL) == 0)
 		return 0;
-	if (parse_u64((struct str){ s->text + from, s->at - from }, UINT64_MAX, &v, NULL) < 0 ||
-	    v <= INT64_MAX)
-		return 0;
-	*vec_push(&s->big) = v;
+	if (!minus && parse_u64(digits, UINT64_MAX, &v, NULL) == 0)
+		*vec_push(&s->big) = v;
 	r = buf_add(&s->copy, s->text + s->copied, s->at - s->copied, err);
 	s->copied = s->at;
 	return r < 0 ? r : buf_add(&s->copy, ".0", 2, err);

@@ -4,7 +4,8 @@
  * Spec: RFC 8259. Stricter where a peer could play two readers against each
  * other: duplicate keys, NUL in strings, invalid UTF-8 and trailing bytes are
  * ERR_INVALID; depth is limited to 64. Errors end with "line L, column C".
- * Integers above INT64_MAX (up to UINT64_MAX) become JSON_DOUBLE with `u` set.
+ * Integers outside of int64_t become JSON_DOUBLE; up to UINT64_MAX `u` holds
+ * the exact value.
  *
  * The only file that knows the parsing library (jansson) is json.c. A document
  * lives in an arena; nothing in it is freed on its own. Documents that have a

@@ -17,7 +17,9 @@ const char *json_type_name(enum json_type type)
 
 static const struct json *find_member(const struct json *j, const char *key)
 {
-	json_for_each_member(m, j) if (strcmp(m->key, key) == 0) return m->value;
+	json_for_each_member (m, j)
+		if (strcmp(m->key, key) == 0)
+			return m->value;
 	return NULL;
 }
 
@@ -104,14 +106,17 @@ const struct json *json_get_nocase(const struct json *j, const char *key)
 
 	if (v != NULL)
 		return not_null(v);
-	json_for_each_member(m, j) if (str_eq_nocase(str_of(m->key), str_of(key))) return not_null(
-	    m->value);
+	json_for_each_member (m, j)
+		if (str_eq_nocase(str_of(m->key), str_of(key)))
+			return not_null(m->value);
 	return NULL;
 }
 
 static const struct json *get_view(const struct json *j, struct str key)
 {
-	json_for_each_member(m, j) if (str_eqs(key, m->key)) return not_null(m->value);
+	json_for_each_member (m, j)
+		if (str_eqs(key, m->key))
+			return not_null(m->value);
 	return NULL;
 }
 

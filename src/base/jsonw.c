@@ -227,7 +227,7 @@ static void add_exponent_form(struct jsonw *w, char *text)
 
 void jsonw_double(struct jsonw *w, double d)
 {
-	char text[400];
+	char text[400], zeros[] = "0000000000000000000000";
 	double size = fabs(d);
 	int digits, exponent;
 
@@ -243,7 +243,18 @@ void jsonw_double(struct jsonw *w, double d)
 	digits = (int)strcspn(text, "e") - (text[0] == '-');
 	digits = digits > 1 ? digits - 2 : 0; /* after the point */
 	exponent = (int)strtod(strchr(text, 'e') + 1, NULL);
-	snprintf(text, sizeof(text), "%.*f", digits > exponent ? digits - exponent : 0, d);
+	if (exponent > digits) {
+		/* %f would go on with the digits that the shortest form leaves out. */
+		char *point = strchr(text, '.');
+
+		text[strcspn(text, "e")] = '\0';
+		if (point != NULL)
+			memmove(point, point + 1, strlen(point));
+		zeros[exponent - digits] = '\0';
+		memcpy(text + strlen(text), zeros, (size_t)(exponent - digits) + 1);
+	} else {
+		snprintf(text, sizeof(text), "%.*f", digits - exponent, d);
+	}
 	jsonw_raw(w, text, strlen(text));
 }
 
@@ -277,12 +288,14 @@ void jsonw_value(struct jsonw *w, const struct json *j)
 		break;
 	case JSON_OBJECT:
 		jsonw_object(w);
-		json_for_each_member(m, j) jsonw_kvalue(w, m->key, m->value);
+		json_for_each_member (m, j)
+			jsonw_kvalue(w, m->key, m->value);
 		jsonw_end(w);
 		break;
 	case JSON_ARRAY:
 		jsonw_array(w);
-		json_for_each_item(v, j) jsonw_value(w, v);
+		json_for_each_item (v, j)
+			jsonw_value(w, v);
 		jsonw_end(w);
 		break;
 	case JSON_NULL:

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -10,36 +11,14 @@
 #include "remote/challenge.h"
 #include "remote/internal.h"
 
-static const char base64_digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static char *base64(const char *s)
-{
-	size_t len = strlen(s), n = 0;
-	char *out = xcalloc(1, (len + 2) / 3 * 4 + 1);
-
-	for (size_t i = 0; i < len; i += 3) {
-		uint32_t v = (uint32_t)(unsigned char)s[i] << 16;
-
-		if (i + 1 < len)
-			v |= (uint32_t)(unsigned char)s[i + 1] << 8;
-		if (i + 2 < len)
-			v |= (unsigned char)s[i + 2];
-		out[n++] = base64_digits[v >> 18];
-		out[n++] = base64_digits[v >> 12 & 63];
-		out[n++] = i + 1 < len ? base64_digits[v >> 6 & 63] : '=';
-		out[n++] = i + 2 < len ? base64_digits[v & 63] : '=';
-	}
-	return out;
-}
-
 static char *basic_value(const struct remote_repo *p)
 {
 	autofree char *pair = cstr_format("%s:%s", p->auth.username ? p->auth.username : "",
 					  p->auth.password ? p->auth.password : "");
-	autofree char *text = base64(pair);
+	auto_(buf) b = BUF_INIT(SIZE_MAX / 4);
+	int r = base64_encode(&b, pair, strlen(pair), false, NULL);
 
-	return cstr_format("Basic %s", text);
+	return r < 0 ? xstrdup("Basic ") : cstr_format("Basic %s", b.data ? b.data : "");
 }
 
 /* Credentials are for the registry itself, never for a mirror of it. */
