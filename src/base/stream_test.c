@@ -130,9 +130,10 @@ static void test_log(void)
 	ok(pipe2(p, O_CLOEXEC) == 0, "a pipe");
 	log_setup(p[1], LOG_INFO, LOG_TEXT);
 	log_debug("not seen");
-	log_warn("two\nlines", KV("a", "x y"), KV_INT("n", -3), KV("e", ""), KV("p", "plain"));
+	log_at_(LOG_WARN, "two\nlines", KV("a", "x y"), KV_INT("n", -3), KV("e", ""),
+		KV("p", "plain"));
 	log_setup(p[1], LOG_INFO, LOG_JSON);
-	log_info("m", KV("k", "\"<\n"));
+	log_at_(LOG_INFO, "m", KV("k", "\"<\n"));
 	log_setup(STDERR_FILENO, LOG_INFO, LOG_TEXT);
 	close(p[1]);
 	fd_reader_init(&r, p[0], NULL);

@@ -1,6 +1,8 @@
 /* oci/runtime_words.h: the closed word lists of the runtime specification. */
 #pragma once
 
+#include <stddef.h>
+
 static const char *const spec_seccomp_actions[] = {
 	"SCMP_ACT_KILL",        "SCMP_ACT_KILL_PROCESS",
 	"SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP",

@@ -119,12 +119,11 @@ static int fill_query(struct remote_repo *p, const struct endpoint *e, const str
 	return r;
 }
 
-static int token_from(const char *text, size_t len, char **ret_value, char **ret_refresh,
-		      int64_t *ret_lifetime_s, struct error *err)
+static int token_from(const char *text, size_t len, struct grant *ret, struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
 	const struct json *j = NULL;
-	const char *token;
+	const char *token, *refresh;
 	int r;
 
 	r = json_parse(&a, text, len, &j, err);
@@ -136,13 +135,10 @@ static int token_from(const char *text, size_t len, char **ret_value, char **ret
 	if (cstr_is_empty(token) || strpbrk(token, "\r\n") != NULL)
 		return error_set(err, ERR_UNAUTHORIZED,
 				 "authorization server did not include a token in the response");
-	*ret_value = cstr_format("Bearer %s", token);
-	*ret_lifetime_s = json_int(j, "expires_in", 60);
-	if (ret_refresh != NULL) {
-		const char *refresh = json_str(j, "refresh_token");
-
-		*ret_refresh = xstrdup(refresh ? refresh : "");
-	}
+	refresh = json_str(j, "refresh_token");
+	ret->value = cstr_format("Bearer %s", token);
+	ret->refresh = xstrdup(refresh ? refresh : "");
+	ret->lifetime_s = json_int(j, "expires_in", 60);
 	return 0;
 }
 
@@ -207,8 +203,7 @@ static int ask_token_server(struct remote_repo *p, const struct endpoint *e,
 }
 
 static int fetch_bearer(struct remote_repo *p, const struct endpoint *e, const struct challenge *c,
-			const char *scope, bool offline, char **ret_value, char **ret_refresh,
-			int64_t *ret_lifetime_s, struct error *err)
+			const char *scope, bool offline, struct grant *ret, struct error *err)
 {
 	auto_(buf) query = BUF_INIT(16384);
 	auto_(buf) body = BUF_INIT(1024UL * 1024);
@@ -227,15 +222,13 @@ static int fetch_bearer(struct remote_repo *p, const struct endpoint *e, const s
 	else
 		r = api_read(t, &body, err);
 	if (r == 0)
-		r = token_from(body.data ? body.data : "", body.len, ret_value, ret_refresh,
-			       ret_lifetime_s, err);
+		r = token_from(body.data ? body.data : "", body.len, ret, err);
 	transfer_end(t);
 	return r;
 }
 
 int auth_fetch(struct remote_repo *p, const struct endpoint *e, const char *scope,
-	       const char *header, bool offline, char **ret_value, char **ret_refresh,
-	       int64_t *ret_lifetime_s, struct error *err)
+	       const char *header, bool offline, struct grant *ret, struct error *err)
 {
 	struct challenge c;
 	int r;
@@ -244,20 +237,18 @@ int auth_fetch(struct remote_repo *p, const struct endpoint *e, const char *scop
 	if (r < 0)
 		return r;
 	if (may_use(p, e) && !cstr_is_empty(p->auth.registry_token)) {
-		*ret_value = cstr_format("Bearer %s", p->auth.registry_token);
-		*ret_lifetime_s = 60;
+		*ret = (struct grant){ .value = cstr_format("Bearer %s", p->auth.registry_token),
+				       .lifetime_s = 60 };
 		return 0;
 	}
 	if (c.bearer)
-		return fetch_bearer(p, e, &c, *scope ? scope : c.scope, offline, ret_value,
-				    ret_refresh, ret_lifetime_s, err);
+		return fetch_bearer(p, e, &c, *scope ? scope : c.scope, offline, ret, err);
 	if (!c.basic)
 		return error_set(err, ERR_UNAUTHORIZED,
 				 "registry asks for an authentication that is not supported");
 	if (!may_use(p, e) || cstr_is_empty(p->auth.username))
 		return error_set(err, ERR_UNAUTHORIZED, "no basic auth credentials");
-	*ret_value = basic_value(p);
-	*ret_lifetime_s = 3600;
+	*ret = (struct grant){ .value = basic_value(p), .lifetime_s = 3600 };
 	return 0;
 }
 
@@ -265,20 +256,19 @@ int auth_find(struct remote_repo *p, const struct endpoint *e, const char *scope
 	      const char *header, char **ret, struct error *err)
 {
 	autofree char *key = table_key(p, e, scope);
-	autofree char *refresh = NULL;
-	int64_t lifetime_s = 60;
-	char *value = NULL;
+	struct grant g = { 0 };
 	int r;
 
 	if (header == NULL) {
 		*ret = look_up(p, key);
 		return 0;
 	}
-	r = auth_fetch(p, e, scope, header, false, &value, &refresh, &lifetime_s, err);
+	r = auth_fetch(p, e, scope, header, false, &g, err);
 	if (r < 0)
 		return r;
 	/* Not to the last second: the request still has to get there. */
-	remember(p, key, value, lifetime_s > 20 ? lifetime_s - 10 : lifetime_s / 2);
-	*ret = value;
+	remember(p, key, g.value, g.lifetime_s > 20 ? g.lifetime_s - 10 : g.lifetime_s / 2);
+	free(g.refresh);
+	*ret = g.value;
 	return 0;
 }

@@ -113,7 +113,12 @@ int api_retries(const struct remote_repo *p);
 MUST_CHECK int auth_find(struct remote_repo *p, const struct endpoint *e, const char *scope,
 			 const char *header, char **ret, struct error *err);
 void auth_forget(struct remote_repo *p, const struct endpoint *e, const char *scope);
-/* Ask the token server for a refresh token too (login). Strings are heap. */
+/* What a challenge is answered with. Strings are heap. */
+struct grant {
+	char *value;   /* of the Authorization header */
+	char *refresh; /* "" or the token server's refresh token; NULL where there is none */
+	int64_t lifetime_s;
+};
+/* offline: ask for a refresh token too (login). */
 MUST_CHECK int auth_fetch(struct remote_repo *p, const struct endpoint *e, const char *scope,
-			  const char *header, bool offline, char **ret_value, char **ret_refresh,
-			  int64_t *ret_lifetime_s, struct error *err);
+			  const char *header, bool offline, struct grant *ret, struct error *err);

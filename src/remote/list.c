@@ -107,8 +107,7 @@ static int open_host(struct remote *r, const char *host, const struct remote_aut
 	return remote_open(r, &ref, auth, REMOTE_PUSH, cancel, ret, err);
 }
 
-static int hits_from(struct arena *a, const struct json *j, unsigned limit,
-		     const struct remote_hit **ret, size_t *ret_n)
+static int hits_from(struct arena *a, const struct json *j, unsigned limit, struct remote_hits *ret)
 {
 	const struct json *list = json_get(j, "results");
 	struct remote_hit *hits = arena_array(a, (size_t)limit + 1, sizeof(*hits));
@@ -123,13 +122,12 @@ static int hits_from(struct arena *a, const struct json *j, unsigned limit,
 						 .official = json_bool(v, "is_official", false),
 						 .automated = json_bool(v, "is_automated", false) };
 	}
-	*ret = hits;
-	*ret_n = n;
+	*ret = (struct remote_hits){ hits, n };
 	return 0;
 }
 
 static int search_index(struct remote_repo *p, const char *term, unsigned limit, struct arena *a,
-			const struct remote_hit **ret, size_t *ret_n, struct error *err)
+			struct remote_hits *ret, struct error *err)
 {
 	auto_(buf) body = BUF_INIT(PAGE_MAX_BYTES);
 	autofree char *escaped = url_escape(term);
@@ -148,12 +146,11 @@ static int search_index(struct remote_repo *p, const char *term, unsigned limit,
 	transfer_end(t);
 	if (r == 0)
 		r = json_parse(a, body.data ? body.data : "", body.len, &j, err);
-	return r < 0 ? r : hits_from(a, j, limit, ret, ret_n);
+	return r < 0 ? r : hits_from(a, j, limit, ret);
 }
 
 static int search_catalog(struct remote_repo *p, const char *host, const char *term, unsigned limit,
-			  struct arena *a, const struct remote_hit **ret, size_t *ret_n,
-			  struct error *err)
+			  struct arena *a, struct remote_hits *ret, struct error *err)
 {
 	struct api_call call = { .method = "GET",
 				 .tail = "/v2/_catalog?n=1000",
@@ -169,10 +166,8 @@ static int search_catalog(struct remote_repo *p, const char *host, const char *t
 		if (strstr(n.at.at[i], term) != NULL)
 			hits[count++].name = arena_format(a, "%s/%s", host, n.at.at[i]);
 	vec_release(&n.at);
-	if (r == 0) {
-		*ret = hits;
-		*ret_n = count;
-	}
+	if (r == 0)
+		*ret = (struct remote_hits){ hits, count };
 	return r;
 }
 
@@ -191,7 +186,7 @@ static bool names_registry(const char *term, size_t *ret_len)
 
 int remote_search(struct remote *r, const char *term, unsigned limit,
 		  const struct remote_auth *auth, const struct cancel *cancel, struct arena *a,
-		  const struct remote_hit **ret, size_t *ret_n, struct error *err)
+		  struct remote_hits *ret, struct error *err)
 {
 	const char *host = "index.docker.io";
 	struct remote_repo *p = NULL;
@@ -210,9 +205,9 @@ int remote_search(struct remote *r, const char *term, unsigned limit,
 	e = open_host(r, host, auth, cancel, &p, err);
 	if (e < 0)
 		return e;
-	e = search_index(p, term, limit, a, ret, ret_n, err);
+	e = search_index(p, term, limit, a, ret, err);
 	if (own && (e == -ERR_NOT_FOUND || e == -ERR_INVALID || e == -ERR_UNIMPLEMENTED))
-		e = search_catalog(p, host, term, limit, a, ret, ret_n, err);
+		e = search_catalog(p, host, term, limit, a, ret, err);
 	remote_close(p);
 	return e;
 }
@@ -245,30 +240,28 @@ static int login_failed(const struct endpoint *e, struct transfer *t, struct err
 static int login_with(struct remote_repo *p, struct endpoint *e, const char *header,
 		      struct arena *a, const char **ret_token, struct error *err)
 {
-	autofree char *value = NULL;
-	autofree char *refresh = NULL;
 	auto_(arena) scratch = ARENA_INIT;
 	enum transfer_failure why;
 	struct transport how;
 	struct transfer *t = NULL;
 	struct request q = { .method = "GET" };
-	int64_t lifetime_s;
+	struct grant g = { 0 };
 	int r;
 
-	r = auth_fetch(p, e, "", header, true, &value, &refresh, &lifetime_s, err);
+	r = auth_fetch(p, e, "", header, true, &g, err);
 	if (r < 0)
 		return r;
 	q.url = arena_format(&scratch, "%s/v2/", e->base);
-	q.authorization = value;
+	q.authorization = g.value;
 	transport_fill(p->settings, &scratch, q.url, e->insecure, &how);
 	r = transfer_begin(&p->remote->pool, &how, &q, p->cancel, &t, &why, err);
-	if (r < 0)
-		return r;
-	if (transfer_status(t) != 200)
+	if (r == 0 && transfer_status(t) != 200)
 		r = login_failed(e, t, err);
-	transfer_end(t);
 	if (r == 0)
-		*ret_token = arena_strdup(a, refresh ? refresh : "");
+		*ret_token = arena_strdup(a, g.refresh ? g.refresh : "");
+	transfer_end(t);
+	free(g.value);
+	free(g.refresh);
 	return r;
 }
 

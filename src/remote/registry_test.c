@@ -200,16 +200,15 @@ static void test_lists(struct remote *r)
 	autofree char *term = cstr_format("%s/a", host);
 	autofree char *name = cstr_format("%s/a/b", host);
 	auto_(arena) a = ARENA_INIT;
-	const struct remote_hit *hits = NULL;
+	struct remote_hits hits = { 0 };
 	const char *token = NULL;
 	struct strings tags = { 0 };
 	struct error err = { 0 };
-	size_t n = 0;
 
 	is_int(remote_tags(p, &a, &tags, &err), 0, "tags");
 	ok(tags.n == 1 && strcmp(tags.at[0], "1") == 0, "one tag");
-	is_int(remote_search(r, term, 25, NULL, NULL, &a, &hits, &n, &err), 0, "search");
-	ok(n >= 1 && strcmp(hits[0].name, name) == 0, "a name of the catalog");
+	is_int(remote_search(r, term, 25, NULL, NULL, &a, &hits, &err), 0, "search");
+	ok(hits.n >= 1 && strcmp(hits.at[0].name, name) == 0, "a name of the catalog");
 	is_int(remote_login(r, host, &(struct remote_auth){ .username = "u", .password = "p" },
 			    NULL, &a, &token, &err),
 	       0, "login where no password is asked for");

@@ -186,14 +186,17 @@ struct remote_hit {
 	int64_t stars;
 	bool official, automated;
 };
+struct remote_hits { /* in the arena of the call */
+	const struct remote_hit *at;
+	size_t n;
+};
 /*
  * Docker Hub's search, or for "host/term" the registry's own; a registry
  * without search gives the matching names of its catalog. At most `limit` hits.
  */
 MUST_CHECK int remote_search(struct remote *r, const char *term, unsigned limit,
 			     const struct remote_auth *auth, const struct cancel *cancel,
-			     struct arena *a, const struct remote_hit **ret, size_t *ret_n,
-			     struct error *err);
+			     struct arena *a, struct remote_hits *ret, struct error *err);
 
 /*
  * Are these credentials good? server: "host[:port]", a URL, or
