@@ -1,0 +1,107 @@
+/* engine/image_archive.c: docker save, load and import. See image.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "engine/image_impl.h"
+#include "image/archive.h"
+#include "store/store.h"
+
+int engine_image_save(struct engine *e, const char *const *names, size_t n_names,
+		      struct writer *out, const struct cancel *cancel, struct error *err)
+{
+	int r = image_save(e->store, names, n_names, cancel, out, err);
+
+	for (size_t i = 0; r == 0 && i < n_names; i++) {
+		autofree char *id = NULL;
+
+		if (image_resolve(e->store, names[i], &id, NULL) == 0)
+			image_event(e, "save", id, id);
+	}
+	return r;
+}
+
+struct load {
+	struct engine *engine;
+	struct progress progress;
+	int64_t bar_ns;
+};
+
+static int on_loaded(void *arg, const char *id, const char *familiar, struct error *err)
+{
+	struct load *l = arg;
+	autofree char *text = familiar ? cstr_format("Loaded image: %s\n", familiar)
+				       : cstr_format("Loaded image ID: %s\n", id);
+
+	progress_stream(&l->progress, text);
+	image_event(l->engine, "load", id, familiar ? familiar : id);
+	return progress_check(&l->progress, err);
+}
+
+static int on_layer(void *arg, const char *key, uint64_t done, uint64_t total, struct error *err)
+{
+	struct load *l = arg;
+	int64_t now = clock_mono_ns();
+	const char *slash = strrchr(key, '/');
+	char id[13];
+
+	if (now - l->bar_ns < 100 * NS_PER_MS)
+		return 0;
+	l->bar_ns = now;
+	snprintf(id, sizeof(id), "%.12s", slash ? slash + 1 : key);
+	progress_bar(&l->progress, id, "Loading layer", done, done > total ? done : total);
+	return progress_check(&l->progress, err);
+}
+
+int engine_image_load(struct engine *e, struct reader *in, bool quiet, struct writer *out,
+		      const struct cancel *cancel, struct error *err)
+{
+	struct load l = { .engine = e, .progress = PROGRESS_INIT(out) };
+	const struct image_load options = {
+		.cancel = cancel, .loaded = on_loaded, .layer = quiet ? NULL : on_layer, .arg = &l
+	};
+	int r = image_load(e->store, in, &options, err);
+
+	return progress_end(&l.progress, r, err);
+}
+
+static int import_tag(const struct engine_image_import *i, char **ret, struct error *err)
+{
+	autofree char *text = NULL;
+
+	*ret = NULL;
+	if (!i->repo || !*i->repo)
+		return 0;
+	text = cstr_format("%s%s%s", i->repo, i->tag && *i->tag ? ":" : "", i->tag ? i->tag : "");
+	return image_name_canonical(text, ret, err);
+}
+
+int engine_image_import(struct engine *e, const struct engine_image_import *i, struct reader *in,
+			struct writer *out, const struct cancel *cancel, struct error *err)
+{
+	struct progress progress = PROGRESS_INIT(out);
+	struct platform platform = { 0 };
+	struct image_import o = { .message = i->message, .cancel = cancel };
+	autofree char *tag = NULL, *id = NULL;
+	int r = import_tag(i, &tag, err);
+
+	if (r == 0 && i->platform && *i->platform)
+		r = platform_parse(i->platform, &platform, err);
+	if (r == 0 && i->changes && i->changes[0])
+		r = error_set(err, ERR_UNIMPLEMENTED, "import --change is not supported yet");
+	if (r < 0)
+		return r;
+	o.tag = tag;
+	o.os = platform.os;
+	o.arch = platform.arch;
+	o.variant = platform.variant;
+	r = image_import(e->store, in, &o, &id, err);
+	if (r == 0) {
+		progress_status(&progress, NULL, "%s", id);
+		image_event(e, "import", id, id);
+	}
+	return progress_end(&progress, r, err);
+}
