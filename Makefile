@@ -60,11 +60,12 @@ bench: release
 	@bench/run $(BUILD)-release
 
 release:
-	@[ -d $(BUILD)-release ] || $(MESON_SETUP) $(BUILD)-release --buildtype=release >/dev/null
+	@[ -d $(BUILD)-release ] || $(MESON_SETUP) $(BUILD)-release --buildtype=release -Doptimization=2 >/dev/null
 	@ninja --quiet -C $(BUILD)-release
 
 # DESTDIR=/tmp/x PREFIX=/usr: binaries, man pages, completions, systemd unit and socket.
 install: release
+	@meson configure $(BUILD)-release -Dprefix=$(PREFIX) && ninja --quiet -C $(BUILD)-release
 	@DESTDIR="$(DESTDIR)" meson install --quiet --no-rebuild -C $(BUILD)-release
 
 dist:
