@@ -49,6 +49,9 @@ struct engine {
 	struct lock containers_lock;   /* guards the two maps and nothing in a container */
 	struct map containers_by_id;   /* -> struct container, one reference */
 	struct map containers_by_name; /* -> same, no reference */
+	struct map reserved_names;     /* of containers being created -> id text */
+
+	struct lock events_lock;
 
 	struct lock execs_lock;
 	struct map execs;
@@ -76,6 +79,7 @@ struct container_mount {
 	bool rw;
 	bool no_copy;
 	bool anonymous; /* removed with `rm -v` and by --rm */
+	bool non_recursive;
 	const char *subpath;
 	const char *const *options; /* tmpfs: mount options */
 };
@@ -109,8 +113,12 @@ struct container {
 	char *error_text;                /* State.Error, NULL = "" */
 	int64_t started_ns, finished_ns; /* wall, 0 = never */
 	unsigned restart_count;
-	bool removed;                    /* no longer in the tables */
-	struct task *task;               /* NULL when not running */
+	bool removed;        /* no longer in the tables */
+	bool ran;            /* was started at least once: volumes are seeded */
+	unsigned backoff_ms; /* of the restart policy */
+	bool health_restart; /* this exit was asked for by the health check: run again */
+	bool keep_once;      /* AutoRemove does not apply to this exit (restart) */
+	struct task *task;   /* NULL when not running */
 	struct container_health *health; /* NULL without a check */
 
 	VEC(struct attach_pending *) pending_attach;

@@ -198,6 +198,13 @@ static void runtime_failure(struct supervisor *s, const struct process *p, struc
 				msg = json_str(j, "msg");
 		}
 	}
+	if (msg == NULL && !p->tty && p->err.fd >= 0) {
+		/* A runtime that dies before it has a log says why on stderr. */
+		ssize_t n = read(p->err.fd, s->buf, 512);
+
+		if (n > 0)
+			msg = arena_strndup(&a, s->buf, str_trim((struct str){ s->buf, (size_t)n }).len);
+	}
 	(void)error_set(err, ERR_INVALID, "%s", msg ? msg : "the runtime failed without a word");
 }
 

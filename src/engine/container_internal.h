@@ -1,0 +1,146 @@
+/* engine/container_internal.h: between the files of containers and execs. */
+#pragma once
+
+#include "engine/container.h"
+#include "engine/internal.h"
+#include "task/task.h"
+
+/* container_table.c */
+struct container *container_new(struct engine *e, const char *id);
+/* Names of containers that are being made are held apart until they are in the table. */
+MUST_CHECK int container_table_reserve(struct engine *e, const char *name, const char *id,
+				       struct error *err);
+void container_table_unreserve(struct engine *e, const char *name);
+void container_table_add(struct container *take_c);
+/* Drops the table's reference. */
+void container_table_remove(struct container *c);
+MUST_CHECK int container_table_load(struct engine *e, struct error *err);
+MUST_CHECK int container_insert(struct container *c, struct error *err);
+MUST_CHECK int container_save_state(struct container *c, struct error *err);
+MUST_CHECK int container_save_doc(struct container *c, struct error *err);
+MUST_CHECK int container_delete_row(struct container *c, struct error *err);
+/* NULL-terminated, in the arena; the strings are the document's. */
+const char *const *container_strings(struct arena *a, const struct json *list);
+
+/* config.c: documents in Docker's shape. body may have any case of keys. */
+MUST_CHECK int config_build(struct arena *a, const struct json *body, const struct json *image,
+			    const char *id, const struct json **ret, struct error *err);
+MUST_CHECK int host_config_build(struct engine *e, struct arena *a, const struct json *body,
+				 const struct json **ret, struct error *err);
+struct json *json_clone(struct arena *a, const struct json *j);
+struct json *json_new_null(struct arena *a);
+
+/* host_config_check.c */
+MUST_CHECK int host_config_check(struct engine *e, const struct json *hc, struct error *err);
+
+/* mounts.c: Binds, Mounts, Tmpfs, VolumesFrom and the image's Volumes into c->mounts. */
+MUST_CHECK int mounts_parse(struct container *c, struct error *err);
+void mounts_write(const struct container *c, struct jsonw *w);
+
+/* names.c: a free adjective_surname; `attempt` > 5 adds digits. */
+char *container_random_name(unsigned attempt);
+bool container_name_is_valid(const char *name);
+
+/* user.c: who runs. */
+struct container_user {
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups; /* owned */
+	size_t n_groups;
+	char *home; /* owned */
+};
+void container_user_release(struct container_user *u);
+DEFINE_AUTO(container_user, container_user_release);
+/* spec: "", "user", "uid", "user:group" ...; extra: GroupAdd. Looked up in
+ * the root's /etc/passwd and /etc/group. ERR_INVALID "unable to find user x: ...". */
+MUST_CHECK int container_user_find(int rootfd, const char *spec, const char *const *extra,
+				   struct container_user *ret, struct error *err);
+
+/* spec.c: the container's config.json. rootfd: its root; net: from network_attach. */
+struct bundle;
+MUST_CHECK int container_spec(struct container *c, int rootfd, const struct network_sandbox *net,
+			      struct buf *out, struct error *err);
+/* The cgroup's path on the machine, as config.json names it. */
+char *container_cgroup_path(const struct container *c);
+MUST_CHECK int container_exec_spec(struct container *c, const struct json *exec, bool tty,
+				   uint16_t rows, uint16_t cols, struct buf *out,
+				   struct error *err);
+/* spec_resources.c */
+MUST_CHECK int container_spec_resources(struct arena *a, const struct json *hc, struct bundle *b,
+					struct error *err);
+
+/* life.c; c->op is held */
+MUST_CHECK int container_start_locked(struct container *c, bool *ret_changed, struct error *err);
+MUST_CHECK int container_remove_locked(struct container *c, bool volumes, struct error *err);
+/* What a task tells; ctx is the container. */
+void container_task_event(void *ctx, struct task *t, const struct task_event *ev);
+/* After an exit was learnt: state, events, network, restart policy. Takes c->op. */
+void container_exited(struct container *c, const struct task_exit *exit);
+/* Start it again after c->backoff_ms, unless it leaves CONTAINER_RESTARTING before. */
+void container_schedule_restart(struct container *c);
+/* Wake everybody who waits for a change of c. c->lock is held. */
+void container_changed(struct container *c);
+/* An eventfd that becomes readable at each change; ends with container_unwatch, which closes it. */
+MUST_CHECK int container_watch(struct container *c, int *ret_fd, struct error *err);
+void container_unwatch(struct container *c, int fd);
+/* Wait until pred, at most until deadline (mono ns, INT64_MAX = none). pred is
+ * called under c->lock. ERR_CANCELED, ERR_UNAVAILABLE when the time is over. */
+MUST_CHECK int container_await(struct container *c, bool (*pred)(struct container *c, void *arg),
+			       void *arg, int64_t deadline_ns, const struct cancel *cancel,
+			       struct error *err);
+/* SIG name or number as dockerd takes it. ERR_INVALID "invalid signal: X". */
+MUST_CHECK int signal_parse(const char *s, int *ret, struct error *err);
+
+/* attach.c */
+void attach_pending_drop(struct container *c);
+/* Give the waiting clients to the new task. */
+void attach_pending_flush(struct container *c, struct task *t);
+
+/* health.c */
+void health_start(struct container *c);
+void health_stop(struct container *c);
+void health_free(struct container_health *h);
+/* State.Health of inspect: the whole member; nothing without a check. */
+void health_write(struct container *c, struct jsonw *w);
+/* "", "starting", "healthy", "unhealthy"; "none" without a check. c->lock held. */
+const char *health_status(const struct container *c);
+
+/* exec.c */
+void exec_exited(struct container *c, const char *exec_id, int code);
+void exec_forget_container(struct container *c);
+/* "ExecIDs": null or the running ones. */
+void exec_ids_write(struct container *c, struct jsonw *w);
+/* Run a probe: combined output (cut at cap) and exit code; ERR_UNAVAILABLE on time-out. */
+MUST_CHECK int exec_probe(struct container *c, const char *const *cmd, int timeout_ms,
+			  const struct cancel *cancel, struct buf *output, int *ret_code,
+			  struct error *err);
+
+/* rootfs.c: the container's root as a directory fd, running or not. */
+struct container_root {
+	int fd;
+};
+#define CONTAINER_ROOT_INIT \
+	{ \
+		.fd = FD_NONE \
+	}
+MUST_CHECK int container_root_open(struct container *c, bool read_only, struct container_root *ret,
+				   struct error *err);
+void container_root_close(struct container_root *r);
+DEFINE_AUTO(container_root, container_root_close);
+
+/* logs.c: path of the current log file; NULL when the driver keeps none. Owned. */
+char *container_log_path(const struct container *c);
+
+/* times.c: Docker's time forms of since, until. */
+MUST_CHECK int time_parse_query(const char *s, int64_t *ret_wall_ns, struct error *err);
+
+/* recovery.c */
+void container_recover_all(struct engine *e);
+
+/* Short id into out[13]. */
+static inline void container_short_id(const struct container *c, char out[static 13])
+{
+	for (int i = 0; i < 12; i++)
+		out[i] = c->id[i];
+	out[12] = '\0';
+}

@@ -1,0 +1,367 @@
+/* engine/engine.c: open and close; the order in which the rooms come up. */
+#include "engine/engine.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "cgroup/cgroup.h"
+#include "engine/build.h"
+#include "engine/container_internal.h"
+#include "engine/event_bus.h"
+#include "engine/image.h"
+#include "engine/network.h"
+#include "engine/stats.h"
+#include "engine/volume.h"
+#include "store/db.h"
+#include "store/images.h"
+#include "store/store.h"
+
+void engine_config_defaults(struct engine_config *cfg)
+{
+	static const struct engine_pair log_opts[] = { { "max-size", "10m" }, { "max-file", "5" } };
+
+	*cfg = (struct engine_config){
+		.data_root = "/var/lib/proa",
+		.exec_root = "/run/proa",
+		.runtime_binary = "/usr/bin/proa-runtime",
+		.default_runtime = "proa",
+		.log_driver = "json-file",
+		.log_opts = log_opts,
+		.n_log_opts = ARRAY_LEN(log_opts),
+		.cgroup_parent = "/docker",
+		.default_shm_bytes = 64 << 20,
+		.shutdown_timeout_s = 15,
+		.bridge = "proa0",
+		.default_publish_ip = "0.0.0.0",
+		.max_concurrent_downloads = 3,
+		.max_concurrent_uploads = 5,
+	};
+}
+
+/* ---- a configuration of our own ---- */
+
+static const char *const *copy_list(struct arena *a, const char *const *list)
+{
+	const char **out;
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	out = arena_array(a, n + 1, sizeof(*out));
+	for (n = 0; list && list[n]; n++)
+		out[n] = arena_strdup(a, list[n]);
+	return out;
+}
+
+static const struct engine_pair *copy_pairs(struct arena *a, const struct engine_pair *p, size_t n)
+{
+	struct engine_pair *out = arena_array(a, n + 1, sizeof(*out));
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		out[i].key = arena_strdup(a, p[i].key);
+		out[i].value = arena_strdup(a, p[i].value);
+	}
+	return out;
+}
+
+static void copy_config(struct arena *a, const struct engine_config *from, struct engine_config *to)
+{
+	struct engine_config d;
+	const char **texts[] = { &to->data_root,       &to->exec_root,     &to->runtime_binary,
+				 &to->default_runtime, &to->log_driver,    &to->cgroup_parent,
+				 &to->storage_driver,  &to->bridge,        &to->bip,
+				 &to->fixed_cidr,      &to->fixed_cidr_v6, &to->default_publish_ip,
+				 &to->host_gateway_ip };
+	const char *fallback[ARRAY_LEN(texts)];
+	const char *const **lists[] = { &to->labels,
+					&to->address_pools,
+					&to->dns,
+					&to->dns_search,
+					&to->dns_opts,
+					&to->registry_mirrors,
+					&to->insecure_registries };
+	size_t i;
+
+	engine_config_defaults(&d);
+	*to = d;
+	for (i = 0; i < ARRAY_LEN(texts); i++)
+		fallback[i] = *texts[i];
+	*to = *from;
+	for (i = 0; i < ARRAY_LEN(texts); i++)
+		*texts[i] = arena_strdup(a, *texts[i] ? *texts[i] : fallback[i]);
+	for (i = 0; i < ARRAY_LEN(lists); i++)
+		*lists[i] = copy_list(a, *lists[i]);
+	if (to->log_opts == NULL) {
+		to->log_opts = d.log_opts;
+		to->n_log_opts = d.n_log_opts;
+	}
+	to->runtimes = copy_pairs(a, to->runtimes, to->n_runtimes);
+	to->log_opts = copy_pairs(a, to->log_opts, to->n_log_opts);
+	to->default_ulimits = copy_pairs(a, to->default_ulimits, to->n_default_ulimits);
+	if (to->default_shm_bytes == 0)
+		to->default_shm_bytes = d.default_shm_bytes;
+	if (to->shutdown_timeout_s == 0)
+		to->shutdown_timeout_s = d.shutdown_timeout_s;
+	if (to->max_concurrent_downloads == 0)
+		to->max_concurrent_downloads = d.max_concurrent_downloads;
+	if (to->max_concurrent_uploads == 0)
+		to->max_concurrent_uploads = d.max_concurrent_uploads;
+}
+
+/* ---- open ---- */
+
+static int open_directories(struct engine *e, struct error *err)
+{
+	int r;
+
+	r = fs_mkdir_all(e->cfg.data_root, 0710, err);
+	if (r == 0)
+		r = fs_mkdir_all(e->cfg.exec_root, 0711, err);
+	if (r == 0)
+		r = fs_open(e->cfg.data_root, O_RDONLY | O_DIRECTORY, 0, &e->data_fd, err);
+	if (r == 0)
+		r = fs_open(e->cfg.exec_root, O_RDONLY | O_DIRECTORY, 0, &e->exec_fd, err);
+	return r;
+}
+
+static int open_id(struct engine *e, struct error *err)
+{
+	auto_(buf) b = BUF_INIT(128);
+	char bytes[33];
+	struct str text;
+
+	if (fs_read_at(e->data_fd, "engine-id", &b, NULL) == 0 && b.len > 0) {
+		text = str_trim((struct str){ b.data, b.len });
+		if (text.len < sizeof(e->id)) {
+			memcpy(e->id, text.at, text.len);
+			return 0;
+		}
+	}
+	random_hex(bytes, 16);
+	memcpy(e->id, bytes, sizeof(bytes));
+	return fs_replace(e->data_fd, "engine-id", 0600, bytes, 32, err);
+}
+
+static int open_store(struct engine *e, struct error *err)
+{
+	struct store_options options = { .driver = e->cfg.storage_driver };
+	struct error local = { 0 };
+	int r = store_open(e->cfg.data_root, &options, &e->store, &local);
+
+	if (r == -ERR_UNAVAILABLE)
+		return error_set(err, ERR_CONFLICT, "%s", local.msg);
+	return r < 0 ? error_set(err, local.kind, "%s", local.msg) : 0;
+}
+
+static int open_tasks(struct engine *e, struct error *err)
+{
+	autofree char *dir = cstr_format("%s/tasks", e->cfg.exec_root);
+	struct task_host_config cfg = { .shim_path = e->cfg.runtime_binary, .tasks_dir = dir };
+
+	return task_host_open(&cfg, &e->tasks, err);
+}
+
+static int open_rooms(struct engine *e, struct error *err)
+{
+	int r;
+
+	r = open_directories(e, err);
+	if (r == 0)
+		r = open_id(e, err);
+	if (r == 0)
+		r = open_store(e, err);
+	if (r == 0)
+		r = open_tasks(e, err);
+	if (r == 0)
+		r = container_table_load(e, err);
+	if (r == 0)
+		r = image_room_open(e, err);
+	if (r == 0)
+		r = volume_room_open(e, err);
+	if (r == 0)
+		r = network_room_open(e, err);
+	if (r == 0)
+		r = build_room_open(e, err);
+	return r;
+}
+
+int engine_open(const struct engine_config *cfg, struct engine **ret, struct error *err)
+{
+	struct engine *e = new0(struct engine);
+	int r;
+
+	copy_config(&e->arena, cfg, &e->cfg);
+	e->data_fd = e->exec_fd = e->closing.fd = FD_NONE;
+	pthread_mutex_init(&e->containers_lock.mutex, NULL);
+	pthread_mutex_init(&e->execs_lock.mutex, NULL);
+	pthread_mutex_init(&e->events_lock.mutex, NULL);
+	e->reserved_names.free_value = free;
+	e->events = event_bus_new(&e->events_lock);
+	r = cancel_init(&e->closing, err);
+	if (r == 0)
+		r = open_rooms(e, err);
+	if (r < 0) {
+		engine_close(e);
+		return r;
+	}
+	container_recover_all(e);
+	*ret = e;
+	return 0;
+}
+
+void engine_close(struct engine *e)
+{
+	if (e == NULL)
+		return;
+	if (e->closing.fd >= 0)
+		cancel_fire(&e->closing);
+	if (e->builds)
+		build_room_close(e);
+	if (e->tasks)
+		task_host_close(e->tasks);
+	if (e->networks)
+		network_room_close(e);
+	if (e->volumes)
+		volume_room_close(e);
+	if (e->images)
+		image_room_close(e);
+	map_for_each (entry, &e->containers_by_id)
+		container_unref(entry->value);
+	map_release(&e->containers_by_id);
+	map_release(&e->containers_by_name);
+	map_release(&e->reserved_names);
+	map_release(&e->execs);
+	if (e->store)
+		store_close(e->store);
+	event_bus_free(e->events);
+	if (e->data_fd >= 0)
+		close(e->data_fd);
+	if (e->exec_fd >= 0)
+		close(e->exec_fd);
+	if (e->closing.fd >= 0)
+		cancel_release(&e->closing);
+	arena_release(&e->arena);
+	free(e);
+}
+
+bool engine_is_idle(struct engine *e)
+{
+	struct container_counts n;
+
+	container_counts(e, &n);
+	return n.running == 0 && n.paused == 0;
+}
+
+/* ---- info ---- */
+
+void container_counts(struct engine *e, struct container_counts *ret)
+{
+	*ret = (struct container_counts){ 0 };
+	LOCKED(&e->containers_lock);
+	map_for_each (entry, &e->containers_by_id) {
+		struct container *c = entry->value;
+
+		LOCKED(&c->lock);
+		ret->all++;
+		if (c->status == CONTAINER_PAUSED)
+			ret->paused++;
+		else if (container_is_running(c))
+			ret->running++;
+		else
+			ret->stopped++;
+	}
+}
+
+static void info_limits(struct jsonw *w)
+{
+	static const char *const yes[] = { "MemoryLimit", "SwapLimit",     "CpuCfsPeriod",
+					   "CpuCfsQuota", "CPUShares",     "CPUSet",
+					   "PidsLimit",   "OomKillDisable" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(yes); i++)
+		jsonw_kbool(w, yes[i], true);
+}
+
+static void info_cgroup(struct jsonw *w)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct cgroup_host host;
+	const char *mode = "v1";
+
+	if (cgroup_host_detect(&a, &host, NULL) == 0)
+		mode = cgroup_host_mode(&host);
+	jsonw_kstring(w, "CgroupDriver", "cgroupfs");
+	jsonw_kstring(w, "CgroupVersion", strcmp(mode, "v2") == 0 ? "2" : "1");
+}
+
+static void info_runtimes(const struct engine *e, struct jsonw *w)
+{
+	size_t i;
+
+	jsonw_kobject(w, "Runtimes");
+	jsonw_kobject(w, "proa");
+	jsonw_kstring(w, "path", e->cfg.runtime_binary);
+	jsonw_end(w);
+	for (i = 0; i < e->cfg.n_runtimes; i++) {
+		if (strcmp(e->cfg.runtimes[i].key, "proa") == 0)
+			continue;
+		jsonw_kobject(w, e->cfg.runtimes[i].key);
+		jsonw_kstring(w, "path", e->cfg.runtimes[i].value);
+		jsonw_end(w);
+	}
+	jsonw_end(w);
+	jsonw_kstring(w, "DefaultRuntime", e->cfg.default_runtime);
+}
+
+static int count_image(void *arg, const struct image_row *row, struct error *err)
+{
+	(void)row;
+	(void)err;
+	++*(int64_t *)arg;
+	return 0;
+}
+
+void engine_info(struct engine *e, struct jsonw *w)
+{
+	struct container_counts n;
+	const char *const *l;
+	int64_t images = 0;
+
+	container_counts(e, &n);
+	(void)!images_each(e->store, count_image, &images, NULL);
+	jsonw_kstring(w, "ID", e->id);
+	jsonw_kint(w, "Containers", n.all);
+	jsonw_kint(w, "ContainersRunning", n.running);
+	jsonw_kint(w, "ContainersPaused", n.paused);
+	jsonw_kint(w, "ContainersStopped", n.stopped);
+	jsonw_kint(w, "Images", images);
+	jsonw_kstring(w, "Driver", snapshot_driver_name(snapshots_driver(e->store->snapshots)));
+	jsonw_karray(w, "DriverStatus");
+	jsonw_end(w);
+	jsonw_kstring(w, "DockerRootDir", e->cfg.data_root);
+	jsonw_karray(w, "Labels");
+	for (l = e->cfg.labels; l && *l; l++)
+		jsonw_string(w, *l);
+	jsonw_end(w);
+	info_limits(w);
+	info_cgroup(w);
+	jsonw_kstring(w, "LoggingDriver", e->cfg.log_driver);
+	jsonw_kbool(w, "Debug", e->cfg.debug);
+	jsonw_kint(w, "NEventsListener", event_bus_readers(e->events));
+	info_runtimes(e, w);
+	jsonw_kbool(w, "LiveRestoreEnabled", true);
+	jsonw_kstring(w, "InitBinary", "proa-runtime");
+	jsonw_karray(w, "SecurityOptions");
+	jsonw_string(w, "name=seccomp,profile=builtin");
+	jsonw_end(w);
+}

@@ -1,0 +1,464 @@
+/*
+ * engine/files.c: what people do to a container's files from outside: cp,
+ * export, diff. Paths are the container's: resolved below a root fd, never joined
+ * to a path of the host.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "archive/apply.h"
+#include "archive/compress.h"
+#include "archive/pack.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "engine/container_internal.h"
+#include "engine/volume.h"
+#include "store/mount.h"
+#include "store/snapshot.h"
+#include "store/store.h"
+
+#define LINK_DEPTH_MAX 40
+
+/* ---- where a path is ---- */
+
+/* A directory fd and a path below it, which may be a volume's own. */
+struct place {
+	int root;
+	char *path; /* absolute below root */
+	bool read_only;
+};
+
+static void place_release(struct place *p)
+{
+	if (p->root >= 0)
+		close(p->root);
+	free(p->path);
+}
+DEFINE_AUTO(place, place_release);
+
+/* The mount of a stopped container that covers the path; NULL when none does. */
+static const struct container_mount *covering_mount(const struct container *c, const char *path)
+{
+	const struct container_mount *best = NULL;
+	size_t i;
+
+	for (i = 0; i < c->n_mounts; i++) {
+		const char *dst = c->mounts[i].destination;
+		size_t len = strlen(dst);
+
+		if (strncmp(path, dst, len) == 0 && (path[len] == '\0' || path[len] == '/') &&
+		    (best == NULL || len > strlen(best->destination)))
+			best = &c->mounts[i];
+	}
+	return best;
+}
+
+static int open_mount(struct container *c, const struct container_mount *m, const char *path,
+		      struct place *ret, struct error *err)
+{
+	autofree char *dir = NULL;
+	const char *rest = path + strlen(m->destination);
+	int r = 0;
+
+	if (m->name)
+		r = volume_path(c->engine, m->name, &dir, err);
+	else
+		dir = xstrdup(m->source);
+	if (r == 0)
+		r = fs_open(dir, O_PATH, 0, &ret->root, err);
+	if (r < 0)
+		return r;
+	ret->path = xstrdup(rest[0] ? rest : "/");
+	ret->read_only = !m->rw;
+	return 0;
+}
+
+static int place_open(struct container *c, const char *path, struct place *ret, struct error *err)
+{
+	autofree char *absolute = cstr_format("/%s", path);
+	autofree char *clean = fs_path_clean(absolute);
+	struct container_root root = CONTAINER_ROOT_INIT;
+	const struct container_mount *m = NULL;
+	bool running;
+	int r;
+
+	{
+		LOCKED(&c->lock);
+		running = container_is_running(c) && c->pid > 0;
+		ret->read_only = json_bool(c->host_config, "ReadonlyRootfs", false);
+	}
+	/* A running container has its volumes mounted; for others we look there. */
+	if (!running)
+		m = covering_mount(c, clean);
+	if (m && (strcmp(m->type, "volume") == 0 || strcmp(m->type, "bind") == 0))
+		return open_mount(c, m, clean, ret, err);
+	r = container_root_open(c, false, &root, err);
+	if (r < 0)
+		return r;
+	ret->root = root.fd;
+	ret->path = steal_ptr(clean);
+	return 0;
+}
+
+/* Parent directory of the path, opened; *ret_name borrows from path. */
+static int open_parent(const struct place *p, int *ret_fd, const char **ret_name, struct error *err)
+{
+	const char *slash = strrchr(p->path, '/');
+	autofree char *parent = NULL;
+
+	if (strcmp(p->path, "/") == 0) {
+		*ret_name = ".";
+		return fs_open_in_root(p->root, "/", O_PATH | O_DIRECTORY, 0, ret_fd, err);
+	}
+	parent = cstr_format("%.*s", slash == p->path ? 1 : (int)(slash - p->path), p->path);
+	*ret_name = slash + 1;
+	return fs_open_in_root(p->root, parent, O_PATH | O_DIRECTORY, 0, ret_fd, err);
+}
+
+static int not_found(const char *ref, const char *path, struct error *err)
+{
+	return error_set(err, ERR_NOT_FOUND, "Could not find the file %s in container %s", path,
+			 ref);
+}
+
+/* ---- stat ---- */
+
+/* Go's os.FileMode. */
+static int64_t go_mode(mode_t m)
+{
+	int64_t out = m & 0777;
+
+	switch (m & S_IFMT) {
+	case S_IFDIR:
+		out |= 1LL << 31;
+		break;
+	case S_IFLNK:
+		out |= 1LL << 27;
+		break;
+	case S_IFBLK:
+		out |= 1LL << 26;
+		break;
+	case S_IFCHR:
+		out |= 1LL << 26 | 1LL << 21;
+		break;
+	case S_IFIFO:
+		out |= 1LL << 25;
+		break;
+	case S_IFSOCK:
+		out |= 1LL << 24;
+		break;
+	default:
+		break;
+	}
+	if (m & S_ISUID)
+		out |= 1LL << 23;
+	if (m & S_ISGID)
+		out |= 1LL << 22;
+	if (m & S_ISVTX)
+		out |= 1LL << 20;
+	return out;
+}
+
+static char *read_link(int dirfd, const char *name)
+{
+	char target[4096];
+	ssize_t n = readlinkat(dirfd, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return NULL;
+	target[n] = '\0';
+	return xstrdup(target);
+}
+
+/* Where a symlink leads in the end, as a path of the container. */
+static char *resolve_link(const struct place *p)
+{
+	autofree char *at = xstrdup(p->path);
+	int depth;
+
+	for (depth = 0; depth < LINK_DEPTH_MAX; depth++) {
+		struct place here = { .root = p->root, .path = at };
+		autoclose int dir = FD_NONE;
+		autofree char *target = NULL, *joined = NULL;
+		const char *name;
+
+		if (open_parent(&here, &dir, &name, NULL) < 0)
+			break;
+		target = read_link(dir, name);
+		if (target == NULL)
+			break;
+		joined = target[0] == '/'
+			     ? xstrdup(target)
+			     : cstr_format("%.*s/%s", (int)(strrchr(at, '/') - at), at, target);
+		free(at);
+		at = fs_path_clean(joined);
+	}
+	return steal_ptr(at);
+}
+
+static void stat_write(const struct place *p, const char *name, const struct stat *st,
+		       struct jsonw *w)
+{
+	autofree char *link = S_ISLNK(st->st_mode) ? resolve_link(p) : NULL;
+
+	jsonw_object(w);
+	jsonw_kstring(w, "name", strcmp(name, ".") == 0 ? "/" : name);
+	jsonw_kint(w, "size", st->st_size);
+	jsonw_kint(w, "mode", go_mode(st->st_mode));
+	jsonw_ktime(w, "mtime", st->st_mtim.tv_sec * NS_PER_SEC + st->st_mtim.tv_nsec);
+	jsonw_kstring(w, "linkTarget", link ? link : "");
+	jsonw_end(w);
+}
+
+struct target {
+	struct place place;
+	int dir;
+	const char *name; /* in place.path */
+	struct stat st;
+};
+
+static void target_release(struct target *t)
+{
+	if (t->dir >= 0)
+		close(t->dir);
+	place_release(&t->place);
+}
+DEFINE_AUTO(target, target_release);
+#define TARGET_INIT \
+	{ \
+		.place = { .root = FD_NONE }, .dir = FD_NONE \
+	}
+
+static int target_open(struct container *c, const char *ref, const char *path, struct target *t,
+		       struct error *err)
+{
+	struct error local = { 0 };
+	size_t len = strlen(path);
+	bool dir_wanted = len > 0 && (path[len - 1] == '/' || cstr_ends(path, "/."));
+	int r;
+
+	if (len == 0)
+		return error_set(err, ERR_INVALID, "path cannot be empty");
+	r = place_open(c, path, &t->place, err);
+	if (r < 0)
+		return r;
+	r = open_parent(&t->place, &t->dir, &t->name, &local);
+	if (r == -ERR_NOT_FOUND)
+		return not_found(ref, path, err);
+	if (r < 0)
+		return error_set(err, local.kind, "%s", local.msg);
+	if (fstatat(t->dir, t->name, &t->st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT || errno == ENOTDIR
+			   ? not_found(ref, path, err)
+			   : error_sys(err, errno, "stat '%s'", path);
+	if (!dir_wanted || S_ISDIR(t->st.st_mode))
+		return 0;
+	if (!S_ISLNK(t->st.st_mode))
+		return not_found(ref, path, err);
+	/* "link/" is what the link leads to. */
+	close(t->dir);
+	t->dir = FD_NONE;
+	r = fs_open_in_root(t->place.root, t->place.path, O_PATH | O_DIRECTORY, 0, &t->dir, NULL);
+	if (r < 0 || fstat(t->dir, &t->st) < 0)
+		return not_found(ref, path, err);
+	t->name = ".";
+	return 0;
+}
+
+int container_archive_stat(struct engine *e, const char *ref, const char *path, struct jsonw *out,
+			   struct error *err)
+{
+	autoptr(container) c = NULL;
+	auto_(target) t = TARGET_INIT;
+	int r;
+
+	r = container_find(e, ref, &c, err);
+	if (r == 0)
+		r = target_open(c, ref, path, &t, err);
+	if (r == 0)
+		stat_write(&t.place, t.name, &t.st, out);
+	return r;
+}
+
+/* ---- get and put ---- */
+
+int container_archive_get(struct engine *e, const char *ref, const char *path, struct jsonw *stat,
+			  struct writer *out, const struct cancel *cancel, struct error *err)
+{
+	struct pack_options o = { .cancel = cancel };
+	autoptr(container) c = NULL;
+	auto_(target) t = TARGET_INIT;
+	const char *base;
+	int r;
+
+	r = container_find(e, ref, &c, err);
+	if (r == 0)
+		r = target_open(c, ref, path, &t, err);
+	if (r < 0)
+		return r;
+	stat_write(&t.place, t.name, &t.st, stat);
+	r = writer_write(out, "", 0, err);
+	if (r < 0)
+		return r;
+	base = strrchr(t.place.path, '/') + 1;
+	o.rename = base[0] ? base : "/";
+	r = pack_tree(t.dir, t.name, out, &o, NULL, err);
+	if (r == 0)
+		container_event(c, "archive-path", NULL, 0);
+	return r;
+}
+
+static int check_writable(const struct place *p, struct error *err)
+{
+	if (p->read_only)
+		return error_set(err, ERR_FORBIDDEN, "container rootfs is marked read-only");
+	return 0;
+}
+
+int container_archive_put(struct engine *e, const char *ref, const char *path,
+			  const struct container_archive_put_options *o, struct reader *in,
+			  struct error *err)
+{
+	struct extract_options x = { .no_overwrite_dir_non_dir = o->no_overwrite_dir_non_dir,
+				     .keep_existing_dir_meta = true };
+	autoptr(container) c = NULL;
+	auto_(place) p = { .root = FD_NONE };
+	struct decompressor *d;
+	autoclose int dir = FD_NONE;
+	struct stat st;
+	int r;
+
+	r = container_find(e, ref, &c, err);
+	if (r == 0)
+		r = place_open(c, path, &p, err);
+	if (r == 0)
+		r = check_writable(&p, err);
+	if (r < 0)
+		return r;
+	if (fs_open_in_root(p.root, p.path, O_PATH, 0, &dir, NULL) < 0 || fstat(dir, &st) < 0)
+		return not_found(ref, path, err);
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ERR_INVALID, "extraction point is not a directory");
+	if (o->copy_uid_gid) {
+		auto_(container_user) u = { 0 };
+
+		r = container_user_find(p.root, json_str(c->config, "User"), NULL, &u, err);
+		if (r < 0)
+			return r;
+		x.chown = true;
+		x.uid = u.uid;
+		x.gid = u.gid;
+	}
+	r = decompressor_new(in, &d, err);
+	if (r < 0)
+		return r;
+	r = archive_extract(p.root, p.path, decompressor_reader(d), &x, NULL, err);
+	decompressor_free(d);
+	if (r == 0)
+		container_event(c, "extract-to-dir", NULL, 0);
+	return r;
+}
+
+/* ---- export ---- */
+
+int container_export(struct engine *e, const char *ref, struct writer *out,
+		     const struct cancel *cancel, struct error *err)
+{
+	struct pack_options o = { .no_root_entry = true, .cancel = cancel };
+	autoptr(container) c = NULL;
+	autofree char *key = NULL;
+	auto_(mounts) m = { 0 };
+	autoclose int root = FD_NONE;
+	int r;
+
+	r = container_find(e, ref, &c, err);
+	if (r < 0)
+		return r;
+	/* The file system itself, without what is mounted on it. */
+	key = cstr_format("container/%s", c->id);
+	r = snapshot_mounts(e->store->snapshots, key, &m, err);
+	if (r == 0)
+		r = mount_open(&m, true, &root, err);
+	if (r == 0)
+		r = writer_write(out, "", 0, err);
+	if (r == 0)
+		r = pack_tree(root, ".", out, &o, NULL, err);
+	if (r == 0)
+		container_event(c, "export", NULL, 0);
+	return r;
+}
+
+/* ---- diff ---- */
+
+struct changes {
+	struct jsonw *w;
+	bool any;
+};
+
+static int change_write(void *arg, const char *path, enum change_kind kind, struct error *err)
+{
+	struct changes *ch = arg;
+
+	(void)err;
+	if (!ch->any)
+		jsonw_array(ch->w);
+	ch->any = true;
+	jsonw_object(ch->w);
+	jsonw_kstring(ch->w, "Path", path);
+	jsonw_kint(ch->w, "Kind", kind);
+	jsonw_end(ch->w);
+	return 0;
+}
+
+static int collect_changes(struct container *c, struct changes *ch, struct error *err)
+{
+	struct snapshots *s = c->engine->store->snapshots;
+	autofree char *key = cstr_format("container/%s", c->id);
+	autofree struct digest *layers = NULL;
+	VEC(int) lowers = { 0 };
+	autoclose int upper = FD_NONE;
+	size_t n = 0, i;
+	int fd, r;
+
+	r = snapshot_open_upper(s, key, &upper, err);
+	if (r == 0)
+		r = snapshot_layers(s, key, &layers, &n, err);
+	/* Topmost first. */
+	for (i = n; r == 0 && i > 0; i--) {
+		r = snapshot_layer_open(s, &layers[i - 1], &fd, err);
+		if (r == 0)
+			*vec_push(&lowers) = fd;
+	}
+	if (r == 0)
+		r = pack_changes(upper, lowers.at, lowers.len, change_write, ch, err);
+	vec_for_each (lower, &lowers)
+		close(*lower);
+	vec_release(&lowers);
+	return r;
+}
+
+int container_changes(struct engine *e, const char *ref, struct jsonw *out, struct error *err)
+{
+	autoptr(container) c = NULL;
+	struct changes ch = { .w = out };
+	int r;
+
+	r = container_find(e, ref, &c, err);
+	if (r == 0)
+		r = collect_changes(c, &ch, err);
+	if (r < 0)
+		return r;
+	if (ch.any)
+		jsonw_end(out);
+	else
+		jsonw_null(out);
+	return 0;
+}

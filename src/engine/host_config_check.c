@@ -1,0 +1,235 @@
+/* engine/host_config_check.c: what a HostConfig may not say, in dockerd's words. */
+#include <string.h>
+
+#include "base/str.h"
+#include "engine/container_internal.h"
+#include "task/bundle.h"
+
+#define MEMORY_MIN (6 << 20)
+
+static int check_restart(const struct json *hc, struct error *err)
+{
+	static const char *const names[] = { "no", "always", "unless-stopped", "on-failure" };
+	const struct json *p = json_get(hc, "RestartPolicy");
+	const char *name = json_str(p, "Name");
+	int64_t count = json_int(p, "MaximumRetryCount", 0);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			break;
+	if (i == ARRAY_LEN(names))
+		return error_set(err, ERR_INVALID,
+				 "invalid restart policy: unknown policy '%s'; use one "
+				 "of 'no', 'always', 'on-failure', or "
+				 "'unless-stopped'",
+				 name);
+	if (count < 0)
+		return error_set(err, ERR_INVALID,
+				 "invalid restart policy: maximum retry count cannot be negative");
+	if (count > 0 && strcmp(name, "on-failure") != 0)
+		return error_set(
+		    err, ERR_INVALID,
+		    "invalid restart policy: maximum retry count can only be used with "
+		    "'on-failure'");
+	if (json_bool(hc, "AutoRemove", false) && strcmp(name, "no") != 0)
+		return error_set(err, ERR_INVALID,
+				 "can't create 'AutoRemove' container with restart policy");
+	return 0;
+}
+
+static int check_memory(const struct json *hc, struct error *err)
+{
+	int64_t memory = json_int(hc, "Memory", 0), swap = json_int(hc, "MemorySwap", 0);
+	int64_t reservation = json_int(hc, "MemoryReservation", 0);
+	int64_t swappiness = json_int(hc, "MemorySwappiness", -1);
+
+	if (memory != 0 && memory < MEMORY_MIN)
+		return error_set(err, ERR_INVALID, "Minimum memory limit allowed is 6MB");
+	if (memory > 0 && swap > 0 && swap < memory)
+		return error_set(err, ERR_INVALID,
+				 "Minimum memoryswap limit should be larger than memory limit, see "
+				 "usage");
+	if (memory == 0 && swap > 0)
+		return error_set(
+		    err, ERR_INVALID,
+		    "You should always set the Memory limit when using Memoryswap limit, "
+		    "see usage");
+	if (swappiness < -1 || swappiness > 100)
+		return error_set(err, ERR_INVALID,
+				 "Invalid value: %lld, valid memory swappiness range is 0-100",
+				 (long long)swappiness);
+	if (reservation > 0 && reservation < MEMORY_MIN)
+		return error_set(err, ERR_INVALID, "Minimum memory reservation allowed is 6MB");
+	if (memory > 0 && reservation > memory)
+		return error_set(
+		    err, ERR_INVALID,
+		    "Minimum memory limit can not be less than memory reservation limit, "
+		    "see usage");
+	return 0;
+}
+
+static int check_cpu(const struct json *hc, struct error *err)
+{
+	int64_t nano = json_int(hc, "NanoCpus", 0), period = json_int(hc, "CpuPeriod", 0);
+	int64_t quota = json_int(hc, "CpuQuota", 0);
+	int64_t weight = json_int(hc, "BlkioWeight", 0);
+
+	if (nano != 0 && (period != 0 || quota != 0))
+		return error_set(err, ERR_INVALID,
+				 "Conflicting options: Nano CPUs and CPU %s cannot both be set",
+				 period ? "Period" : "Quota");
+	if (nano < 0)
+		return error_set(err, ERR_INVALID, "invalid CPUs value: must be positive");
+	if (period != 0 && (period < 1000 || period > 1000000))
+		return error_set(
+		    err, ERR_INVALID,
+		    "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than "
+		    "1s (i.e. 1000000)");
+	if (quota > 0 && quota < 1000)
+		return error_set(err, ERR_INVALID,
+				 "CPU cfs quota can not be less than 1ms (i.e. 1000)");
+	if (weight != 0 && (weight < 10 || weight > 1000))
+		return error_set(err, ERR_INVALID, "Range of blkio weight is from 10 to 1000");
+	return 0;
+}
+
+static int check_caps(const struct json *hc, struct error *err)
+{
+	auto_(arena) a = ARENA_INIT;
+	auto_(buf) ignored = BUF_INIT(1 << 20);
+	static const char *const args[] = { "x", NULL };
+	struct bundle b = { .args = args, .rootfs = "/" };
+
+	b.cap_add = container_strings(&a, json_get(hc, "CapAdd"));
+	b.cap_drop = container_strings(&a, json_get(hc, "CapDrop"));
+	return bundle_write_process(&b, &ignored, err);
+}
+
+static bool one_of(const char *s, const char *const *list)
+{
+	for (; *list; list++)
+		if (strcmp(s, *list) == 0)
+			return true;
+	return false;
+}
+
+static int check_modes(const struct json *hc, struct error *err)
+{
+	static const char *const ipc[] = { "", "none", "host", "private", "shareable", NULL };
+	static const char *const pid[] = { "", "host", NULL };
+	static const char *const cgroupns[] = { "host", "private", NULL };
+	const char *s;
+
+	s = json_str(hc, "IpcMode");
+	if (!one_of(s, ipc) && !cstr_starts(s, "container:"))
+		return error_set(err, ERR_INVALID, "Invalid IPC mode: %s", s);
+	s = json_str(hc, "PidMode");
+	if (!one_of(s, pid) && !cstr_starts(s, "container:"))
+		return error_set(err, ERR_INVALID, "invalid PID mode: %s", s);
+	s = json_str(hc, "UTSMode");
+	if (!one_of(s, pid))
+		return error_set(err, ERR_INVALID, "Invalid UTS mode: %s", s);
+	s = json_str(hc, "UsernsMode");
+	if (!one_of(s, pid))
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "user namespace mode '%s' is not supported yet", s);
+	s = json_str(hc, "CgroupnsMode");
+	if (!one_of(s, cgroupns))
+		return error_set(err, ERR_INVALID, "invalid cgroup namespace mode: %s", s);
+	if (!cstr_is_empty(json_str(hc, "Isolation")) &&
+	    strcmp(json_str(hc, "Isolation"), "default") != 0)
+		return error_set(err, ERR_INVALID,
+				 "invalid isolation '%s': only the default is supported on Linux",
+				 json_str(hc, "Isolation"));
+	if (json_get(hc, "DeviceRequests") && json_get(hc, "DeviceRequests")->n_items > 0)
+		return error_set(err, ERR_INVALID,
+				 "could not select device driver \"\" with capabilities: device "
+				 "requests are not supported yet");
+	if (json_get(hc, "StorageOpt"))
+		return error_set(err, ERR_INVALID,
+				 "--storage-opt is not supported by this storage driver");
+	return 0;
+}
+
+static int check_log(const struct json *hc, struct error *err)
+{
+	static const char *const drivers[] = { "json-file", "local", "none", NULL };
+	static const char *const opts[] = {
+		"max-size", "max-file",     "labels",   "env",  "env-regex",
+		"tag",      "labels-regex", "compress", "mode", "max-buffer-size",
+		NULL
+	};
+	const struct json *log = json_get(hc, "LogConfig");
+	const char *type = json_str(log, "Type");
+	int64_t v;
+
+	if (!one_of(type, drivers))
+		return error_set(err, ERR_INVALID, "logger: no log driver named '%s' is registered",
+				 type);
+	json_for_each_member (m, json_get(log, "Config")) {
+		const char *s = m->value->type == JSON_STRING ? m->value->s : "";
+
+		if (!one_of(m->key, opts))
+			return error_set(err, ERR_INVALID, "unknown log opt '%s' for %s log driver",
+					 m->key, type);
+		if (strcmp(m->key, "max-size") == 0 && strcmp(s, "-1") != 0 &&
+		    parse_size(str_of(s), &v, err) < 0)
+			return error_wrap(err, -ERR_INVALID, "invalid max-size");
+		if (strcmp(m->key, "max-file") == 0 && parse_i64(str_of(s), 1, 1000, &v, err) < 0)
+			return error_set(err, ERR_INVALID, "max-file cannot be less than 1");
+		if (strcmp(m->key, "mode") == 0 && strcmp(s, "blocking") != 0 &&
+		    strcmp(s, "non-blocking") != 0)
+			return error_set(err, ERR_INVALID, "logger: logging mode not supported: %s",
+					 s);
+		if (strcmp(m->key, "env-regex") == 0 || strcmp(m->key, "labels-regex") == 0 ||
+		    strcmp(m->key, "tag") == 0)
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "log opt '%s' is not supported yet", m->key);
+		if (strcmp(m->key, "compress") == 0 && strcmp(s, "true") == 0)
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "log opt 'compress' is not supported yet");
+	}
+	return 0;
+}
+
+static int check_health(const struct json *hc, struct error *err)
+{
+	static const char *const words[] = { "none", "restart", "stop", "kill", NULL };
+	const char *s = json_str(hc, "HealthOnFailure");
+
+	if (s && !one_of(s, words))
+		return error_set(err, ERR_INVALID, "invalid health-on-failure action '%s'", s);
+	return 0;
+}
+
+int host_config_check(struct engine *e, const struct json *hc, struct error *err)
+{
+	const char *runtime = json_str(hc, "Runtime");
+	size_t i;
+	int r;
+
+	r = check_restart(hc, err);
+	if (r == 0)
+		r = check_memory(hc, err);
+	if (r == 0)
+		r = check_cpu(hc, err);
+	if (r == 0)
+		r = check_caps(hc, err);
+	if (r == 0)
+		r = check_modes(hc, err);
+	if (r == 0)
+		r = check_log(hc, err);
+	if (r == 0)
+		r = check_health(hc, err);
+	if (r < 0)
+		return r;
+	for (i = 0; i < e->cfg.n_runtimes; i++)
+		if (strcmp(e->cfg.runtimes[i].key, runtime) == 0)
+			return 0;
+	/* "runc" and containerd's name of it mean "the usual one" to every client. */
+	if (strcmp(runtime, "proa") == 0 || strcmp(runtime, "runc") == 0 ||
+	    strcmp(runtime, "io.containerd.runc.v2") == 0)
+		return 0;
+	return error_set(err, ERR_INVALID, "unknown or invalid runtime name: %s", runtime);
+}

@@ -1,0 +1,196 @@
+/* engine/remove.c: rm and prune. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "engine/container_internal.h"
+#include "engine/filter.h"
+#include "engine/network.h"
+#include "engine/volume.h"
+#include "store/snapshot.h"
+#include "store/store.h"
+
+static void remove_files(struct container *c)
+{
+	autofree char *key = cstr_format("container/%s", c->id);
+	autoclose int fd = FD_NONE;
+	struct error failure = { 0 };
+
+	if (snapshot_remove(c->engine->store->snapshots, key, &failure) < 0)
+		log_warn("snapshot not removed, continuing", KV("container", c->id),
+			 KV_ERR(&failure));
+	if (fs_open_beneath(c->engine->data_fd, "containers", O_RDONLY | O_DIRECTORY, 0, &fd,
+			    &failure) < 0 ||
+	    fs_remove_tree(fd, c->id, &failure) < 0)
+		log_warn("container directory not removed, continuing", KV("container", c->id),
+			 KV_ERR(&failure));
+}
+
+int container_remove_locked(struct container *c, bool volumes, struct error *err)
+{
+	size_t i;
+	int r;
+
+	lock_assert_held(&c->op);
+	{
+		LOCKED(&c->lock);
+		if (c->keep_once)
+			return 0;
+		if (c->removed)
+			return error_set(err, ERR_NOT_FOUND, "No such container: %s", c->id);
+		c->status = CONTAINER_REMOVING;
+	}
+	/* The row first: what a crash leaves behind then is swept at the next start. */
+	r = container_delete_row(c, err);
+	if (r < 0)
+		return r;
+	network_forget(c);
+	remove_files(c);
+	container_table_remove(c);
+	for (i = 0; volumes && i < c->n_mounts; i++)
+		if (c->mounts[i].anonymous)
+			volume_drop_anonymous(c->engine, c->mounts[i].name);
+	container_event(c, "destroy", NULL, 0);
+	attach_pending_drop(c);
+	LOCKED(&c->lock);
+	c->removed = true;
+	container_changed(c);
+	return 0;
+}
+
+static int kill_first(struct container *c, struct error *err)
+{
+	struct error failure = { 0 };
+	bool changed;
+	int r;
+
+	{
+		LOCKED(&c->lock);
+		c->stop_requested = true;
+	}
+	r = container_stop(c->engine, c->id, "KILL", 10, &changed, &failure);
+	return r < 0 && r != -ERR_NOT_FOUND
+		   ? error_set(err, failure.kind,
+			       "Could not kill running container %s, cannot "
+			       "remove - %s",
+			       c->id, failure.msg)
+		   : 0;
+}
+
+int container_remove(struct engine *e, const char *ref, bool force, bool volumes, bool link,
+		     struct error *err)
+{
+	autoptr(container) c = NULL;
+	bool running, removed;
+	int r;
+
+	r = container_find(e, ref, &c, err);
+	if (r < 0)
+		return r;
+	if (link)
+		return error_set(err, ERR_INVALID,
+				 "Conflict, cannot remove the default link name of "
+				 "the container");
+	{
+		LOCKED(&c->lock);
+		running = container_is_running(c);
+		if (running && !force && c->status == CONTAINER_PAUSED)
+			return error_set(
+			    err, ERR_CONFLICT,
+			    "You cannot remove a paused container %s. Unpause and then "
+			    "stop the container before attempting removal or force remove",
+			    c->id);
+		if (running && !force)
+			return error_set(
+			    err, ERR_CONFLICT,
+			    "You cannot remove a running container %s. Stop the container "
+			    "before attempting removal or force remove",
+			    c->id);
+	}
+	if (running) {
+		r = kill_first(c, err);
+		if (r < 0)
+			return r;
+	}
+	LOCKED(&c->op);
+	{
+		LOCKED(&c->lock);
+		removed = c->removed;
+	}
+	/* --rm was faster. */
+	return removed && running ? 0 : container_remove_locked(c, volumes, err);
+}
+
+/* ---- prune ---- */
+
+static bool prune_wants(struct container *c, const struct filters *f, int64_t until_ns)
+{
+	const char *const *v;
+	const struct json *labels;
+
+	LOCKED(&c->lock);
+	if (container_is_running(c) || c->removed || c->status == CONTAINER_REMOVING)
+		return false;
+	labels = json_get(c->config, "Labels");
+	if (until_ns && c->created_ns > until_ns)
+		return false;
+	for (v = filters_get(f, "label"); v && *v; v++)
+		if (!filter_label_matches(labels, *v))
+			return false;
+	for (v = filters_get(f, "label!"); v && *v; v++)
+		if (filter_label_matches(labels, *v))
+			return false;
+	return true;
+}
+
+int container_prune(struct engine *e, const struct json *filters, struct jsonw *out,
+		    struct error *err)
+{
+	static const char *const known[] = { "label", "label!", "until", NULL };
+	auto_(filters) f = { 0 };
+	const char *const *until;
+	struct container **list, **at;
+	uint64_t space = 0;
+	int64_t until_ns = 0;
+	bool any = false;
+	int r;
+
+	r = filters_read(filters, known, &f, err);
+	until = filters_get(&f, "until");
+	if (r == 0 && until)
+		r = until[1] ? error_set(err, ERR_INVALID, "more than one until filter specified")
+			     : time_parse_query(until[0], &until_ns, err);
+	if (r < 0)
+		return r;
+	list = container_snapshot(e, NULL);
+	jsonw_object(out);
+	jsonw_key(out, "ContainersDeleted");
+	for (at = list; *at; at++) {
+		autofree char *key = cstr_format("container/%s", (*at)->id);
+		uint64_t size = 0;
+
+		if (!prune_wants(*at, &f, until_ns))
+			continue;
+		(void)!snapshot_usage(e->store->snapshots, key, &size, NULL);
+		if (container_remove(e, (*at)->id, false, false, false, NULL) < 0)
+			continue;
+		if (!any)
+			jsonw_array(out);
+		any = true;
+		jsonw_string(out, (*at)->id);
+		space += size;
+	}
+	if (any)
+		jsonw_end(out);
+	else
+		jsonw_null(out);
+	jsonw_kint(out, "SpaceReclaimed", (int64_t)space);
+	jsonw_end(out);
+	container_snapshot_free(list);
+	return 0;
+}

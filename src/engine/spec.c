@@ -1,0 +1,563 @@
+/*
+ * engine/spec.c: from a container to its config.json, see task/bundle.h.
+ * Everything lives in one arena that ends with the call.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "engine/container_internal.h"
+#include "engine/volume.h"
+#include "image/image.h"
+#include "store/store.h"
+#include "task/bundle.h"
+
+struct spec {
+	struct arena a;
+	struct container *c;
+	const struct json *config, *hc;
+	VEC(struct bundle_mount) mounts;
+	struct bundle b;
+};
+
+static void spec_release(struct spec *s)
+{
+	vec_release(&s->mounts);
+	arena_release(&s->a);
+}
+DEFINE_AUTO(spec, spec_release);
+
+static const char *const *list_of(struct spec *s, const char *const *at, size_t n)
+{
+	const char **out = arena_array(&s->a, n + 1, sizeof(*out));
+
+	memcpy(out, at, n * sizeof(*out));
+	return out;
+}
+
+/* ---- process ---- */
+
+static bool env_has(const char *const *env, size_t n, const char *entry)
+{
+	size_t len = strcspn(entry, "="), i;
+
+	for (i = 0; i < n; i++)
+		if (strncmp(env[i], entry, len) == 0 && env[i][len] == '=')
+			return true;
+	return false;
+}
+
+/* Later entries replace earlier ones of the same key in place, as dockerd does. */
+static void env_put(const char **env, size_t *n, const char *entry)
+{
+	size_t len = strcspn(entry, "="), i;
+
+	for (i = 0; i < *n; i++) {
+		if (strncmp(env[i], entry, len) != 0 || env[i][len] != '=')
+			continue;
+		if (entry[len] == '=') {
+			env[i] = entry;
+			return;
+		}
+		/* "KEY" alone takes the variable away. */
+		memmove(&env[i], &env[i + 1], (*n - i - 1) * sizeof(*env));
+		(*n)--;
+		return;
+	}
+	if (entry[len] == '=')
+		env[(*n)++] = entry;
+}
+
+static void set_env(struct spec *s, const struct json *extra, const char *home, bool tty)
+{
+	const struct json *env = json_get(s->config, "Env");
+	size_t cap = 8 + (env && env->type == JSON_ARRAY ? env->n_items : 0) +
+		     (extra && extra->type == JSON_ARRAY ? extra->n_items : 0);
+	const char **out = arena_array(&s->a, cap, sizeof(*out));
+	size_t n = 0;
+
+	env_put(out, &n, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	env_put(out, &n, arena_format(&s->a, "HOSTNAME=%s", json_str(s->config, "Hostname")));
+	if (tty)
+		env_put(out, &n, "TERM=xterm");
+	json_for_each_item (v, env)
+		env_put(out, &n, v->s);
+	json_for_each_item (v, extra)
+		if (v->type == JSON_STRING)
+			env_put(out, &n, v->s);
+	if (!env_has(out, n, "HOME="))
+		env_put(out, &n, arena_format(&s->a, "HOME=%s", home));
+	s->b.env = list_of(s, out, n);
+}
+
+static void set_args(struct spec *s)
+{
+	const char **out;
+	size_t n = 0, count = 0;
+	const char *const *v;
+
+	for (v = s->c->args; v && *v; v++)
+		count++;
+	out = arena_array(&s->a, count + 8, sizeof(*out));
+	if (json_bool(s->hc, "Init", false)) {
+		static const char *const ro[] = { "bind", "ro", NULL };
+
+		out[n++] = "/sbin/docker-init";
+		out[n++] = "init";
+		out[n++] = "--";
+		*vec_push(&s->mounts) =
+		    (struct bundle_mount){ "/sbin/docker-init", "bind",
+					   s->c->engine->cfg.runtime_binary, ro };
+	}
+	out[n++] = s->c->path;
+	for (v = s->c->args; v && *v; v++)
+		out[n++] = *v;
+	s->b.args = out;
+}
+
+static int set_user(struct spec *s, int rootfd, const char *user, struct container_user *u,
+		    struct error *err)
+{
+	int r = container_user_find(rootfd, user,
+				    container_strings(&s->a, json_get(s->hc, "GroupAdd")), u, err);
+
+	if (r < 0)
+		return r;
+	s->b.uid = u->uid;
+	s->b.gid = u->gid;
+	s->b.groups = u->groups;
+	s->b.n_groups = u->n_groups;
+	return 0;
+}
+
+static int set_seccomp(struct spec *s, const char *value, struct error *err)
+{
+	if (strcmp(value, "unconfined") == 0) {
+		s->b.seccomp_unconfined = true;
+		return 0;
+	}
+	if (strcmp(value, "builtin") == 0)
+		return 0;
+	if (json_parse(&s->a, value, strlen(value), &s->b.seccomp_profile, err) < 0)
+		return error_wrap(err, -ERR_INVALID, "Decoding seccomp profile failed");
+	return 0;
+}
+
+static int set_security(struct spec *s, struct error *err)
+{
+	int r = 0;
+
+	json_for_each_item (v, json_get(s->hc, "SecurityOpt")) {
+		const char *opt = v->type == JSON_STRING ? v->s : "";
+		const char *value = opt + strcspn(opt, "=:");
+		size_t len = (size_t)(value - opt);
+
+		value += *value != '\0';
+		if (strncmp(opt, "no-new-privileges", len) == 0 && len == 17)
+			s->b.no_new_privileges = value[0] == '\0' || strcmp(value, "true") == 0;
+		else if (strncmp(opt, "seccomp", len) == 0 && len == 7)
+			r = set_seccomp(s, value, err);
+		else if (strncmp(opt, "apparmor", len) == 0 && len == 8)
+			s->b.apparmor_profile = strcmp(value, "unconfined") == 0 ? NULL : value;
+		else if (strncmp(opt, "label", len) == 0 && len == 5)
+			r = strcmp(value, "disable") == 0
+				? 0
+				: error_set(err, ERR_UNIMPLEMENTED,
+					    "security option '%s' is not supported yet", opt);
+		else if (strcmp(opt, "systempaths=unconfined") != 0)
+			r = error_set(err, ERR_INVALID, "invalid --security-opt 2: \"%s\"", opt);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- namespaces ---- */
+
+static int join_container(struct spec *s, const char *mode, const char *what, const char **ret,
+			  struct error *err)
+{
+	autoptr(container) other = NULL;
+	pid_t pid;
+	int r;
+
+	r = container_find(s->c->engine, mode + strlen("container:"), &other, err);
+	if (r < 0)
+		return r;
+	{
+		LOCKED(&other->lock);
+		pid = container_is_running(other) ? other->pid : 0;
+	}
+	if (pid == 0)
+		return error_set(err, ERR_CONFLICT, "cannot join %s of a non running container: %s",
+				 what, other->id);
+	*ret = arena_format(&s->a, "/proc/%d/ns/%s", (int)pid, what);
+	return 0;
+}
+
+static int set_ipc(struct spec *s, const char *mode, struct error *err)
+{
+	static const char *const bind[] = { "rbind", "rprivate", NULL };
+
+	if (strcmp(mode, "none") == 0) {
+		s->b.no_shm = true;
+		return 0;
+	}
+	if (strcmp(mode, "host") == 0) {
+		s->b.ipc_ns = BUNDLE_NS_HOST;
+		s->b.no_shm = s->b.no_mqueue = true;
+		*vec_push(&s->mounts) =
+		    (struct bundle_mount){ "/dev/shm", "bind", "/dev/shm", bind };
+		if (access("/dev/mqueue", F_OK) == 0)
+			*vec_push(&s->mounts) =
+			    (struct bundle_mount){ "/dev/mqueue", "bind", "/dev/mqueue", bind };
+		return 0;
+	}
+	if (cstr_starts(mode, "container:")) {
+		s->b.ipc_ns = BUNDLE_NS_PATH;
+		return join_container(s, mode, "ipc", &s->b.ipc_ns_path, err);
+	}
+	return 0;
+}
+
+static int set_namespaces(struct spec *s, const struct network_sandbox *net, struct error *err)
+{
+	const char *pid = json_str(s->hc, "PidMode");
+	int r;
+
+	if (net->host) {
+		s->b.net_ns = BUNDLE_NS_HOST;
+	} else if (net->netns_path[0]) {
+		s->b.net_ns = BUNDLE_NS_PATH;
+		s->b.net_ns_path = net->netns_path;
+	}
+	if (strcmp(pid, "host") == 0) {
+		s->b.pid_ns = BUNDLE_NS_HOST;
+	} else if (cstr_starts(pid, "container:")) {
+		s->b.pid_ns = BUNDLE_NS_PATH;
+		r = join_container(s, pid, "pid", &s->b.pid_ns_path, err);
+		if (r < 0)
+			return r;
+	}
+	if (strcmp(json_str(s->hc, "UTSMode"), "host") == 0)
+		s->b.uts_ns = BUNDLE_NS_HOST;
+	else
+		s->b.hostname = json_str(s->config, "Hostname");
+	if (!cstr_is_empty(json_str(s->config, "Domainname")) && s->b.uts_ns != BUNDLE_NS_HOST)
+		s->b.domainname = json_str(s->config, "Domainname");
+	if (strcmp(json_str(s->hc, "CgroupnsMode"), "host") == 0)
+		s->b.cgroup_ns = BUNDLE_NS_HOST;
+	return set_ipc(s, json_str(s->hc, "IpcMode"), err);
+}
+
+/* ---- mounts ---- */
+
+static const char *const *bind_options(struct spec *s, const struct container_mount *m)
+{
+	const char *out[6];
+	size_t n = 0;
+
+	out[n++] = m->non_recursive ? "bind" : "rbind";
+	out[n++] = m->rw ? "rw" : "ro";
+	out[n++] = cstr_is_empty(m->propagation) ? "rprivate" : m->propagation;
+	return list_of(s, out, n);
+}
+
+/* The image's layers as a read-only overlay which the runtime mounts. */
+static int image_mount(struct spec *s, const struct container_mount *m, struct bundle_mount *ret,
+		       struct error *err)
+{
+	struct store *store = s->c->engine->store;
+	auto_(image) img = { 0 };
+	auto_(mounts) view = { 0 };
+	auto_(buf) lower = BUF_INIT(65536);
+	const char *out[4];
+	size_t i;
+	int r;
+
+	r = image_open(store, m->source, &img, err);
+	if (r == 0)
+		r = snapshot_view(store->snapshots, img.diff_ids, img.n_layers, &view, err);
+	if (r < 0)
+		return error_wrap(err, r, "image mount '%s'", m->source);
+	*ret = (struct bundle_mount){ .destination = m->destination };
+	if (view.root) {
+		static const char *const ro[] = { "rbind", "ro", "rprivate", NULL };
+
+		ret->type = "bind";
+		ret->source = arena_strdup(&s->a, view.root);
+		ret->options = ro;
+		return 0;
+	}
+	for (i = 0; i < view.n_lower; i++) {
+		r = buf_addf(&lower, err, "%s%s", i ? ":" : "lowerdir=", view.lower[i]);
+		if (r < 0)
+			return r;
+	}
+	out[0] = arena_strdup(&s->a, lower.data);
+	out[1] = "ro";
+	ret->type = "overlay";
+	ret->source = "overlay";
+	ret->options = list_of(s, out, 2);
+	return 0;
+}
+
+static int volume_source(struct spec *s, const struct container_mount *m, int rootfd,
+			 const char **ret, struct error *err)
+{
+	struct container *c = s->c;
+	autofree char *path = NULL;
+	autoclose int fd = FD_NONE;
+	int r = 0;
+
+	if (!c->ran && !m->no_copy)
+		r = volume_seed(c->engine, m->name, rootfd, m->destination, err);
+	if (r == 0)
+		r = volume_mount(c->engine, m->name, c->id, m->subpath, m->destination, !m->rw, &fd,
+				 &path, err);
+	if (r < 0)
+		return r;
+	*ret = arena_strdup(&s->a, path);
+	return 0;
+}
+
+static int add_mount(struct spec *s, const struct container_mount *m, int rootfd, struct error *err)
+{
+	struct bundle_mount b = { .destination = m->destination, .type = "bind" };
+	int r = 0;
+
+	if (strcmp(m->type, "tmpfs") == 0) {
+		b.type = b.source = "tmpfs";
+		b.options = m->options;
+	} else if (strcmp(m->type, "image") == 0) {
+		r = image_mount(s, m, &b, err);
+	} else {
+		b.source = m->source;
+		b.options = bind_options(s, m);
+		if (strcmp(m->type, "volume") == 0)
+			r = volume_source(s, m, rootfd, &b.source, err);
+		else if (access(b.source, F_OK) < 0)
+			r = error_set(
+			    err, ERR_INVALID,
+			    "invalid mount config for type \"bind\": bind source path does "
+			    "not exist: %s",
+			    b.source);
+	}
+	if (r == 0)
+		*vec_push(&s->mounts) = b;
+	return r;
+}
+
+static bool is_mounted(struct spec *s, const char *destination)
+{
+	vec_for_each (m, &s->mounts)
+		if (strcmp(m->destination, destination) == 0)
+			return true;
+	return false;
+}
+
+static void add_tmpfs(struct spec *s)
+{
+	json_for_each_member (m, json_get(s->hc, "Tmpfs")) {
+		const char *out[32] = { "noexec", "nosuid", "nodev" };
+		const char *text = m->value->type == JSON_STRING ? m->value->s : "";
+		struct str rest = str_of(text), w;
+		size_t n = 3;
+
+		while (text[0] && n < ARRAY_LEN(out) && str_split(&rest, ',', &w)) {
+			/* The asked-for word takes the place of its opposite. */
+			if (str_eqs(w, "exec"))
+				out[0] = "exec";
+			else if (str_eqs(w, "suid"))
+				out[1] = "suid";
+			else if (str_eqs(w, "dev"))
+				out[2] = "dev";
+			else
+				out[n++] = arena_strndup(&s->a, w.at, w.len);
+		}
+		*vec_push(&s->mounts) =
+		    (struct bundle_mount){ m->key, "tmpfs", "tmpfs", list_of(s, out, n) };
+	}
+}
+
+/* hosts, hostname and resolv.conf; those of the container whose network is shared, if so. */
+static int add_files(struct spec *s, struct error *err)
+{
+	static const char *const names[] = { "resolv.conf", "hostname", "hosts" };
+	static const char *const rw[] = { "rbind", "rprivate", NULL };
+	static const char *const ro[] = { "rbind", "ro", "rprivate", NULL };
+	const char *mode = json_str(s->hc, "NetworkMode");
+	autoptr(container) other = NULL;
+	size_t i;
+	int r;
+
+	if (cstr_starts(mode, "container:")) {
+		r = container_find(s->c->engine, mode + strlen("container:"), &other, err);
+		if (r < 0)
+			return r;
+	}
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		const char *dst = arena_format(&s->a, "/etc/%s", names[i]);
+		autofree char *path = container_file_path(other ? other : s->c, names[i]);
+
+		if (is_mounted(s, dst) || access(path, F_OK) < 0)
+			continue;
+		*vec_push(&s->mounts) =
+		    (struct bundle_mount){ dst, "bind", arena_strdup(&s->a, path),
+					   json_bool(s->hc, "ReadonlyRootfs", false) ? ro : rw };
+	}
+	return 0;
+}
+
+static int set_mounts(struct spec *s, int rootfd, struct error *err)
+{
+	size_t i;
+	int r;
+
+	for (i = 0; i < s->c->n_mounts; i++) {
+		r = add_mount(s, &s->c->mounts[i], rootfd, err);
+		if (r < 0)
+			return r;
+	}
+	add_tmpfs(s);
+	r = add_files(s, err);
+	if (r < 0)
+		return r;
+	s->b.mounts = s->mounts.at;
+	s->b.n_mounts = s->mounts.len;
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+char *container_cgroup_path(const struct container *c)
+{
+	const char *parent = json_str(c->host_config, "CgroupParent");
+
+	if (cstr_is_empty(parent))
+		parent = c->engine->cfg.cgroup_parent;
+	return cstr_format("%s%s/%s", parent[0] == '/' ? "" : "/", parent, c->id);
+}
+
+static void set_annotations(struct spec *s)
+{
+	const struct json *map = json_get(s->hc, "Annotations");
+	size_t n = 0;
+	struct bundle_pair *out = arena_array(&s->a, (map ? map->n_members : 0) + 1, sizeof(*out));
+
+	json_for_each_member (m, map)
+		if (m->value->type == JSON_STRING)
+			out[n++] = (struct bundle_pair){ m->key, m->value->s };
+	s->b.annotations = out;
+	s->b.n_annotations = n;
+}
+
+static void spec_begin(struct spec *s, struct container *c)
+{
+	LOCKED(&c->lock);
+	s->c = c;
+	s->config = c->config;
+	s->hc = c->host_config;
+	s->b.rootfs = "rootfs";
+	s->b.privileged = json_bool(s->hc, "Privileged", false);
+	s->b.cap_add = container_strings(&s->a, json_get(s->hc, "CapAdd"));
+	s->b.cap_drop = container_strings(&s->a, json_get(s->hc, "CapDrop"));
+	s->b.cwd = json_str(s->config, "WorkingDir");
+	s->b.oom_score_adj = (int)json_int(s->hc, "OomScoreAdj", 0);
+}
+
+static void set_console(struct spec *s)
+{
+	const struct json *size = json_get(s->hc, "ConsoleSize");
+
+	s->b.tty = json_bool(s->config, "Tty", false);
+	if (size == NULL || size->n_items != 2 || size->items[0]->type != JSON_INT ||
+	    size->items[1]->type != JSON_INT)
+		return;
+	s->b.rows = (uint16_t)size->items[0]->i;
+	s->b.cols = (uint16_t)size->items[1]->i;
+}
+
+/* Docker makes the working directory when the image lacks it. */
+static int make_cwd(const struct spec *s, int rootfd, struct error *err)
+{
+	autoclose int fd = FD_NONE;
+
+	if (cstr_is_empty(s->b.cwd) || strcmp(s->b.cwd, "/") == 0 ||
+	    fs_open_in_root(rootfd, s->b.cwd, O_PATH | O_DIRECTORY, 0, &fd, NULL) == 0)
+		return 0;
+	return fs_mkdir_all_in_root(rootfd, s->b.cwd, 0755, 0, 0, NULL, err);
+}
+
+int container_spec(struct container *c, int rootfd, const struct network_sandbox *net,
+		   struct buf *out, struct error *err)
+{
+	auto_(spec) s = { .a = ARENA_INIT };
+	auto_(container_user) u = { 0 };
+	autofree char *cgroup = container_cgroup_path(c);
+	int r;
+
+	spec_begin(&s, c);
+	set_console(&s);
+	r = set_user(&s, rootfd, json_str(s.config, "User"), &u, err);
+	if (r == 0)
+		r = make_cwd(&s, rootfd, err);
+	if (r == 0)
+		r = set_security(&s, err);
+	if (r == 0)
+		r = set_namespaces(&s, net, err);
+	if (r == 0)
+		r = set_mounts(&s, rootfd, err);
+	if (r == 0)
+		r = container_spec_resources(&s.a, s.hc, &s.b, err);
+	if (r < 0)
+		return r;
+	set_env(&s, NULL, u.home, s.b.tty);
+	set_args(&s);
+	s.b.mounts = s.mounts.at;
+	s.b.n_mounts = s.mounts.len;
+	set_annotations(&s);
+	s.b.rootfs_readonly = json_bool(s.hc, "ReadonlyRootfs", false);
+	s.b.shm_bytes = json_int(s.hc, "ShmSize", 0);
+	s.b.cgroups_path = cgroup;
+	if (json_get(s.hc, "MaskedPaths"))
+		s.b.masked_paths = container_strings(&s.a, json_get(s.hc, "MaskedPaths"));
+	if (json_get(s.hc, "ReadonlyPaths"))
+		s.b.readonly_paths = container_strings(&s.a, json_get(s.hc, "ReadonlyPaths"));
+	return bundle_write(&s.b, out, err);
+}
+
+int container_exec_spec(struct container *c, const struct json *exec, bool tty, uint16_t rows,
+			uint16_t cols, struct buf *out, struct error *err)
+{
+	auto_(spec) s = { .a = ARENA_INIT };
+	auto_(container_user) u = { 0 };
+	auto_(container_root) root = CONTAINER_ROOT_INIT;
+	const char *user = json_str(exec, "User"), *cwd = json_str(exec, "WorkingDir");
+	int r;
+
+	spec_begin(&s, c);
+	r = container_root_open(c, true, &root, err);
+	if (r == 0)
+		r = set_user(&s, root.fd, cstr_is_empty(user) ? json_str(s.config, "User") : user,
+			     &u, err);
+	if (r == 0)
+		r = set_security(&s, err);
+	if (r < 0)
+		return r;
+	s.b.privileged = s.b.privileged || json_bool(exec, "Privileged", false);
+	s.b.tty = tty;
+	s.b.rows = rows;
+	s.b.cols = cols;
+	if (!cstr_is_empty(cwd))
+		s.b.cwd = cwd;
+	s.b.args = container_strings(&s.a, json_get(exec, "Cmd"));
+	set_env(&s, json_get(exec, "Env"), u.home, tty);
+	return bundle_write_process(&s.b, out, err);
+}
