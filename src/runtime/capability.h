@@ -25,7 +25,8 @@ MUST_CHECK int capability_sets_of(const struct spec_capabilities *c, struct capa
 				  struct error *err);
 /* Cut every set to what this process holds. */
 MUST_CHECK int capability_limit(struct capability_sets *s, struct error *err);
-/* Drop everything else from the bounding set; needs CAP_SETPCAP where there is something to drop. */
+/* Drop everything else from the bounding set; needs CAP_SETPCAP where there is something to drop.
+ */
 MUST_CHECK int capability_bound(uint64_t bounding, struct error *err);
 /* Set the three sets of the calling thread. */
 MUST_CHECK int capability_set(uint64_t effective, uint64_t permitted, uint64_t inheritable,

@@ -45,9 +45,9 @@ static int open_hierarchy(const struct rootfs *r, const struct cgroup_hierarchy 
 		for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
 			if (h->controllers & 1u << c) {
 				static const char *const words[CGROUP_CONTROLLER_COUNT] = {
-					"cpu", "cpuacct", "cpuset", "memory", "pids",
-					"blkio", "devices", "freezer", "hugetlb", "net_cls",
-					"net_prio", "perf_event", "rdma", "misc",
+					"cpu",      "cpuacct",    "cpuset",  "memory",  "pids",
+					"blkio",    "devices",    "freezer", "hugetlb", "net_cls",
+					"net_prio", "perf_event", "rdma",    "misc",
 				};
 
 				data[n++] = words[c];

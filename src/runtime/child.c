@@ -95,7 +95,8 @@ static int enter_cgroups(struct child *c, struct error *err)
 {
 	for (size_t i = 0; i < c->n_entry; i++)
 		if (write(c->entry[i], "0", 1) != 1)
-			return error_sys(err, errno, "enter cgroup '%s'", c->rootfs.cgroup->at[i].path);
+			return error_sys(err, errno, "enter cgroup '%s'",
+					 c->rootfs.cgroup->at[i].path);
 	/* Its root is where we stand now, so it comes after. */
 	if (c->ns->create & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		return error_sys(err, errno, "make a cgroup namespace");
@@ -159,8 +160,8 @@ static int open_console(struct child *c, struct error *err)
 	if (c->rootfs.devpts < 0)
 		r = fs_open_beneath(c->rootfs.root, "dev/pts", O_PATH | O_DIRECTORY, 0, &pts, err);
 	if (r == 0)
-		r = console_open(pts >= 0 ? pts : c->rootfs.devpts, p->console_size, &master, &slave,
-				 err);
+		r = console_open(pts >= 0 ? pts : c->rootfs.devpts, p->console_size, &master,
+				 &slave, err);
 	if (r == 0)
 		r = console_take(c->console, master, slave, p->user.uid, err);
 	if (r == 0)
@@ -205,7 +206,8 @@ static int set_personality(const struct spec_personality *s, struct error *err)
 		return 0;
 	value = strcmp(s->domain, "LINUX32") == 0 ? PER_LINUX32 : PER_LINUX;
 	if (s->flags.n > 0)
-		return error_set(err, ERR_UNIMPLEMENTED, "linux.personality.flags: none is defined");
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "linux.personality.flags: none is defined");
 	if (personality(value) < 0)
 		return error_sys(err, errno, "linux.personality");
 	return 0;
@@ -215,8 +217,12 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 {
 	int r;
 
-	/* Of the parent's death before this line the socket's end tells. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setsid() < 0)
+	process_reset_signals();
+	/* Of the parent's death before this line the socket's end tells. Undumpable: in a PID
+	 * namespace that was joined others can see us; with id maps to come the parent must still
+	 * write them. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setsid() < 0 ||
+	    (!c->needs_map && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		return error_sys(err, errno, "start a session");
 	r = become_root(c, err);
 	if (r == 0)
@@ -231,6 +237,8 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 		r = process_apply_host(&c->process, err);
 	if (r == 0)
 		r = build_root(c, err);
+	if (r == 0)
+		r = process_replace_null(err);
 	if (r == 0)
 		r = process_apply_limits(&c->process, err);
 	if (r == 0)
@@ -298,24 +306,34 @@ static int go(struct child *c, int start, struct error *err)
 	return r < 0 ? r : process_exec(&c->process, hand_over, page, err);
 }
 
+int fd_keep_only(unsigned base, int **fds, size_t n)
+{
+	/* Above the slots first: a wanted fd may stand in one of them. */
+	for (size_t i = 0; i < n; i++)
+		if (*fds[i] >= 0) {
+			*fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, (int)(base + n));
+			if (*fds[i] < 0)
+				return -1;
+		}
+	for (size_t i = 0; i < n; i++) {
+		int slot = (int)(base + i);
+
+		if (*fds[i] < 0)
+			close(slot);
+		else if (dup3(*fds[i], slot, O_CLOEXEC) < 0)
+			return -1;
+		else
+			*fds[i] = slot;
+	}
+	return close_range((unsigned)(base + n), ~0U, 0);
+}
+
 /* While it waits, init holds nothing of the host's: only the socket that `start` knocks at. */
 static int keep_only(struct child *c)
 {
-	const int base = 3 + (int)c->process.preserve_fds;
-	int label = c->process.label_fd;
+	int *fds[3] = { &c->socket, &c->listener, &c->process.label_fd };
 
-	if (label >= 0) {
-		label = fcntl(label, F_DUPFD_CLOEXEC, base + 2);
-		if (label < 0)
-			return -1;
-	}
-	if (c->listener != base && dup3(c->listener, base, O_CLOEXEC) < 0)
-		return -1;
-	if (label >= 0 && dup3(label, base + 1, O_CLOEXEC) < 0)
-		return -1;
-	c->listener = base;
-	c->process.label_fd = label >= 0 ? base + 1 : FD_NONE;
-	return close_range((unsigned)base + (label >= 0 ? 2 : 1), ~0U, 0);
+	return fd_keep_only(3 + c->process.preserve_fds, fds, ARRAY_LEN(fds));
 }
 
 _Noreturn void child_main(struct child *c)
@@ -324,15 +342,18 @@ _Noreturn void child_main(struct child *c)
 	struct error err = { 0 };
 	int start, r = prepare(c, &a, &err);
 
+	/* The parent's lock is shared with us: it must be gone before it hears that we are ready.
+	 */
+	if (r == 0 && keep_only(c) < 0)
+		r = error_sys(&err, errno, "close what is the host's");
+	if (r == 0)
+		r = child_send(c->socket, CHILD_READY, NULL, &err);
 	if (r < 0) {
 		if (child_send(c->socket, CHILD_FAILED, &err, NULL) < 0)
 			_exit(2);
 		_exit(1);
 	}
-	if (child_send(c->socket, CHILD_READY, NULL, &err) < 0)
-		_exit(2);
-	if (keep_only(c) < 0)
-		_exit(2);
+	close(c->socket);
 	do
 		start = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
 	while (start < 0 && errno == EINTR);

@@ -17,12 +17,12 @@
 
 /* On the socket pair between parent and child, one message a write. */
 enum child_message_kind {
-	CHILD_CLOSED,  /* the stream has ended: execve succeeded, or death */
-	CHILD_MAP,     /* child waits for its id maps */
-	CHILD_HOOKS,   /* child waits for prestart and createRuntime hooks */
-	CHILD_READY,   /* waits for `start` */
-	CHILD_FAILED,  /* err tells */
-	CHILD_GO,      /* parent's answer to the first two */
+	CHILD_CLOSED, /* the stream has ended: execve succeeded, or death */
+	CHILD_MAP,    /* child waits for its id maps */
+	CHILD_HOOKS,  /* child waits for prestart and createRuntime hooks */
+	CHILD_READY,  /* waits for `start` */
+	CHILD_FAILED, /* err tells */
+	CHILD_GO,     /* parent's answer to the first two */
 };
 struct child_message {
 	uint32_t kind;
@@ -40,10 +40,10 @@ struct child {
 	const struct namespaces *ns;
 	struct process_setup process;
 	struct rootfs rootfs;
-	int tree;    /* the root, cloned beforehand, or FD_NONE */
-	int socket;  /* to the parent */
+	int tree;     /* the root, cloned beforehand, or FD_NONE */
+	int socket;   /* to the parent */
 	int listener; /* init.sock, listening */
-	int console; /* connected, or FD_NONE */
+	int console;  /* connected, or FD_NONE */
 	int entry[CGROUP_HIERARCHY_MAX];
 	size_t n_entry;
 	bool needs_map;
@@ -51,3 +51,6 @@ struct child {
 
 /* Never returns. */
 _Noreturn void child_main(struct child *c);
+/* Move the fds that are not FD_NONE to base, base+1, ..., in their order, O_CLOEXEC, and close
+ * everything above. -1 with errno. */
+MUST_CHECK int fd_keep_only(unsigned base, int **fds, size_t n);

@@ -52,15 +52,17 @@ static int print_version(void)
 static int print_help(void)
 {
 	auto_(buf) b = BUF_INIT(16384);
-	int r = buf_addf(&b, NULL, "Usage: proa-runtime [global flags] VERB [flags] [CONTAINER] ...\n\n"
-				   "Verbs:\n");
+	int r = buf_addf(&b, NULL,
+			 "Usage: proa-runtime [global flags] VERB [flags] [CONTAINER] ...\n\n"
+			 "Verbs:\n");
 
 	for (size_t i = 0; r == 0 && i < cli_n_verbs; i++)
 		r = buf_addf(&b, NULL, "  %-10s %s\n", cli_verbs[i].name, cli_verbs[i].usage);
 	if (r == 0)
-		r = buf_addf(&b, NULL, "\nGlobal flags:\n  --root DIR  --log FILE  --log-format text|json  "
-				       "--debug\n  --systemd-cgroup  --cgroup-manager cgroupfs|disabled  "
-				       "--rootless true|false|auto\n  --version  --help\n");
+		r = buf_addf(&b, NULL,
+			     "\nGlobal flags:\n  --root DIR  --log FILE  --log-format text|json  "
+			     "--debug\n  --systemd-cgroup  --cgroup-manager cgroupfs|disabled  "
+			     "--rootless true|false|auto\n  --version  --help\n");
 	return r < 0 ? 1 : write_out(b.data, b.len);
 }
 
@@ -134,7 +136,7 @@ static void report(const struct cli *c, const struct error *e)
 /* Our own fds must never become 0, 1 or 2 of a container. */
 static void fill_stdio(void)
 {
-	for (int fd = open("/dev/null", O_RDWR | O_CLOEXEC); fd >= 0; ) {
+	for (int fd = open("/dev/null", O_RDWR | O_CLOEXEC); fd >= 0;) {
 		if (fd > 2) {
 			close(fd);
 			return;

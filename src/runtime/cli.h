@@ -54,7 +54,8 @@ struct cli {
 
 struct cli_verb {
 	const char *name;
-	int (*run)(struct cli *c, int argc, char **argv, struct error *err); /* exit code or -kind */
+	int (*run)(struct cli *c, int argc, char **argv,
+		   struct error *err); /* exit code or -kind */
 	const char *usage;
 };
 extern const struct cli_verb cli_verbs[];

@@ -64,7 +64,8 @@ static int parse_letters(const char *word, int argc, char **argv, int *at,
 		int r;
 
 		if (f == NULL)
-			return error_set(err, ERR_INVALID, "flag provided but not defined: -%s", word);
+			return error_set(err, ERR_INVALID, "flag provided but not defined: -%s",
+					 word);
 		if (f->kind == CLI_BOOL || f->kind == CLI_TRI) {
 			r = set_bool(f, NULL, out, err);
 			if (r < 0)
@@ -101,7 +102,8 @@ int cli_parse(int argc, char **argv, int *at, const struct cli_flag *flags, size
 		len = eq ? (size_t)(eq - word) : strlen(word);
 		f = find(word, len, flags, n);
 		if (f == NULL && longer)
-			return error_set(err, ERR_INVALID, "flag provided but not defined: -%s", word);
+			return error_set(err, ERR_INVALID, "flag provided but not defined: -%s",
+					 word);
 		if (f == NULL)
 			r = parse_letters(word, argc, argv, at, flags, n, out, err);
 		else if (f->kind == CLI_BOOL || f->kind == CLI_TRI)

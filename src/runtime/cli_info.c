@@ -39,11 +39,12 @@ static void strings_member(struct jsonw *w, const char *key, const char *const *
 
 static void features_linux(struct jsonw *w)
 {
-	static const char *const namespaces[] = { "cgroup", "ipc", "mount", "network", "pid", "time",
-						  "user", "uts" };
-	static const char *const actions[] = { "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",
-					       "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
-					       "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE",
+	static const char *const namespaces[] = { "cgroup", "ipc",  "mount", "network",
+						  "pid",    "time", "user",  "uts" };
+	static const char *const actions[] = { "SCMP_ACT_ALLOW",       "SCMP_ACT_ERRNO",
+					       "SCMP_ACT_KILL",        "SCMP_ACT_KILL_PROCESS",
+					       "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
+					       "SCMP_ACT_NOTIFY",      "SCMP_ACT_TRACE",
 					       "SCMP_ACT_TRAP" };
 	static const char *const operators[] = { "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
 						 "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ",
@@ -95,17 +96,24 @@ static void features_linux(struct jsonw *w)
 
 int cli_features(struct cli *c, int argc, char **argv, struct error *err)
 {
-	static const char *const hooks[] = { "prestart", "createRuntime", "createContainer",
-					     "startContainer", "poststart", "poststop" };
+	static const char *const hooks[] = { "prestart",       "createRuntime", "createContainer",
+					     "startContainer", "poststart",     "poststop" };
 	static const char *const options[] = {
-		"async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "idmap",
-		"lazytime", "mand", "noatime", "nodev", "nodiratime", "noexec", "nolazytime",
-		"nomand", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private", "ratime",
-		"rbind", "rdev", "rdiratime", "relatime", "rexec", "ridmap", "rnoatime", "rnodev",
-		"rnodiratime", "rnoexec", "rnorelatime", "rnostrictatime", "rnosuid", "rnosymfollow",
-		"ro", "rprivate", "rrelatime", "rro", "rrw", "rshared", "rslave", "rstrictatime",
-		"rsuid", "rsymfollow", "runbindable", "rw", "shared", "slave", "strictatime", "suid",
-		"symfollow", "sync", "tmpcopyup", "unbindable",
+		"async",        "atime",       "bind",           "defaults",
+		"dev",          "diratime",    "dirsync",        "exec",
+		"idmap",        "lazytime",    "mand",           "noatime",
+		"nodev",        "nodiratime",  "noexec",         "nolazytime",
+		"nomand",       "norelatime",  "nostrictatime",  "nosuid",
+		"nosymfollow",  "private",     "ratime",         "rbind",
+		"rdev",         "rdiratime",   "relatime",       "rexec",
+		"ridmap",       "rnoatime",    "rnodev",         "rnodiratime",
+		"rnoexec",      "rnorelatime", "rnostrictatime", "rnosuid",
+		"rnosymfollow", "ro",          "rprivate",       "rrelatime",
+		"rro",          "rrw",         "rshared",        "rslave",
+		"rstrictatime", "rsuid",       "rsymfollow",     "runbindable",
+		"rw",           "shared",      "slave",          "strictatime",
+		"suid",         "symfollow",   "sync",           "tmpcopyup",
+		"unbindable",
 	};
 	auto_(buf) b = BUF_INIT(65536);
 	const struct scmp_version *v = seccomp_version();
@@ -150,8 +158,8 @@ static int list_one(struct cli *c, const char *id, const struct list_flags *f, s
 	struct error gone;
 
 	/* Made or removed this moment: not in the list. */
-	if (state_open(&c->options, id, false, &d, &gone) < 0 || state_read(&d, &a, &s, &gone) < 0 ||
-	    state_status(&d, &s, &status, &gone) < 0)
+	if (state_open(&c->options, id, false, &d, &gone) < 0 ||
+	    state_read(&d, &a, &s, &gone) < 0 || state_status(&d, &s, &status, &gone) < 0)
 		return 0;
 	if (f->quiet)
 		return buf_addf(b, err, "%s\n", id);
@@ -170,8 +178,8 @@ static int list_one(struct cli *c, const char *id, const struct list_flags *f, s
 	}
 	time_format_rfc3339nano(s.created_ns, when);
 	return buf_addf(b, err, "%-11s %-11d %-11s %-19s %-30s %s\n", s.id,
-			status == STATUS_STOPPED ? 0 : (int)s.pid, status_name(status), s.bundle, when,
-			s.owner == 0 ? "root" : "");
+			status == STATUS_STOPPED ? 0 : (int)s.pid, status_name(status), s.bundle,
+			when, s.owner == 0 ? "root" : "");
 }
 
 int cli_list(struct cli *c, int argc, char **argv, struct error *err)
@@ -199,7 +207,9 @@ int cli_list(struct cli *c, int argc, char **argv, struct error *err)
 		jsonw_array(&w);
 	else if (!f.quiet)
 		r = buf_addf(&b, err, "%-11s %-11s %-11s %-19s %-30s %s\n", "ID", "PID", "STATUS",
-			     "BUNDLE", "CREATED", "OWNER") < 0 ? -ERR_INVALID : r;
+			     "BUNDLE", "CREATED", "OWNER") < 0
+			? -ERR_INVALID
+			: r;
 	if (r == 0) {
 		int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -209,7 +219,8 @@ int cli_list(struct cli *c, int argc, char **argv, struct error *err)
 			return error_sys(err, errno, "read the states");
 		while (r == 0 && (d = readdir(dir)) != NULL)
 			if (d->d_name[0] != '.')
-				r = list_one(c, d->d_name, &f, json && !f.quiet ? &w : NULL, &b, err);
+				r = list_one(c, d->d_name, &f, json && !f.quiet ? &w : NULL, &b,
+					     err);
 		closedir(dir);
 		if (r < 0)
 			return r;
@@ -253,7 +264,8 @@ static int ps_table(const pid_t *pids, size_t n, char **argv, struct error *err)
 		args[k++] = *argv++;
 	if (k == 1)
 		args[k++] = "-ef";
-	/* Every process of the machine goes to ps; of its table the container's lines are kept by -p. */
+	/* Every process of the machine goes to ps; of its table the container's lines are kept by
+	 * -p. */
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = buf_addf(&list, err, "%s%d", i ? "," : "", (int)pids[i]);
 	if (r < 0 || n == 0)
@@ -269,8 +281,8 @@ static int ps_table(const pid_t *pids, size_t n, char **argv, struct error *err)
 
 int cli_ps(struct cli *c, int argc, char **argv, struct error *err)
 {
-	static const struct cli_flag flags[] = { CLI_FLAG("format", 'f', CLI_STRING, struct ps_flags,
-							  format) };
+	static const struct cli_flag flags[] = { CLI_FLAG("format", 'f', CLI_STRING,
+							  struct ps_flags, format) };
 	struct ps_flags f = { .format = "table" };
 	auto_(arena) a = ARENA_INIT;
 	auto_(cgroup) cg = CGROUP_INIT;

@@ -22,7 +22,9 @@ static const struct {
 } mounts[] = {
 	{ "/proc", "proc", "proc", { NULL } },
 	{ "/dev", "tmpfs", "tmpfs", { "nosuid", "strictatime", "mode=755", "size=65536k" } },
-	{ "/dev/pts", "devpts", "devpts",
+	{ "/dev/pts",
+	  "devpts",
+	  "devpts",
 	  { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
 	{ "/dev/shm", "tmpfs", "shm", { "nosuid", "noexec", "nodev", "mode=1777", "size=65536k" } },
 	{ "/dev/mqueue", "mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
@@ -109,12 +111,13 @@ static void id_map(struct jsonw *w, const char *key, uint32_t host)
 
 static void linux_part(struct jsonw *w, bool rootless)
 {
-	static const char *const namespaces[] = { "pid", "network", "ipc", "uts", "mount", "cgroup",
-						  "user" };
+	static const char *const namespaces[] = { "pid",   "network", "ipc", "uts",
+						  "mount", "cgroup",  "user" };
 	static const char *const masked[] = {
-		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-		"/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"
+		"/proc/acpi",       "/proc/asound",      "/proc/interrupts",
+		"/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+		"/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"
 	};
 	static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 						"/proc/sysrq-trigger" };

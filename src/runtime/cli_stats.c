@@ -336,6 +336,7 @@ int cli_update(struct cli *c, int argc, char **argv, struct error *err)
 	if (f.resources == NULL)
 		r = flags_to_json(&f, &b, err);
 	else
-		r = fs_read_file(strcmp(f.resources, "-") == 0 ? "/dev/stdin" : f.resources, &b, err);
+		r = fs_read_file(strcmp(f.resources, "-") == 0 ? "/dev/stdin" : f.resources, &b,
+				 err);
 	return r < 0 ? r : runtime_update(&c->options, id, b.data ? b.data : "", b.len, err);
 }

@@ -50,8 +50,8 @@ int console_open(int pts_fd, const struct spec_console_size *size, int *ret_mast
 
 	if (master < 0)
 		return error_sys(err, errno, "open the container's ptmx");
-	if (fstatfs(master, &sfs) < 0 || sfs.f_type != DEVPTS_SUPER_MAGIC || fstat(master, &st) < 0 ||
-	    !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
+	if (fstatfs(master, &sfs) < 0 || sfs.f_type != DEVPTS_SUPER_MAGIC ||
+	    fstat(master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
 		return error_set(err, ERR_INVALID, "the container's ptmx is not that of a devpts");
 	if (ioctl(master, TIOCSPTLCK, &unlock) < 0)
 		return error_sys(err, errno, "unlock the terminal");

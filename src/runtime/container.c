@@ -42,7 +42,7 @@ struct making {
 	struct child child;
 	int *sources; /* fds per mount */
 	int bundle, root_fd;
-	int socket; /* to the child */
+	int socket;  /* to the child */
 	int console; /* our end when the master comes to us */
 	pid_t pid;
 	bool done;
@@ -101,8 +101,8 @@ static int load_config(struct making *m, struct buf *text, struct error *err)
 	if (r == -ERR_NOT_FOUND)
 		return error_set(err, ERR_NOT_FOUND, "JSON specification file %s not found", name);
 	if (r == 0)
-		r = runtime_config_parse(&m->arena, text->data ? text->data : "", text->len, &m->config,
-					 err);
+		r = runtime_config_parse(&m->arena, text->data ? text->data : "", text->len,
+					 &m->config, err);
 	if (r == 0)
 		r = runtime_config_validate(&m->config, err);
 	if (r < 0)
@@ -114,10 +114,10 @@ static int load_config(struct making *m, struct buf *text, struct error *err)
 	m->state.owner = getuid();
 	m->state.has_poststart = m->config.hooks.n_poststart > 0;
 	m->state.has_poststop = m->config.hooks.n_poststop > 0;
-	m->state.rootfs = *m->config.root->path == '/'
-				  ? m->config.root->path
-				  : arena_format(&m->arena, "%s/%s", m->state.bundle,
-						 m->config.root->path);
+	m->state.rootfs =
+	    *m->config.root->path == '/'
+		? m->config.root->path
+		: arena_format(&m->arena, "%s/%s", m->state.bundle, m->config.root->path);
 	return 0;
 }
 
@@ -125,7 +125,8 @@ static int check_preserved(const struct making *m, struct error *err)
 {
 	for (unsigned i = 0; i < m->create->preserve_fds; i++)
 		if (fcntl(3 + (int)i, F_GETFD) < 0)
-			return error_set(err, ERR_INVALID, "--preserve-fds: fd %u is not open", 3 + i);
+			return error_set(err, ERR_INVALID, "--preserve-fds: fd %u is not open",
+					 3 + i);
 	return 0;
 }
 
@@ -162,33 +163,35 @@ static int check(struct making *m, struct error *err)
 	if (m->config.linux_.n_net_devices > 0)
 		return error_set(err, ERR_UNIMPLEMENTED, "linux.netDevices: not supported yet");
 	if (p->terminal && cstr_is_empty(m->create->console_socket) && !m->create->ret_console)
-		return error_set(err, ERR_INVALID,
-				 "cannot allocate tty if runc will detach without setting console socket");
+		return error_set(
+		    err, ERR_INVALID,
+		    "cannot allocate tty if runc will detach without setting console socket");
 	if (!p->terminal && !cstr_is_empty(m->create->console_socket))
-		return error_set(err, ERR_INVALID,
-				 "cannot use console socket if runc will not detach or allocate tty");
+		return error_set(
+		    err, ERR_INVALID,
+		    "cannot use console socket if runc will not detach or allocate tty");
 	return 0;
 }
 
 static int make_cgroup(struct making *m, struct error *err)
 {
 	const char *path = m->config.linux_.cgroups_path;
-	bool rootless = m->options->rootless == 1 ||
-			(m->options->rootless < 0 && geteuid() != 0);
+	bool rootless = m->options->rootless == 1 || (m->options->rootless < 0 && geteuid() != 0);
 	int r;
 
 	if (m->options->systemd_cgroup)
 		return error_set(err, ERR_UNIMPLEMENTED,
 				 "the systemd cgroup driver is not supported yet: use cgroupfs");
 	if (path != NULL && strchr(path, '/') == NULL && strchr(path, ':') != NULL)
-		return error_set(err, ERR_INVALID,
-				 "linux.cgroupsPath: '%s' is a systemd name, and systemd was not asked for",
-				 path);
+		return error_set(
+		    err, ERR_INVALID,
+		    "linux.cgroupsPath: '%s' is a systemd name, and systemd was not asked for",
+		    path);
 	r = cgroup_host_detect(&m->arena, &m->host, err);
 	if (r < 0 || m->options->no_cgroup)
 		return r;
-	r = cgroup_create(&m->host, cstr_is_empty(path) ? m->create->id : path, rootless, &m->cgroup,
-			  err);
+	r = cgroup_create(&m->host, cstr_is_empty(path) ? m->create->id : path, rootless,
+			  &m->cgroup, err);
 	if (r < 0)
 		return error_wrap(err, r, "linux.cgroupsPath");
 	for (size_t i = 0; i < m->cgroup.n; i++)
@@ -231,7 +234,8 @@ static int receive_console(struct making *m, struct error *err)
 
 	if (m->console < 0)
 		return 0;
-	return fdpass_recv(m->console, name, sizeof(name), &len, m->create->ret_console, 1, &n, err);
+	return fdpass_recv(m->console, name, sizeof(name), &len, m->create->ret_console, 1, &n,
+			   err);
 }
 
 static int save_config(const struct making *m, const struct buf *text, struct error *err)
@@ -266,7 +270,8 @@ static int prepare_mounts(struct making *m, struct error *err)
 		autoclose int user = FD_NONE;
 
 		r = mount_option_parse(s, &o, err);
-		if (r < 0 || !o.bind || s->source == NULL || !(o.idmap || (user_ns && geteuid() == 0)))
+		if (r < 0 || !o.bind || s->source == NULL ||
+		    !(o.idmap || (user_ns && geteuid() == 0)))
 			continue;
 		r = mount_clone(m->bundle, s->source, o.rbind, &m->sources[i], err);
 		if (r == 0)
@@ -301,12 +306,17 @@ static int fork_child(struct making *m, struct error *err)
 	c->state = &m->state;
 	c->ns = &m->ns;
 	c->needs_map = m->state.namespaces & CLONE_NEWUSER;
-	c->rootfs = (struct rootfs){ .config = &m->config, .root = FD_NONE, .bundle = AT_FDCWD,
-				     .null = FD_NONE, .sources = m->sources,
+	c->rootfs = (struct rootfs){ .config = &m->config,
+				     .root = FD_NONE,
+				     .bundle = AT_FDCWD,
+				     .null = FD_NONE,
+				     .sources = m->sources,
 				     .user_ns = c->needs_map,
 				     .cgroup_ns = m->state.namespaces & CLONE_NEWCGROUP,
-				     .no_pivot = m->create->no_pivot, .cgroup = &m->cgroup,
-				     .host = &m->host, .devpts = FD_NONE };
+				     .no_pivot = m->create->no_pivot,
+				     .cgroup = &m->cgroup,
+				     .host = &m->host,
+				     .devpts = FD_NONE };
 	r = cgroup_entry_fds(&m->cgroup, false, c->entry, &c->n_entry, err);
 	if (r < 0)
 		return r;
@@ -343,8 +353,8 @@ static int run_runtime_hooks(struct making *m, struct error *err)
 	if (r == 0)
 		r = hooks_run("prestart", h->prestart, h->n_prestart, b.data, b.len, err);
 	if (r == 0)
-		r = hooks_run("createRuntime", h->create_runtime, h->n_create_runtime, b.data, b.len,
-			      err);
+		r = hooks_run("createRuntime", h->create_runtime, h->n_create_runtime, b.data,
+			      b.len, err);
 	return r;
 }
 
@@ -360,7 +370,8 @@ static int serve_child(struct making *m, struct error *err)
 			return error_set(err, ERR_SYSTEM,
 					 "the container's init died while it was set up");
 		if (kind == CHILD_MAP)
-			r = m->ns.create & CLONE_NEWUSER ? namespaces_map(m->pid, &m->config, err) : 0;
+			r = m->ns.create & CLONE_NEWUSER ? namespaces_map(m->pid, &m->config, err)
+							 : 0;
 		else if (kind == CHILD_HOOKS)
 			r = run_runtime_hooks(m, err);
 		else
@@ -407,7 +418,8 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 	if (r == 0)
 		r = state_root_open(m->options, false, &m->root_fd, err);
 	if (r == 0)
-		r = filter_prepare(&m->arena, m->config.linux_.seccomp, m->root_fd, &p->seccomp, err);
+		r = filter_prepare(&m->arena, m->config.linux_.seccomp, m->root_fd, &p->seccomp,
+				   err);
 	if (r == 0)
 		r = filter_save(m->dir.fd, STATE_BPF, &p->seccomp, err);
 	if (r == 0)
@@ -436,8 +448,13 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 int runtime_create(const struct runtime_options *o, const struct runtime_create_options *c,
 		   pid_t *ret_pid, struct error *err)
 {
-	auto_(making) m = { .options = o, .create = c, .dir = STATE_DIR_INIT, .bundle = FD_NONE,
-			    .root_fd = FD_NONE, .socket = FD_NONE, .console = FD_NONE,
+	auto_(making) m = { .options = o,
+			    .create = c,
+			    .dir = STATE_DIR_INIT,
+			    .bundle = FD_NONE,
+			    .root_fd = FD_NONE,
+			    .socket = FD_NONE,
+			    .console = FD_NONE,
 			    .child = { .tree = FD_NONE, .listener = FD_NONE, .console = FD_NONE } };
 	auto_(buf) text = BUF_INIT(RUNTIME_CONFIG_MAX);
 	int r = state_check_id(c->id, err);

@@ -19,9 +19,12 @@ struct node {
 };
 
 static const struct node defaults[] = {
-	{ "/dev/null", S_IFCHR | 0666, 0x103, 0, 0 },	{ "/dev/zero", S_IFCHR | 0666, 0x105, 0, 0 },
-	{ "/dev/full", S_IFCHR | 0666, 0x107, 0, 0 },	{ "/dev/random", S_IFCHR | 0666, 0x108, 0, 0 },
-	{ "/dev/urandom", S_IFCHR | 0666, 0x109, 0, 0 }, { "/dev/tty", S_IFCHR | 0666, 0x500, 0, 0 },
+	{ "/dev/null", S_IFCHR | 0666, 0x103, 0, 0 },
+	{ "/dev/zero", S_IFCHR | 0666, 0x105, 0, 0 },
+	{ "/dev/full", S_IFCHR | 0666, 0x107, 0, 0 },
+	{ "/dev/random", S_IFCHR | 0666, 0x108, 0, 0 },
+	{ "/dev/urandom", S_IFCHR | 0666, 0x109, 0, 0 },
+	{ "/dev/tty", S_IFCHR | 0666, 0x500, 0, 0 },
 };
 
 static bool same_node(const struct stat *st, const struct node *n)
@@ -89,7 +92,8 @@ static int make_node(struct rootfs *r, const struct node *n, int *dev_fd, struct
 		if (errno != EEXIST)
 			return error_sys(err, errno, "make device '%s'", n->path);
 		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !same_node(&st, n))
-			return error_set(err, ERR_CONFLICT, "'%s' exists and is another file", n->path);
+			return error_set(err, ERR_CONFLICT, "'%s' exists and is another file",
+					 n->path);
 	}
 	if ((n->uid != 0 || n->gid != 0) &&
 	    fchownat(dir, name, n->uid, n->gid, AT_SYMLINK_NOFOLLOW) < 0)
@@ -104,9 +108,11 @@ static int node_of(const struct spec_device *d, struct node *ret, struct error *
 	if (d->major < 0 || d->minor < 0 || d->major > UINT32_MAX || d->minor > UINT32_MAX)
 		return error_set(err, ERR_INVALID, "number %lld:%lld is out of range",
 				 (long long)d->major, (long long)d->minor);
-	*ret = (struct node){ d->path, type | (d->file_mode.set ? d->file_mode.value & 07777u : 0666),
-			      makedev((unsigned)d->major, (unsigned)d->minor),
-			      d->uid.set ? (uid_t)d->uid.value : 0, d->gid.set ? (gid_t)d->gid.value : 0 };
+	*ret =
+	    (struct node){ d->path, type | (d->file_mode.set ? d->file_mode.value & 07777u : 0666),
+			   makedev((unsigned)d->major, (unsigned)d->minor),
+			   d->uid.set ? (uid_t)d->uid.value : 0,
+			   d->gid.set ? (gid_t)d->gid.value : 0 };
 	return 0;
 }
 
@@ -136,9 +142,9 @@ static int make_links(struct rootfs *r, int *dev_fd, struct error *err)
 	static const struct {
 		const char *name, *to;
 	} links[] = {
-		{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" },
+		{ "fd", "/proc/self/fd" },       { "stdin", "/proc/self/fd/0" },
 		{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
-		{ "core", "/proc/kcore" },	 { "ptmx", "pts/ptmx" },
+		{ "core", "/proc/kcore" },       { "ptmx", "pts/ptmx" },
 	};
 	int rc = *dev_fd >= 0 ? 0 : rootfs_target_dir(r->root, "/dev", dev_fd, err);
 

@@ -157,8 +157,8 @@ static int from_flags(struct executing *x, struct error *err)
 			return r;
 	}
 	return e->additional_gids == NULL
-		       ? 0
-		       : parse_gids(e->additional_gids, &x->arena, &x->spec.user, err);
+		   ? 0
+		   : parse_gids(e->additional_gids, &x->arena, &x->spec.user, err);
 }
 
 static int load_process(struct executing *x, struct error *err)
@@ -211,8 +211,9 @@ static int open_target(struct executing *x, struct error *err)
 	if (status == STATUS_STOPPED || status == STATUS_CREATING)
 		return error_set(err, ERR_CONFLICT, "cannot exec in a stopped container");
 	if (status == STATUS_PAUSED && !e->ignore_paused)
-		return error_set(err, ERR_CONFLICT,
-				 "cannot exec in a paused container (use --ignore-paused to override)");
+		return error_set(
+		    err, ERR_CONFLICT,
+		    "cannot exec in a paused container (use --ignore-paused to override)");
 	r = state_pidfd(&x->state, &x->pidfd, err);
 	if (r == 0)
 		r = cgroup_open(x->state.cgroups, x->state.n_cgroups, &cg, err);
@@ -256,25 +257,9 @@ static int enter(struct executing *x, struct error *err)
 
 static int keep_only(struct executing *x)
 {
-	const int base = 3 + (int)x->process.preserve_fds;
-	int keep[3] = { x->socket, x->console, x->process.label_fd };
+	int *fds[3] = { &x->socket, &x->console, &x->process.label_fd };
 
-	for (int i = 0; i < 3; i++)
-		if (keep[i] >= 0) {
-			keep[i] = fcntl(keep[i], F_DUPFD_CLOEXEC, base + 3);
-			if (keep[i] < 0)
-				return -1;
-		}
-	for (int i = 0; i < 3; i++) {
-		if (keep[i] >= 0 && dup3(keep[i], base + i, O_CLOEXEC) < 0)
-			return -1;
-		if (keep[i] < 0)
-			close(base + i);
-	}
-	x->socket = base;
-	x->console = keep[1] >= 0 ? base + 1 : FD_NONE;
-	x->process.label_fd = keep[2] >= 0 ? base + 2 : FD_NONE;
-	return close_range((unsigned)base + 3, ~0U, 0);
+	return fd_keep_only(3 + x->process.preserve_fds, fds, ARRAY_LEN(fds));
 }
 
 static int no_listener(void *ctx, int listener)
@@ -288,6 +273,7 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 {
 	int r;
 
+	process_reset_signals();
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setsid() < 0)
 		return error_sys(err, errno, "start a session");
 	r = process_apply_host(&x->process, err);
@@ -298,6 +284,8 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 	if (keep_only(x) < 0)
 		return error_sys(err, errno, "close what is the host's");
 	r = open_console(x, err);
+	if (r == 0)
+		r = process_replace_null(err);
 	if (r == 0)
 		r = process_apply_limits(&x->process, err);
 	if (r == 0)
@@ -329,13 +317,14 @@ static int open_sockets(struct executing *x, int *ret_console, struct error *err
 
 	if (!x->spec.terminal)
 		return cstr_is_empty(x->exec->console_socket)
-			       ? 0
-			       : error_set(err, ERR_INVALID, "a console socket without a terminal");
+			   ? 0
+			   : error_set(err, ERR_INVALID, "a console socket without a terminal");
 	if (!cstr_is_empty(x->exec->console_socket))
 		return console_connect(x->exec->console_socket, &x->console, err);
 	if (ret_console == NULL)
-		return error_set(err, ERR_INVALID,
-				 "cannot allocate tty if runc will detach without setting console socket");
+		return error_set(
+		    err, ERR_INVALID,
+		    "cannot allocate tty if runc will detach without setting console socket");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_sys(err, errno, "socketpair");
 	x->console = pair[0];
@@ -384,7 +373,9 @@ static int exec_in(struct executing *x, int *ret_console, struct error *err)
 		r = load_process(x, err);
 	if (r < 0)
 		return r;
-	x->process = (struct process_setup){ .spec = &x->spec, .id = x->exec->id, .label_fd = FD_NONE,
+	x->process = (struct process_setup){ .spec = &x->spec,
+					     .id = x->exec->id,
+					     .label_fd = FD_NONE,
 					     .preserve_fds = x->exec->preserve_fds,
 					     .no_new_keyring = true,
 					     .user_ns = x->state.namespaces & CLONE_NEWUSER };
@@ -401,15 +392,21 @@ static int exec_in(struct executing *x, int *ret_console, struct error *err)
 int runtime_exec(const struct runtime_options *o, const struct runtime_exec_options *e,
 		 pid_t *ret_pid, int *ret_console, struct error *err)
 {
-	auto_(executing) x = { .options = o, .exec = e, .dir = STATE_DIR_INIT, .pidfd = FD_NONE,
-			       .socket = FD_NONE, .console = FD_NONE, .console_ours = FD_NONE };
+	auto_(executing) x = { .options = o,
+			       .exec = e,
+			       .dir = STATE_DIR_INIT,
+			       .pidfd = FD_NONE,
+			       .socket = FD_NONE,
+			       .console = FD_NONE,
+			       .console_ours = FD_NONE };
 	char name[64];
 	int master = FD_NONE, status, r;
 	size_t len, n_fds;
 
 	for (unsigned i = 0; i < e->preserve_fds; i++)
 		if (fcntl(3 + (int)i, F_GETFD) < 0)
-			return error_set(err, ERR_INVALID, "--preserve-fds: fd %u is not open", 3 + i);
+			return error_set(err, ERR_INVALID, "--preserve-fds: fd %u is not open",
+					 3 + i);
 	r = exec_in(&x, ret_console, err);
 	if (r == 0 && x.console_ours >= 0)
 		r = fdpass_recv(x.console_ours, name, sizeof(name), &len, &master, 1, &n_fds, err);

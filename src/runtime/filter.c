@@ -18,10 +18,10 @@
 #include "base/fs.h"
 #include "base/str.h"
 
-#define CACHE_MAX    (1u << 20)
-#define PROGRAM_MAX  32768 /* BPF_MAXINSNS is 4096; a file may not claim more than this */
-#define CACHE_MAGIC  "PBPF0001"
-#define X32_BIT      0x40000000u
+#define CACHE_MAX   (1u << 20)
+#define PROGRAM_MAX 32768 /* BPF_MAXINSNS is 4096; a file may not claim more than this */
+#define CACHE_MAGIC "PBPF0001"
+#define X32_BIT     0x40000000u
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -51,9 +51,12 @@ static const struct {
 	const char *name;
 	enum scmp_compare op;
 } compares[] = {
-	{ "SCMP_CMP_NE", SCMP_CMP_NE }, { "SCMP_CMP_LT", SCMP_CMP_LT },
-	{ "SCMP_CMP_LE", SCMP_CMP_LE }, { "SCMP_CMP_EQ", SCMP_CMP_EQ },
-	{ "SCMP_CMP_GE", SCMP_CMP_GE }, { "SCMP_CMP_GT", SCMP_CMP_GT },
+	{ "SCMP_CMP_NE", SCMP_CMP_NE },
+	{ "SCMP_CMP_LT", SCMP_CMP_LT },
+	{ "SCMP_CMP_LE", SCMP_CMP_LE },
+	{ "SCMP_CMP_EQ", SCMP_CMP_EQ },
+	{ "SCMP_CMP_GE", SCMP_CMP_GE },
+	{ "SCMP_CMP_GT", SCMP_CMP_GT },
 	{ "SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ },
 };
 
@@ -162,8 +165,9 @@ static bool read_program(struct arena *a, int dirfd, const char *name, const str
 static int write_program(int dirfd, const char *name, const struct buf *key,
 			 const struct seccomp_program *p, struct error *err)
 {
-	struct file_head head = { .key_len = (uint32_t)key->len, .n = p->n, .flags = p->flags,
-				  .notify = p->notify };
+	struct file_head head = {
+		.key_len = (uint32_t)key->len, .n = p->n, .flags = p->flags, .notify = p->notify
+	};
 	char temp[64];
 	autoclose int fd = FD_NONE;
 	int r;
@@ -185,8 +189,8 @@ static int write_program(int dirfd, const char *name, const struct buf *key,
 	return r;
 }
 
-static int add_rule(scmp_filter_ctx ctx, const struct spec_seccomp_rule *u, uint32_t action,
-		    int nr, struct error *err)
+static int add_rule(scmp_filter_ctx ctx, const struct spec_seccomp_rule *u, uint32_t action, int nr,
+		    struct error *err)
 {
 	struct scmp_arg_cmp args[6];
 	unsigned seen = 0;
@@ -208,7 +212,8 @@ static int add_rule(scmp_filter_ctx ctx, const struct spec_seccomp_rule *u, uint
 		seen |= 1u << g->index;
 		args[i] = (struct scmp_arg_cmp){ g->index, op, g->value, g->value_two };
 	}
-	/* The library takes an argument once a rule; more of them are alternatives, as runc has it. */
+	/* The library takes an argument once a rule; more of them are alternatives, as runc has it.
+	 */
 	if (!twice)
 		r = seccomp_rule_add_array(ctx, action, nr, (unsigned)u->n_args, args);
 	for (size_t i = 0; twice && r == 0 && i < u->n_args; i++)
@@ -230,7 +235,8 @@ static int add_rules(scmp_filter_ctx ctx, const struct spec_seccomp *s, uint32_t
 		for (size_t k = 0; r == 0 && action != def && k < u->names.n; k++) {
 			int nr = seccomp_syscall_resolve_name(u->names.at[k]);
 
-			/* Names of other architectures or newer kernels are no fault of the profile. */
+			/* Names of other architectures or newer kernels are no fault of the
+			 * profile. */
 			if (nr == __NR_SCMP_ERROR)
 				continue;
 			if (action == SCMP_ACT_NOTIFY)
@@ -246,7 +252,8 @@ static int add_rules(scmp_filter_ctx ctx, const struct spec_seccomp *s, uint32_t
 static int set_up(scmp_filter_ctx ctx, const struct spec_seccomp *s, uint32_t *ret_flags,
 		  struct error *err)
 {
-	/* Without no_new_privs the loader has CAP_SYS_ADMIN; the library must not set it by itself. */
+	/* Without no_new_privs the loader has CAP_SYS_ADMIN; the library must not set it by itself.
+	 */
 	if (seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0) < 0 ||
 	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0)
 		return error_set(err, ERR_SYSTEM, "libseccomp refuses its attributes");
@@ -259,15 +266,16 @@ static int set_up(scmp_filter_ctx ctx, const struct spec_seccomp *s, uint32_t *r
 		if (cstr_starts(name, "SCMP_ARCH_"))
 			name += 10;
 		for (size_t k = 0; name[k] && k < sizeof(lower) - 1; k++)
-			lower[k] = (char)(name[k] >= 'A' && name[k] <= 'Z' ? name[k] + 32 : name[k]);
+			lower[k] =
+			    (char)(name[k] >= 'A' && name[k] <= 'Z' ? name[k] + 32 : name[k]);
 		arch = seccomp_arch_resolve_name(lower);
 		if (arch == 0)
-			return error_set(err, ERR_INVALID, "linux.seccomp.architectures[%zu]: '%.40s'", i,
-					 name);
+			return error_set(err, ERR_INVALID,
+					 "linux.seccomp.architectures[%zu]: '%.40s'", i, name);
 		r = seccomp_arch_add(ctx, arch);
 		if (r < 0 && r != -EEXIST)
-			return error_set(err, ERR_INVALID, "linux.seccomp.architectures[%zu]: %s", i,
-					 strerrordesc_np(-r));
+			return error_set(err, ERR_INVALID, "linux.seccomp.architectures[%zu]: %s",
+					 i, strerrordesc_np(-r));
 	}
 	*ret_flags = 0;
 	for (size_t i = 0; i < s->flags.n; i++)
@@ -329,13 +337,16 @@ static int export(scmp_filter_ctx ctx, const struct spec_seccomp *s, uint32_t de
 		return error_sys(err, errno, "memfd");
 	r = seccomp_export_bpf(ctx, fd);
 	if (r < 0 || fstat(fd, &st) < 0)
-		return error_set(err, ERR_SYSTEM, "export the seccomp program: %s", strerrordesc_np(-r));
+		return error_set(err, ERR_SYSTEM, "export the seccomp program: %s",
+				 strerrordesc_np(-r));
 	p->n = n_head + (uint32_t)((size_t)st.st_size / sizeof(struct sock_filter));
 	if (p->n > BPF_MAXINSNS)
-		return error_set(err, ERR_INVALID, "linux.seccomp: the program has %u instructions", p->n);
+		return error_set(err, ERR_INVALID, "linux.seccomp: the program has %u instructions",
+				 p->n);
 	p->filter = arena_array(a, p->n, sizeof(struct sock_filter));
 	memcpy(p->filter, head, n_head * sizeof(head[0]));
-	if (pread(fd, (struct sock_filter *)p->filter + n_head, (size_t)st.st_size, 0) != st.st_size)
+	if (pread(fd, (struct sock_filter *)p->filter + n_head, (size_t)st.st_size, 0) !=
+	    st.st_size)
 		return error_sys(err, errno, "read the seccomp program");
 	return 0;
 }
@@ -366,7 +377,7 @@ static int compile(struct arena *a, const struct spec_seccomp *s, struct seccomp
 }
 
 int filter_prepare(struct arena *a, const struct spec_seccomp *s, int root_fd,
-		    struct seccomp_program *ret, struct error *err)
+		   struct seccomp_program *ret, struct error *err)
 {
 	auto_(buf) key = BUF_INIT(CACHE_MAX / 2);
 	autoclose int dir = FD_NONE;
@@ -405,7 +416,7 @@ int filter_save(int dirfd, const char *name, const struct seccomp_program *p, st
 }
 
 int filter_load(struct arena *a, int dirfd, const char *name, struct seccomp_program *ret,
-		 struct error *err)
+		struct error *err)
 {
 	auto_(buf) none = BUF_INIT(0);
 

@@ -31,13 +31,13 @@ struct seccomp_program {
  * ERR_INVALID for rules that libseccomp refuses; unknown syscall names are skipped.
  */
 MUST_CHECK int filter_prepare(struct arena *a, const struct spec_seccomp *s, int root_fd,
-			       struct seccomp_program *ret, struct error *err);
+			      struct seccomp_program *ret, struct error *err);
 /* The program as one block, kept in the state directory for exec. */
 MUST_CHECK int filter_save(int dirfd, const char *name, const struct seccomp_program *p,
-			    struct error *err);
+			   struct error *err);
 /* n == 0 when there is no such file. */
 MUST_CHECK int filter_load(struct arena *a, int dirfd, const char *name,
-			    struct seccomp_program *ret, struct error *err);
+			   struct seccomp_program *ret, struct error *err);
 /* Install it on the calling thread. ret_listener: the notify fd, or FD_NONE. */
 MUST_CHECK int filter_install(const struct seccomp_program *p, int *ret_listener,
-			       struct error *err);
+			      struct error *err);

@@ -29,9 +29,10 @@ static int run_one(const struct spec_hook *h, const char *state, size_t state_le
 	if (r < 0)
 		return error_wrap(err, r, "'%s'", h->path);
 	if (status != 0)
-		return error_set(err, ERR_SYSTEM, "exit status %d, stdout: %.*s, stderr: %.*s", status,
-				 (int)(out.len < 200 ? out.len : 200), out.data ? out.data : "",
-				 (int)(errs.len < 400 ? errs.len : 400), errs.data ? errs.data : "");
+		return error_set(err, ERR_SYSTEM, "exit status %d, stdout: %.*s, stderr: %.*s",
+				 status, (int)(out.len < 200 ? out.len : 200),
+				 out.data ? out.data : "", (int)(errs.len < 400 ? errs.len : 400),
+				 errs.data ? errs.data : "");
 	return 0;
 }
 

@@ -41,8 +41,8 @@ static bool reap(pid_t program, int *ret_code)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == program) {
-			*ret_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-							: WEXITSTATUS(status);
+			*ret_code =
+			    WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 			ended = true;
 		}
 	return ended;

@@ -29,7 +29,10 @@ struct opened {
 	enum runtime_status status;
 	struct cgroup cgroup;
 };
-#define OPENED_INIT { .dir = STATE_DIR_INIT }
+#define OPENED_INIT \
+	{ \
+		.dir = STATE_DIR_INIT \
+	}
 
 static void opened_release(struct opened *o)
 {
@@ -63,7 +66,8 @@ static int run_late_hooks(const struct opened *c, bool stop, struct error *err)
 	if (r == 0)
 		r = runtime_config_parse(&a, text.data, text.len, &config, err);
 	if (r == 0)
-		r = state_format(&c->state, stop ? STATUS_STOPPED : STATUS_RUNNING, false, &state, err);
+		r = state_format(&c->state, stop ? STATUS_STOPPED : STATUS_RUNNING, false, &state,
+				 err);
 	if (r < 0)
 		return r;
 	return stop ? hooks_run("poststop", config.hooks.poststop, config.hooks.n_poststop,
@@ -92,7 +96,8 @@ static int pass_listener(const struct opened *c, int memfd, struct error *err)
 		r = runtime_config_parse(&a, text.data, text.len, &config, err);
 	if (r == 0)
 		r = state_pidfd(&c->state, &pidfd, err);
-	if (r == 0 && (config.linux_.seccomp == NULL || config.linux_.seccomp->listener_path == NULL))
+	if (r == 0 &&
+	    (config.linux_.seccomp == NULL || config.linux_.seccomp->listener_path == NULL))
 		r = error_set(err, ERR_INVALID,
 			      "linux.seccomp.listenerPath: SCMP_ACT_NOTIFY needs a listener");
 	if (r == 0)
@@ -110,7 +115,8 @@ static int pass_listener(const struct opened *c, int memfd, struct error *err)
 	page->taken = 1;
 	munmap(page, 4096);
 	if (r == 0)
-		r = seccomp_state_format(&c->state, config.linux_.seccomp->listener_metadata, &state, err);
+		r = seccomp_state_format(&c->state, config.linux_.seccomp->listener_metadata,
+					 &state, err);
 	return r < 0 ? r : fdpass_send(socket, state.data, state.len, &listener, 1, err);
 }
 
@@ -260,8 +266,9 @@ int runtime_delete(const struct runtime_options *o, const char *id, bool force, 
 	if (r < 0)
 		return r;
 	if (!force && (c.status == STATUS_RUNNING || c.status == STATUS_PAUSED))
-		return error_set(err, ERR_CONFLICT, "cannot delete container %s that is not stopped: %s",
-				 id, status_name(c.status));
+		return error_set(err, ERR_CONFLICT,
+				 "cannot delete container %s that is not stopped: %s", id,
+				 status_name(c.status));
 	if (c.status != STATUS_STOPPED)
 		r = end_init(&c, err);
 	if (r == 0 && !(c.state.namespaces & CLONE_NEWPID))
@@ -300,8 +307,7 @@ int runtime_resume(const struct runtime_options *o, const char *id, struct error
 	return freeze(o, id, false, err);
 }
 
-int runtime_state(const struct runtime_options *o, const char *id, struct buf *b,
-		  struct error *err)
+int runtime_state(const struct runtime_options *o, const char *id, struct buf *b, struct error *err)
 {
 	auto_(opened) c = OPENED_INIT;
 	int r = open_container(o, id, false, &c, err);

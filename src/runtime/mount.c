@@ -18,7 +18,7 @@ int mount_clone(int dirfd, const char *path, bool recursive, int *ret_fd, struct
 {
 	int fd = open_tree(dirfd, path,
 			   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (*path ? 0u : AT_EMPTY_PATH) |
-				   (recursive ? AT_RECURSIVE : 0u));
+			       (recursive ? AT_RECURSIVE : 0u));
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return error_set(err, ERR_NOT_FOUND, "bind source '%s' does not exist: %s", path,
@@ -38,7 +38,8 @@ static int refused(int fs, int sys, const char *type, const char *what, struct e
 	if (n > 2) {
 		text[n] = '\0';
 		text[strcspn(text, "\n")] = '\0';
-		return error_set(err, ERR_INVALID, "mount of type '%s': %s: %s", type, what, text + 2);
+		return error_set(err, ERR_INVALID, "mount of type '%s': %s: %s", type, what,
+				 text + 2);
 	}
 	return error_sys(err, sys, "mount of type '%s': %s", type, what);
 }
@@ -53,7 +54,8 @@ static int set_option(int fs, const char *type, const char *word, struct error *
 		r = fsconfig(fs, FSCONFIG_SET_FLAG, word, NULL, 0);
 	} else {
 		if ((size_t)(eq - word) >= sizeof(key))
-			return error_set(err, ERR_INVALID, "mount option '%.80s' is too long", word);
+			return error_set(err, ERR_INVALID, "mount option '%.80s' is too long",
+					 word);
 		memcpy(key, word, (size_t)(eq - word));
 		key[eq - word] = '\0';
 		r = fsconfig(fs, FSCONFIG_SET_STRING, key, eq + 1, 0);
@@ -89,7 +91,8 @@ int mount_new(const char *type, const char *source, const char *const *data, siz
 
 int mount_attach(int mount, int target, const char *what, struct error *err)
 {
-	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+	    0)
 		return error_sys(err, errno, "mount onto '%s'", what);
 	return 0;
 }
@@ -160,9 +163,17 @@ static int apply_options(int mount, const struct mount_option *o, struct error *
 /* Inside /proc only what programs like lxcfs replace; anything else could undo a mask. */
 static int check_proc(const struct spec_mount *m, const char *clean, struct error *err)
 {
-	static const char *const allowed[] = { "cpuinfo", "diskstats", "meminfo",	    "stat",
-					       "swaps",	  "uptime",    "loadavg",	    "slabinfo",
-					       "net/dev", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled" };
+	static const char *const allowed[] = { "cpuinfo",
+					       "diskstats",
+					       "meminfo",
+					       "stat",
+					       "swaps",
+					       "uptime",
+					       "loadavg",
+					       "slabinfo",
+					       "net/dev",
+					       "sys/kernel/ns_last_pid",
+					       "sys/crypto/fips_enabled" };
 
 	if (!cstr_starts(clean, "/proc/"))
 		return 0;
@@ -177,14 +188,16 @@ static int mount_bind(struct rootfs *r, size_t i, const struct mount_option *o, 
 		      struct error *err)
 {
 	const struct spec_mount *m = &r->config->mounts[i];
-	autoclose int tree = r->sources[i] >= 0 ? fcntl(r->sources[i], F_DUPFD_CLOEXEC, 3) : FD_NONE;
+	autoclose int tree =
+	    r->sources[i] >= 0 ? fcntl(r->sources[i], F_DUPFD_CLOEXEC, 3) : FD_NONE;
 	autoclose int target = FD_NONE;
 	struct statfs sfs;
 	struct stat st;
 	int rc = 0;
 
 	if (m->source == NULL)
-		return error_set(err, ERR_INVALID, "mount '%s': a bind needs a source", m->destination);
+		return error_set(err, ERR_INVALID, "mount '%s': a bind needs a source",
+				 m->destination);
 	if (tree < 0)
 		rc = mount_clone(r->bundle, m->source, o->rbind, &tree, err);
 	if (rc < 0)
@@ -296,7 +309,7 @@ int rootfs_mount_all(struct rootfs *r, struct error *err)
 
 		/* Relative destinations are what old configs have: they count from the root. */
 		autofree char *rooted =
-			cstr_format("%s%s", *m->destination == '/' ? "" : "/", m->destination);
+		    cstr_format("%s%s", *m->destination == '/' ? "" : "/", m->destination);
 
 		clean = fs_path_clean(rooted);
 		rc = mount_option_parse(m, &o, err);

@@ -38,18 +38,18 @@ static const struct {
 	unsigned long flag;
 	bool rec;
 } propagations[] = {
-	{ "shared", MS_SHARED, false },   { "rshared", MS_SHARED, true },
-	{ "slave", MS_SLAVE, false },     { "rslave", MS_SLAVE, true },
-	{ "private", MS_PRIVATE, false }, { "rprivate", MS_PRIVATE, true },
+	{ "shared", MS_SHARED, false },         { "rshared", MS_SHARED, true },
+	{ "slave", MS_SLAVE, false },           { "rslave", MS_SLAVE, true },
+	{ "private", MS_PRIVATE, false },       { "rprivate", MS_PRIVATE, true },
 	{ "unbindable", MS_UNBINDABLE, false }, { "runbindable", MS_UNBINDABLE, true },
 };
 
 /* For the superblock, by the words that the kernel takes; a bind has none. */
 static const char *const super_words[] = { "sync", "dirsync", "lazytime", "mand" };
 /* Already so, or a message level that the new mount calls do not have. */
-static const char *const no_words[] = { "defaults", "async", "nolazytime", "nomand", "loud", "silent",
-					"iversion", "noiversion", "user", "nouser", "auto", "noauto",
-					"acl", "noacl", "" };
+static const char *const no_words[] = { "defaults", "async",    "nolazytime", "nomand", "loud",
+					"silent",   "iversion", "noiversion", "user",   "nouser",
+					"auto",     "noauto",   "acl",        "noacl",  "" };
 
 static bool listed(const char *const *list, size_t n, const char *word)
 {
@@ -82,8 +82,7 @@ static bool parse_attr(const char *word, struct mount_option *o)
 			return true;
 		}
 		if (*word == 'r' && strcmp(word + 1, attrs[i].name) == 0) {
-			apply(&o->attr_rec_set, &o->attr_rec_clear, attrs[i].attr,
-			      attrs[i].effect);
+			apply(&o->attr_rec_set, &o->attr_rec_clear, attrs[i].attr, attrs[i].effect);
 			return true;
 		}
 	}
@@ -137,7 +136,8 @@ int mount_option_parse(const struct spec_mount *m, struct mount_option *ret, str
 	}
 	for (size_t i = 0; o.bind && i < o.n_data; i++)
 		if (!listed(super_words, ARRAY_LEN(super_words), o.data[i]))
-			return error_set(err, ERR_INVALID, "mount '%s': unknown option '%.80s' of a bind",
+			return error_set(err, ERR_INVALID,
+					 "mount '%s': unknown option '%.80s' of a bind",
 					 m->destination, o.data[i]);
 	if (o.bind)
 		o.n_data = 0;

@@ -20,8 +20,8 @@ struct mount_option {
 	bool propagation_rec[4];
 	unsigned n_propagation;
 	bool bind, rbind, tmpcopyup;
-	bool idmap, idmap_rec;       /* by the container's user namespace or the mount's maps */
-	const char *data[32];        /* for the file system: "size=64k", "newinstance" */
+	bool idmap, idmap_rec; /* by the container's user namespace or the mount's maps */
+	const char *data[32];  /* for the file system: "size=64k", "newinstance" */
 	size_t n_data;
 };
 

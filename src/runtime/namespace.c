@@ -26,9 +26,9 @@ static const struct {
 	const char *type, *file;
 	uint32_t flag;
 } types[] = {
-	{ "user", "user", CLONE_NEWUSER },    { "pid", "pid", CLONE_NEWPID },
-	{ "network", "net", CLONE_NEWNET },   { "mount", "mnt", CLONE_NEWNS },
-	{ "ipc", "ipc", CLONE_NEWIPC },	      { "uts", "uts", CLONE_NEWUTS },
+	{ "user", "user", CLONE_NEWUSER },       { "pid", "pid", CLONE_NEWPID },
+	{ "network", "net", CLONE_NEWNET },      { "mount", "mnt", CLONE_NEWNS },
+	{ "ipc", "ipc", CLONE_NEWIPC },          { "uts", "uts", CLONE_NEWUTS },
 	{ "cgroup", "cgroup", CLONE_NEWCGROUP }, { "time", "time", CLONE_NEWTIME },
 };
 
@@ -71,23 +71,27 @@ int namespaces_plan(const struct runtime_config *c, struct namespaces *ret, stru
 		if (ns.n == NAMESPACE_MAX)
 			return error_set(err, ERR_INVALID, "linux.namespaces: too many");
 		if (flag == CLONE_NEWNS)
-			return error_set(err, ERR_UNIMPLEMENTED,
-					 "linux.namespaces[%zu].path: joining a mount namespace is not "
-					 "supported yet", i);
+			return error_set(
+			    err, ERR_UNIMPLEMENTED,
+			    "linux.namespaces[%zu].path: joining a mount namespace is not "
+			    "supported yet",
+			    i);
 		fd = open(s->path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
-			return error_sys(err, errno, "linux.namespaces[%zu].path: open '%s'", i, s->path);
+			return error_sys(err, errno, "linux.namespaces[%zu].path: open '%s'", i,
+					 s->path);
 		ns.at[ns.n].flag = flag;
 		ns.at[ns.n++].fd = fd;
 		ns.join |= flag;
 		type = ioctl(fd, NS_GET_NSTYPE);
 		if (type < 0 || (uint32_t)type != flag)
 			return error_set(err, ERR_INVALID,
-					 "linux.namespaces[%zu].path: '%s' is not a %s namespace", i, s->path,
-					 s->type);
+					 "linux.namespaces[%zu].path: '%s' is not a %s namespace",
+					 i, s->path, s->type);
 	}
 	if (!(ns.create & CLONE_NEWNS))
-		return error_set(err, ERR_INVALID, "linux.namespaces: a mount namespace is required");
+		return error_set(err, ERR_INVALID,
+				 "linux.namespaces: a mount namespace is required");
 	*ret = ns;
 	ns.n = 0;
 	return 0;
@@ -184,8 +188,8 @@ static int clone_through_user(const struct namespaces *ns, const struct runtime_
 		if (r == 0 && ns->create & CLONE_NEWTIME)
 			r = unshare_time(c, &local);
 		if (r == 0)
-			r = namespace_clone(flags & ~(uint64_t)CLONE_NEWTIME, FD_NONE, true, &unused,
-					    &child, &local);
+			r = namespace_clone(flags & ~(uint64_t)CLONE_NEWTIME, FD_NONE, true,
+					    &unused, &child, &local);
 		if (r == 0 && child == 0) {
 			close(pair[0]);
 			close(pair[1]);
@@ -237,8 +241,8 @@ int namespaces_clone(const struct namespaces *ns, const struct runtime_config *c
 				 : unshare_time(c, err);
 	}
 	if (r == 0)
-		r = namespace_clone(flags & ~(uint64_t)CLONE_NEWTIME, cgroup_fd, false, ret_in_cgroup,
-				    ret_pid, err);
+		r = namespace_clone(flags & ~(uint64_t)CLONE_NEWTIME, cgroup_fd, false,
+				    ret_in_cgroup, ret_pid, err);
 	if (r == 0 && *ret_pid == 0)
 		return 0;
 	if (own_pid >= 0 && setns(own_pid, CLONE_NEWPID) < 0 && r == 0)
@@ -248,8 +252,7 @@ int namespaces_clone(const struct namespaces *ns, const struct runtime_config *c
 	return r;
 }
 
-int namespaces_join(const struct namespaces *ns, const struct runtime_config *c,
-		    struct error *err)
+int namespaces_join(const struct namespaces *ns, const struct runtime_config *c, struct error *err)
 {
 	/* A new user namespace owns its time namespace; that takes effect at execve (Linux 6.3). */
 	if (ns->create & CLONE_NEWTIME && ns->create & CLONE_NEWUSER) {
@@ -312,8 +315,8 @@ static int map_by_helper(const char *helper, pid_t pid, const struct spec_id_map
 		}
 	}
 	argv[k] = NULL;
-	r = proc_run(&(struct proc_spec){ .path = helper, .argv = argv, .cwd_fd = FD_NONE }, NULL, 0,
-		     NULL, &out, 10000, &status, err);
+	r = proc_run(&(struct proc_spec){ .path = helper, .argv = argv, .cwd_fd = FD_NONE }, NULL,
+		     0, NULL, &out, 10000, &status, err);
 	if (r == 0 && status != 0)
 		r = error_set(err, ERR_FORBIDDEN, "%s: exit status %d: %.*s", helper, status,
 			      (int)out.len, out.data ? out.data : "");

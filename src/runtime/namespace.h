@@ -25,7 +25,10 @@ struct namespaces {
 	} at[NAMESPACE_MAX]; /* those to join; owned */
 	size_t n;
 };
-#define NAMESPACES_INIT { .n = 0 }
+#define NAMESPACES_INIT \
+	{ \
+		.n = 0 \
+	}
 void namespaces_release(struct namespaces *ns);
 DEFINE_AUTO(namespaces, namespaces_release);
 

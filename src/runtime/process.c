@@ -6,12 +6,14 @@
 #include <linux/capability.h>
 #include <linux/ioprio.h>
 #include <linux/keyctl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -26,14 +28,22 @@ static const struct {
 	const char *name;
 	int resource;
 } rlimits[] = {
-	{ "RLIMIT_AS", RLIMIT_AS },		{ "RLIMIT_CORE", RLIMIT_CORE },
-	{ "RLIMIT_CPU", RLIMIT_CPU },		{ "RLIMIT_DATA", RLIMIT_DATA },
-	{ "RLIMIT_FSIZE", RLIMIT_FSIZE },	{ "RLIMIT_LOCKS", RLIMIT_LOCKS },
-	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },	{ "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
-	{ "RLIMIT_NICE", RLIMIT_NICE },		{ "RLIMIT_NOFILE", RLIMIT_NOFILE },
-	{ "RLIMIT_NPROC", RLIMIT_NPROC },	{ "RLIMIT_RSS", RLIMIT_RSS },
-	{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },	{ "RLIMIT_RTTIME", RLIMIT_RTTIME },
-	{ "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING }, { "RLIMIT_STACK", RLIMIT_STACK },
+	{ "RLIMIT_AS", RLIMIT_AS },
+	{ "RLIMIT_CORE", RLIMIT_CORE },
+	{ "RLIMIT_CPU", RLIMIT_CPU },
+	{ "RLIMIT_DATA", RLIMIT_DATA },
+	{ "RLIMIT_FSIZE", RLIMIT_FSIZE },
+	{ "RLIMIT_LOCKS", RLIMIT_LOCKS },
+	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
+	{ "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
+	{ "RLIMIT_NICE", RLIMIT_NICE },
+	{ "RLIMIT_NOFILE", RLIMIT_NOFILE },
+	{ "RLIMIT_NPROC", RLIMIT_NPROC },
+	{ "RLIMIT_RSS", RLIMIT_RSS },
+	{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },
+	{ "RLIMIT_RTTIME", RLIMIT_RTTIME },
+	{ "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
+	{ "RLIMIT_STACK", RLIMIT_STACK },
 };
 
 int rlimit_parse(const char *name, int *ret, struct error *err)
@@ -50,8 +60,8 @@ static bool apparmor_enabled(void)
 {
 	auto_(buf) b = BUF_INIT(64);
 
-	return fs_read_file("/sys/module/apparmor/parameters/enabled", &b, NULL) == 0 && b.len > 0 &&
-	       b.data[0] == 'Y';
+	return fs_read_file("/sys/module/apparmor/parameters/enabled", &b, NULL) == 0 &&
+	       b.len > 0 && b.data[0] == 'Y';
 }
 
 static bool selinux_enabled(void)
@@ -66,9 +76,10 @@ int process_check(struct process_setup *p, struct error *err)
 
 	if (!cstr_is_empty(s->apparmor_profile) && strcmp(s->apparmor_profile, "unconfined") != 0 &&
 	    !apparmor_enabled())
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "process.apparmorProfile: '%s': AppArmor is not enabled on this host",
-				 s->apparmor_profile);
+		return error_set(
+		    err, ERR_UNIMPLEMENTED,
+		    "process.apparmorProfile: '%s': AppArmor is not enabled on this host",
+		    s->apparmor_profile);
 	if (!cstr_is_empty(s->selinux_label) && !selinux_enabled())
 		return error_set(err, ERR_UNIMPLEMENTED,
 				 "process.selinuxLabel: '%s': SELinux is not enabled on this host",
@@ -83,7 +94,8 @@ int process_check(struct process_setup *p, struct error *err)
 
 static int open_label(struct process_setup *p, struct error *err)
 {
-	static const char *const files[] = { "/proc/self/attr/apparmor/exec", "/proc/self/attr/exec" };
+	static const char *const files[] = { "/proc/self/attr/apparmor/exec",
+					     "/proc/self/attr/exec" };
 	bool aa = !cstr_is_empty(p->spec->apparmor_profile) &&
 		  strcmp(p->spec->apparmor_profile, "unconfined") != 0;
 
@@ -102,8 +114,8 @@ static int write_label(const struct process_setup *p, struct error *err)
 	if (p->label_fd < 0)
 		return 0;
 	text = cstr_is_empty(p->spec->selinux_label)
-		       ? cstr_format("exec %s", p->spec->apparmor_profile)
-		       : cstr_format("%s", p->spec->selinux_label);
+		   ? cstr_format("exec %s", p->spec->apparmor_profile)
+		   : cstr_format("%s", p->spec->selinux_label);
 	r = fs_write_all(p->label_fd, text, strlen(text), err);
 	return r < 0 ? error_wrap(err, r, "label the process '%s'", text) : 0;
 }
@@ -153,8 +165,8 @@ static int apply_scheduler(const struct spec_scheduler *s, struct error *err)
 	static const struct {
 		const char *name;
 		uint32_t value;
-	} policies[] = { { "SCHED_OTHER", 0 }, { "SCHED_FIFO", 1 },	{ "SCHED_RR", 2 },
-			 { "SCHED_BATCH", 3 }, { "SCHED_ISO", 4 },	{ "SCHED_IDLE", 5 },
+	} policies[] = { { "SCHED_OTHER", 0 },   { "SCHED_FIFO", 1 }, { "SCHED_RR", 2 },
+			 { "SCHED_BATCH", 3 },   { "SCHED_ISO", 4 },  { "SCHED_IDLE", 5 },
 			 { "SCHED_DEADLINE", 6 } },
 	  flags[] = { { "SCHED_FLAG_RESET_ON_FORK", 0x01 }, { "SCHED_FLAG_RECLAIM", 0x02 },
 		      { "SCHED_FLAG_DL_OVERRUN", 0x04 },    { "SCHED_FLAG_KEEP_POLICY", 0x08 },
@@ -219,6 +231,41 @@ int process_apply_limits(struct process_setup *p, struct error *err)
 	return r;
 }
 
+void process_reset_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static bool is_null(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+int process_replace_null(struct error *err)
+{
+	autoclose int null = FD_NONE;
+
+	for (int i = 0; i < 3; i++) {
+		if (!is_null(i))
+			continue;
+		if (null < 0)
+			null = open("/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+		/* An image without the device keeps what it was given. */
+		if (null < 0 || !is_null(null))
+			return 0;
+		if (dup3(null, i, 0) < 0)
+			return error_sys(err, errno, "replace /dev/null");
+	}
+	return 0;
+}
+
 /* The container's /etc/passwd is hostile: a regular file of at most 1 MiB, read in the root. */
 static const char *home_of(uint32_t uid, struct arena *a)
 {
@@ -252,8 +299,8 @@ int process_build_env(struct process_setup *p, struct arena *a, struct error *er
 
 	for (size_t i = 0; i < in->n; i++) {
 		if (strchr(in->at[i], '=') == NULL)
-			return error_set(err, ERR_INVALID, "process.env[%zu]: '%.80s' has no '='", i,
-					 in->at[i]);
+			return error_set(err, ERR_INVALID, "process.env[%zu]: '%.80s' has no '='",
+					 i, in->at[i]);
 		home |= cstr_starts(in->at[i], "HOME=") && in->at[i][5] != '\0';
 		env[n++] = (char *)(uintptr_t)in->at[i];
 	}
@@ -308,7 +355,8 @@ int process_drop(struct process_setup *p, struct error *err)
 		return r;
 	/* The filter needs it where no_new_privs is off; it goes in process_exec. */
 	p->held &= p->spec->no_new_privileges || p->seccomp.n == 0 ? 0 : CAP_BIT(CAP_SYS_ADMIN);
-	r = capability_set(p->caps.effective, p->caps.permitted | p->held, p->caps.inheritable, err);
+	r = capability_set(p->caps.effective, p->caps.permitted | p->held, p->caps.inheritable,
+			   err);
 	if (r == 0)
 		r = capability_ambient(p->caps.ambient, err);
 	/* The change of uid cleared it, and set the process dumpable by the host's setting. */
@@ -350,11 +398,13 @@ int process_enter_cwd(const struct process_setup *p, struct error *err)
 	if (fchdir(fd) < 0)
 		return error_sys(err, errno, "chdir to cwd (\"%s\") set in config.json failed",
 				 p->spec->cwd);
-	/* The kernel says "(unreachable)" for a directory that is not below our root (CVE-2024-21626). */
+	/* The kernel says "(unreachable)" for a directory that is not below our root
+	 * (CVE-2024-21626). */
 	n = syscall(SYS_getcwd, path, sizeof(path));
 	if (n <= 0 || path[0] != '/')
 		return error_set(err, ERR_INVALID,
-				 "process.cwd: '%s' is outside of the container's root", p->spec->cwd);
+				 "process.cwd: '%s' is outside of the container's root",
+				 p->spec->cwd);
 	return 0;
 }
 
@@ -365,13 +415,14 @@ static int refuse_exec(const char *arg, const char *path, int sys, struct error 
 	if (sys == EISDIR)
 		return error_set(err, ERR_FORBIDDEN, "exec: \"%s\": is a directory", arg);
 	if (sys == ENOENT && path != NULL)
-		return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": stat %s: no such file or directory",
-				 arg, path);
+		return error_set(err, ERR_NOT_FOUND,
+				 "exec: \"%s\": stat %s: no such file or directory", arg, path);
 	if (sys == ENOENT)
-		return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": executable file not found in $PATH",
-				 arg);
+		return error_set(err, ERR_NOT_FOUND,
+				 "exec: \"%s\": executable file not found in $PATH", arg);
 	if (sys == ENOTDIR)
-		return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": stat %s: not a directory", arg, path);
+		return error_set(err, ERR_NOT_FOUND, "exec: \"%s\": stat %s: not a directory", arg,
+				 path);
 	return error_sys(err, sys, "exec: \"%s\"", arg);
 }
 

@@ -18,11 +18,11 @@
 
 struct process_setup {
 	const struct spec_process *spec;
-	struct capability_sets caps;   /* from process_check */
+	struct capability_sets caps; /* from process_check */
 	struct seccomp_program seccomp;
 	bool user_ns;
 	bool no_new_keyring;
-	const char *id;   /* names the session keyring */
+	const char *id; /* names the session keyring */
 	unsigned preserve_fds;
 	int label_fd;     /* /proc/self/attr/... to be written before execve, or FD_NONE */
 	char *const *env; /* for execve; with HOME */
@@ -36,6 +36,14 @@ MUST_CHECK int process_check(struct process_setup *p, struct error *err);
 MUST_CHECK int process_apply_host(struct process_setup *p, struct error *err);
 /* rlimits, scheduler, ioPriority, personality, session keyring: still with all rights. */
 MUST_CHECK int process_apply_limits(struct process_setup *p, struct error *err);
+/* Nothing blocked, nothing ignored: what the caller did with signals is not the container's. */
+void process_reset_signals(void);
+/*
+ * Where 0, 1 or 2 is the host's /dev/null, put the container's there: through
+ * ours a root without a user namespace could change the host's node. After the
+ * root was entered.
+ */
+MUST_CHECK int process_replace_null(struct error *err);
 /* Environment for execve in the arena: the spec's, HOME from /etc/passwd of the container when
  * it lacks one. The root must have been entered. */
 MUST_CHECK int process_build_env(struct process_setup *p, struct arena *a, struct error *err);

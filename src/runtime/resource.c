@@ -28,9 +28,8 @@ static void memory_of(const struct spec_memory *m, struct cgroup_limits *l)
 	if (m->swappiness.set && m->swappiness.value <= 100)
 		l->memory_swappiness = (int64_t)m->swappiness.value;
 	else if (m->swappiness.set && m->swappiness.value != UINT64_MAX)
-		l->memory_swappiness = m->swappiness.value > INT32_MAX
-					       ? INT32_MAX
-					       : (int64_t)m->swappiness.value;
+		l->memory_swappiness =
+		    m->swappiness.value > INT32_MAX ? INT32_MAX : (int64_t)m->swappiness.value;
 	if (m->disable_oom_killer)
 		l->memory_oom_kill_disable = 1;
 	l->memory_check_before_update = m->check_before_update.set && m->check_before_update.value;
@@ -55,10 +54,10 @@ static const struct cgroup_device_value *throttle_of(const struct spec_throttle 
 	struct cgroup_device_value *v = arena_array(a, n + 1, sizeof(*v));
 
 	for (size_t i = 0; i < n; i++)
-		v[i] = (struct cgroup_device_value){
-			t[i].major, t[i].minor,
-			t[i].rate > INT64_MAX ? INT64_MAX : (int64_t)t[i].rate, CGROUP_UNSET
-		};
+		v[i] = (struct cgroup_device_value){ t[i].major, t[i].minor,
+						     t[i].rate > INT64_MAX ? INT64_MAX
+									   : (int64_t)t[i].rate,
+						     CGROUP_UNSET };
 	return v;
 }
 
@@ -92,11 +91,10 @@ static void lists_of(const struct spec_resources *r, struct arena *a, struct cgr
 	struct cgroup_name_text *unified = arena_array(a, r->unified.n + 1, sizeof(*unified));
 
 	for (size_t i = 0; i < r->n_hugepage_limits; i++)
-		huge[i] = (struct cgroup_name_value){
-			r->hugepage_limits[i].page_size,
-			r->hugepage_limits[i].limit > INT64_MAX ? INT64_MAX
-								: (int64_t)r->hugepage_limits[i].limit
-		};
+		huge[i] = (struct cgroup_name_value){ r->hugepage_limits[i].page_size,
+						      r->hugepage_limits[i].limit > INT64_MAX
+							  ? INT64_MAX
+							  : (int64_t)r->hugepage_limits[i].limit };
 	for (size_t i = 0; i < r->n_rdma; i++) {
 		const struct spec_rdma *s = &r->rdma[i];
 		char handles[48] = "", objects[48] = "";
@@ -107,11 +105,12 @@ static void lists_of(const struct spec_resources *r, struct arena *a, struct cgr
 		if (s->hca_objects.set)
 			snprintf(objects, sizeof(objects), " hca_object=%llu",
 				 (unsigned long long)s->hca_objects.value);
-		rdma[i] = (struct cgroup_name_text){ s->name,
-						     arena_format(a, "%s%s", handles, objects) };
+		rdma[i] =
+		    (struct cgroup_name_text){ s->name, arena_format(a, "%s%s", handles, objects) };
 	}
 	for (size_t i = 0; i < r->unified.n; i++)
-		unified[i] = (struct cgroup_name_text){ r->unified.at[i].key, r->unified.at[i].value };
+		unified[i] =
+		    (struct cgroup_name_text){ r->unified.at[i].key, r->unified.at[i].value };
 	l->hugepages = huge;
 	l->n_hugepages = r->n_hugepage_limits;
 	l->rdma = rdma;
@@ -120,7 +119,7 @@ static void lists_of(const struct spec_resources *r, struct arena *a, struct cgr
 	l->n_unified = r->unified.n;
 	if (r->network != NULL) {
 		struct cgroup_name_value *prio =
-			arena_array(a, r->network->n_priorities + 1, sizeof(*prio));
+		    arena_array(a, r->network->n_priorities + 1, sizeof(*prio));
 
 		l->net_class_id = uint_of(&r->network->class_id);
 		for (size_t i = 0; i < r->network->n_priorities; i++)
@@ -133,9 +132,9 @@ static void lists_of(const struct spec_resources *r, struct arena *a, struct cgr
 
 /* What every container may use; runc and crun add the same after the config's own rules. */
 static const struct cgroup_device_rule always[] = {
-	{ true, 'c', -1, -1, "m" },  { true, 'b', -1, -1, "m" },   { true, 'c', 1, 3, "rwm" },
-	{ true, 'c', 1, 8, "rwm" },  { true, 'c', 1, 7, "rwm" },   { true, 'c', 5, 0, "rwm" },
-	{ true, 'c', 1, 5, "rwm" },  { true, 'c', 1, 9, "rwm" },   { true, 'c', 136, -1, "rwm" },
+	{ true, 'c', -1, -1, "m" }, { true, 'b', -1, -1, "m" }, { true, 'c', 1, 3, "rwm" },
+	{ true, 'c', 1, 8, "rwm" }, { true, 'c', 1, 7, "rwm" }, { true, 'c', 5, 0, "rwm" },
+	{ true, 'c', 1, 5, "rwm" }, { true, 'c', 1, 9, "rwm" }, { true, 'c', 136, -1, "rwm" },
 	{ true, 'c', 5, 2, "rwm" },
 };
 
@@ -149,13 +148,13 @@ static int devices_of(const struct spec_device_rule *in, size_t n, struct arena 
 		const char *type = in[i].type ? in[i].type : "a";
 
 		if (strlen(type) != 1)
-			return error_set(err, ERR_INVALID, "linux.resources.devices[%zu].type: '%s'", i,
-					 type);
-		d[i] = (struct cgroup_device_rule){
-			in[i].allow, *type, in[i].major.set ? in[i].major.value : -1,
-			in[i].minor.set ? in[i].minor.value : -1,
-			cstr_is_empty(in[i].access) ? "rwm" : in[i].access
-		};
+			return error_set(err, ERR_INVALID,
+					 "linux.resources.devices[%zu].type: '%s'", i, type);
+		d[i] = (struct cgroup_device_rule){ in[i].allow, *type,
+						    in[i].major.set ? in[i].major.value : -1,
+						    in[i].minor.set ? in[i].minor.value : -1,
+						    cstr_is_empty(in[i].access) ? "rwm"
+										: in[i].access };
 	}
 	/* A last rule that allows all needs no more. */
 	if (everything)

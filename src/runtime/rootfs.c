@@ -21,9 +21,9 @@ static const struct {
 	const char *word;
 	unsigned long flags;
 } propagations[] = {
-	{ "private", MS_PRIVATE }, { "rprivate", MS_PRIVATE | MS_REC },
-	{ "slave", MS_SLAVE },	   { "rslave", MS_SLAVE | MS_REC },
-	{ "shared", MS_SHARED },   { "rshared", MS_SHARED | MS_REC },
+	{ "private", MS_PRIVATE },       { "rprivate", MS_PRIVATE | MS_REC },
+	{ "slave", MS_SLAVE },           { "rslave", MS_SLAVE | MS_REC },
+	{ "shared", MS_SHARED },         { "rshared", MS_SHARED | MS_REC },
 	{ "unbindable", MS_UNBINDABLE }, { "runbindable", MS_UNBINDABLE | MS_REC },
 };
 
@@ -222,16 +222,16 @@ int rootfs_enter(struct rootfs *r, struct error *err)
 		return error_sys(err, errno, "cut the old root off");
 	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return error_sys(err, errno, "drop the old root");
-	if (r->config->linux_.rootfs_propagation != NULL &&
-	    mount(NULL, "/", NULL, flags, NULL) < 0)
+	if (r->config->linux_.rootfs_propagation != NULL && mount(NULL, "/", NULL, flags, NULL) < 0)
 		return error_sys(err, errno, "linux.rootfsPropagation");
 	return 0;
 }
 
 static uint32_t sysctl_namespace(const char *path)
 {
-	static const char *const ipc[] = { "kernel/msgmax", "kernel/msgmnb",	      "kernel/msgmni",
-					   "kernel/sem",    "kernel/shmall",	      "kernel/shmmax",
+	static const char *const ipc[] = { "kernel/msgmax", "kernel/msgmnb",
+					   "kernel/msgmni", "kernel/sem",
+					   "kernel/shmall", "kernel/shmmax",
 					   "kernel/shmmni", "kernel/shm_rmid_forced" };
 
 	if (cstr_starts(path, "net/"))
@@ -242,8 +242,8 @@ static uint32_t sysctl_namespace(const char *path)
 		if (strcmp(path, ipc[i]) == 0)
 			return CLONE_NEWIPC;
 	return strcmp(path, "kernel/domainname") == 0 || strcmp(path, "kernel/hostname") == 0
-		       ? CLONE_NEWUTS
-		       : 0;
+		   ? CLONE_NEWUTS
+		   : 0;
 }
 
 /* "net.ipv4.conf.eth0/1.x" and "net/ipv4/conf/eth0.1/x" name the same file. */

@@ -184,7 +184,7 @@ int state_write(const struct state_dir *d, const struct runtime_state *s, struct
 
 static int read_cgroups(const struct json *list, struct runtime_state *s)
 {
-	json_for_each_item(item, list) {
+	json_for_each_item (item, list) {
 		struct cgroup_dir *c = &s->cgroups[s->n_cgroups];
 		const char *path = json_str(item, "path");
 
@@ -341,13 +341,14 @@ int state_status(const struct state_dir *d, const struct runtime_state *s, enum 
 
 const char *status_name(enum runtime_status s)
 {
-	static const char *const names[] = { "creating", "created", "running", "paused", "stopped" };
+	static const char *const names[] = { "creating", "created", "running", "paused",
+					     "stopped" };
 
 	return names[s];
 }
 
-static void write_public(struct jsonw *w, const struct runtime_state *s,
-			 enum runtime_status status, bool extra)
+static void write_public(struct jsonw *w, const struct runtime_state *s, enum runtime_status status,
+			 bool extra)
 {
 	jsonw_object(w);
 	jsonw_kstring(w, "ociVersion", s->oci_version);

@@ -39,14 +39,22 @@ struct runtime_state {
 	struct pairs annotations;
 };
 
-enum runtime_status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED,
-		      STATUS_STOPPED };
+enum runtime_status {
+	STATUS_CREATING,
+	STATUS_CREATED,
+	STATUS_RUNNING,
+	STATUS_PAUSED,
+	STATUS_STOPPED
+};
 
 /* An open state directory; the lock lives as long as the fd. */
 struct state_dir {
 	int fd;
 };
-#define STATE_DIR_INIT { FD_NONE }
+#define STATE_DIR_INIT \
+	{ \
+		FD_NONE \
+	}
 void state_dir_release(struct state_dir *d);
 DEFINE_AUTO(state_dir, state_dir_release);
 
