@@ -325,7 +325,8 @@ static int pull_image(struct pull *p, const struct platform *want, struct error 
 
 	if (r < 0)
 		return r;
-	digest_format(&p->ref->digest, digest);
+	if (reference_has_digest(p->ref))
+		digest_format(&p->ref->digest, digest);
 	progress_status(p->progress, reference_has_digest(p->ref) ? digest : p->ref->tag,
 			"Pulling from %s", p->ref->path);
 	r = get_config(p, err);

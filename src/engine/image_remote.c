@@ -65,10 +65,9 @@ int engine_image_search(struct engine *e, const char *term, int64_t limit,
 			const struct cancel *cancel, struct jsonw *out, struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
-	const struct remote_hit *hits;
+	struct remote_hits hits;
 	struct remote_auth credentials;
 	struct search_filter f;
-	size_t n;
 	int r = read_filters(filters, &f, err);
 
 	if (r < 0)
@@ -78,19 +77,21 @@ int engine_image_search(struct engine *e, const char *term, int64_t limit,
 				 (long long)limit);
 	image_auth_read(auth, &credentials);
 	r = remote_search(e->images->remote, term, limit ? (unsigned)limit : 25, &credentials,
-			  cancel, &a, &hits, &n, err);
+			  cancel, &a, &hits, err);
 	if (r < 0)
 		return r;
 	jsonw_array(out);
-	for (size_t i = 0; i < n; i++) {
-		if (!matches(&f, &hits[i]))
+	for (size_t i = 0; i < hits.n; i++) {
+		const struct remote_hit *h = &hits.at[i];
+
+		if (!matches(&f, h))
 			continue;
 		jsonw_object(out);
-		jsonw_kint(out, "star_count", hits[i].stars);
-		jsonw_kbool(out, "is_official", hits[i].official);
-		jsonw_kstring(out, "name", hits[i].name);
-		jsonw_kbool(out, "is_automated", hits[i].automated);
-		jsonw_kstring(out, "description", hits[i].description ? hits[i].description : "");
+		jsonw_kint(out, "star_count", h->stars);
+		jsonw_kbool(out, "is_official", h->official);
+		jsonw_kstring(out, "name", h->name);
+		jsonw_kbool(out, "is_automated", h->automated);
+		jsonw_kstring(out, "description", h->description ? h->description : "");
 		jsonw_end(out);
 	}
 	jsonw_end(out);

@@ -299,7 +299,7 @@ static int tee_read(struct reader *r, void *out, size_t len, size_t *ret_n, stru
 				 (unsigned long long)t->to->offset,
 				 (unsigned long long)t->to->want_size);
 	}
-	if (t->progress)
+	if (t->progress && n > 0)
 		t->progress(t->arg, t->to->offset);
 	*ret_n = n;
 	return 0;
