@@ -86,8 +86,8 @@ struct engine_build {
  * Build. Everything that the client can be told with a status (a context that
  * is none, a Dockerfile that does not parse: ERR_INVALID, ERR_NOT_FOUND) is
  * returned before the first write. After it the stream tells: objects {"stream"},
- * {"aux":{"ID"}}, {"error","errorDetail":{"code","message"}}, each followed by
- * CR LF; the call then returns 0 also when the build failed.
+ * {"aux":{"ID"}}, {"error","errorDetail":{"code","message"}}, each followed by CR LF in one
+ * write; the call then returns 0 also when the build failed.
  *
  * With `events`, instead of {"stream"}: {"proa":{"vertex":{...}}} and so on, see
  * docs/build-events.md.

@@ -1,0 +1,413 @@
+#include "build/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/random.h"
+#include "build/build_internal.h"
+#include "build/directive.h"
+#include "build/progress.h"
+#include "build/text.h"
+#include "image/image.h"
+
+static int clean_leftovers(struct builder *b, struct error *err);
+
+int builder_new(const struct builder_config *c, struct builder **ret, struct error *err)
+{
+	struct builder *b = new0(struct builder);
+	int r;
+
+	b->cfg = *c;
+	b->cfg.dir = arena_strdup(&b->arena, c->dir);
+	b->cfg.run_dir = arena_strdup(&b->arena, c->run_dir);
+	b->cfg.oci_runtime = arena_strdup(&b->arena, c->oci_runtime);
+	b->cfg.oci_root = arena_strdup(&b->arena, c->oci_root);
+	b->cfg.cgroup_parent = arena_strdup(&b->arena, c->cgroup_parent);
+	b->dir_fd = FD_NONE;
+	b->lock = (struct lock)LOCK_INIT;
+	b->mounts_lock = (struct lock)LOCK_INIT;
+	pthread_cond_init(&b->landed, NULL);
+	pthread_cond_init(&b->mounts_free, NULL);
+	r = cache_open(c->store, err);
+	if (r == 0)
+		r = fs_mkdir_all(b->cfg.dir, 0700, err);
+	if (r == 0)
+		r = fs_mkdir_all(b->cfg.run_dir, 0700, err);
+	if (r == 0)
+		r = fs_open(b->cfg.dir, O_RDONLY | O_DIRECTORY, 0, &b->dir_fd, err);
+	if (r == 0)
+		r = clean_leftovers(b, err);
+	if (r < 0) {
+		builder_free(b);
+		return r;
+	}
+	*ret = b;
+	return 0;
+}
+
+void builder_free(struct builder *b)
+{
+	if (b == NULL)
+		return;
+	if (b->dir_fd >= 0)
+		close(b->dir_fd);
+	map_release(&b->flying);
+	map_release(&b->mounts_busy);
+	pthread_cond_destroy(&b->landed);
+	pthread_cond_destroy(&b->mounts_free);
+	arena_release(&b->arena);
+	free(b);
+}
+
+size_t builder_running(const struct builder *b)
+{
+	return atomic_load(&b->running);
+}
+
+static int collect_key(void *arg, const char *key, struct error *err)
+{
+	struct text *t = arg;
+
+	(void)err;
+	if (cstr_starts(key, "build/"))
+		text_add(t, key, strlen(key) + 1);
+	return 0;
+}
+
+/* What builds of an engine that died have left: contexts, snapshots. */
+static int clean_leftovers(struct builder *b, struct error *err)
+{
+	auto_(text) keys = TEXT_INIT;
+	struct snapshots *s = b->cfg.store->snapshots;
+	struct tree tree = { .fd = b->dir_fd, .what = "builder" };
+	auto_(arena) a = ARENA_INIT;
+	const char **found;
+	size_t n = 0;
+	int r;
+
+	if (mkdirat(b->dir_fd, "empty", 0755) < 0 && errno != EEXIST)
+		return error_sys(err, errno, "create '%s/empty'", b->cfg.dir);
+	r = tree_glob(&tree, &a, "context-*", &found, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = fs_remove_tree(b->dir_fd, found[i], err);
+	if (r == 0)
+		r = snapshot_list(s, collect_key, &keys, err);
+	for (size_t at = 0; r == 0 && at < keys.len; at += strlen(keys.at + at) + 1)
+		r = snapshot_remove(s, keys.at + at, err);
+	return r;
+}
+
+/* ---- one build ---- */
+
+struct log_writer {
+	struct writer writer;
+	struct progress *progress;
+};
+
+static int log_write_(struct writer *w, const void *bytes, size_t len, struct error *err)
+{
+	struct log_writer *l = (struct log_writer *)w;
+
+	if (len > 0)
+		progress_text(l->progress, "%.*s\n", (int)len, (const char *)bytes);
+	return progress_broken(l->progress) ? error_set(err, ERR_CANCELED, "canceled") : 0;
+}
+
+static const struct writer_ops log_ops = { .write = log_write_ };
+
+static int find_image(void *arg, struct arena *a, const char *name, const struct platform *platform,
+		      struct plan_image *ret, struct error *err)
+{
+	struct build *b = arg;
+	struct builder_config *cfg = &b->builder->cfg;
+	struct log_writer log = { { &log_ops }, b->progress };
+	autofree char *id = NULL;
+	auto_(image) image = { 0 };
+	struct digest *layers;
+	char *text;
+	const struct builder_ask ask = {
+		.name = name,
+		.platform = platform,
+		.pull = b->q->pull,
+		.registry_auth = b->q->registry_auth,
+		.log = &log.writer,
+		.cancel = b->cancel,
+	};
+	int r = cfg->image(cfg->arg, &ask, &id, err);
+
+	if (r == 0)
+		r = lease_add(cfg->store->db, b->lease.id, REF_IMAGE, id, err);
+	if (r == 0)
+		r = image_open(cfg->store, id, &image, err);
+	if (r < 0)
+		return r;
+	layers = arena_array(a, image.n_layers + 1, sizeof(*layers));
+	if (image.n_layers > 0)
+		memcpy(layers, image.diff_ids, image.n_layers * sizeof(*layers));
+	text = arena_strndup(a, image.config_text, image.config_len);
+	*ret = (struct plan_image){ .layers = layers,
+				    .n_layers = image.n_layers,
+				    .id = arena_strdup(a, id) };
+	return image_config_parse(a, text, image.config_len, &ret->config, err);
+}
+
+static int read_dockerfile(struct build *b, struct buf *out, struct error *err)
+{
+	struct opened_context *o = context_find(b, "");
+	int r;
+
+	if (b->q->dockerfile_text != NULL)
+		return buf_add(out, b->q->dockerfile_text->at, b->q->dockerfile_text->len, err);
+	if (o == NULL || o->fd < 0)
+		return error_set(err, ERR_INVALID, "there is no build context");
+	r = fs_read_in_root(o->fd, b->q->dockerfile, out, err);
+	if (r == -ERR_NOT_FOUND && strcmp(b->q->dockerfile, "Dockerfile") == 0 &&
+	    fs_read_in_root(o->fd, "dockerfile", out, NULL) == 0)
+		return 0;
+	if (r == -ERR_NOT_FOUND)
+		return error_set(err, ERR_INVALID, "Cannot locate specified Dockerfile: %s",
+				 b->q->dockerfile);
+	if (r < 0)
+		return error_wrap(err, r, "read Dockerfile");
+	return buf_add(out, "", 0, err);
+}
+
+static int plan_contexts(struct build *b, struct plan_options *o)
+{
+	struct plan_context *c = arena_array(&b->arena, b->q->n_contexts + 1, sizeof(*c));
+
+	for (size_t i = 0; i < b->q->n_contexts; i++) {
+		if (b->q->contexts[i].name[0] == '\0')
+			continue;
+		c[o->n_contexts++] =
+		    (struct plan_context){ b->q->contexts[i].name, b->q->contexts[i].image };
+	}
+	o->contexts = c;
+	return 0;
+}
+
+static int set_platforms(struct build *b, struct plan_options *o, struct error *err)
+{
+	int r;
+
+	platform_host(&o->build_platform);
+	o->target_platform = o->build_platform;
+	if (b->q->platform == NULL || b->q->platform[0] == '\0')
+		return 0;
+	r = platform_parse(b->q->platform, &o->target_platform, err);
+	return r;
+}
+
+static int make_plan(struct build *b, const struct dockerfile *d, struct ast_location *where,
+		     struct error *err)
+{
+	struct opened_context *main = context_find(b, "");
+	const struct plan_ops ops = { find_image, b };
+	struct plan_options o = {
+		.target = b->q->target,
+		.build_args = b->q->build_args,
+		.n_build_args = b->q->n_build_args,
+		.labels = b->q->labels,
+		.n_labels = b->q->n_labels,
+		.no_cache_stages = b->q->no_cache_stages,
+		.no_cache = b->q->no_cache,
+		.net_host = b->q->net_host,
+		.insecure = b->q->insecure,
+		.network = b->q->network,
+		.ignore = main && main->fd >= 0 ? &main->ignore : NULL,
+	};
+	int r = plan_contexts(b, &o);
+
+	if (r == 0)
+		r = set_platforms(b, &o, err);
+	return r < 0 ? r : plan_build(&b->arena, d, &o, &ops, &b->lint, &b->graph, where, err);
+}
+
+static int configure_lint(struct build *b, struct str source, struct error *err)
+{
+	const char *word, *line, *given = NULL;
+	int r = 0;
+
+	lint_init(&b->lint, &b->arena);
+	if (directive_find(&b->arena, source, "check", false, &word, &line))
+		r = lint_configure(&b->lint, line, err);
+	for (size_t i = 0; i < b->q->n_build_args; i++) {
+		if (strcmp(b->q->build_args[i].key, "BUILDKIT_DOCKERFILE_CHECK") == 0)
+			given = b->q->build_args[i].value;
+	}
+	return r == 0 && given != NULL ? lint_configure(&b->lint, given, err) : r;
+}
+
+static int lint_verdict(struct build *b, struct error *err)
+{
+	auto_(text) names = TEXT_INIT;
+	bool told[LINT_RULE_COUNT] = { false };
+
+	if (!b->lint.return_error || b->lint.len == 0)
+		return 0;
+	for (size_t i = 0; i < b->lint.len; i++) {
+		if (told[b->lint.at[i].rule])
+			continue;
+		told[b->lint.at[i].rule] = true;
+		text_addf(&names, "%s%s", names.len ? ", " : "",
+			  lint_rule_name(b->lint.at[i].rule));
+	}
+	return error_set(err, ERR_INVALID, "lint violation found for rules: %s", names.at);
+}
+
+static void tell_result(struct build *b, const char *id)
+{
+	if (b->q->quiet) {
+		progress_text(b->progress, "%s\n", id);
+		return;
+	}
+	progress_aux(b->progress, id);
+	progress_text(b->progress, "Successfully built %.12s\n", strchr(id, ':') + 1);
+	for (const char *const *t = b->q->tags; t && *t; t++) {
+		autofree char *familiar = image_name_familiar(*t);
+
+		progress_text(b->progress, "Successfully tagged %s\n", familiar);
+	}
+}
+
+static bool wants_image(const struct build *b)
+{
+	bool other = false;
+
+	for (size_t i = 0; i < b->q->n_outputs; i++) {
+		if (strcmp(b->q->outputs[i].type, "local") != 0 &&
+		    strcmp(b->q->outputs[i].type, "tar") != 0)
+			return true;
+		other = true;
+	}
+	return !other;
+}
+
+static int solve_and_export(struct build *b, char **ret_id, struct error *err)
+{
+	autofree char *id = NULL;
+	int r;
+
+	progress_graph(b->progress, &b->graph);
+	r = solve(b, err);
+	if (r < 0 || b->q->plan)
+		return r;
+	if (wants_image(b)) {
+		r = export_image(b, &id, err);
+		if (r < 0)
+			return r;
+	}
+	r = export_outputs(b, id, err);
+	if (r < 0)
+		return r;
+	if (id != NULL)
+		tell_result(b, id);
+	*ret_id = steal_ptr(id);
+	return 0;
+}
+
+/* RUN's failure is Docker's text as it is; others say where. */
+static void locate(struct build *b, struct error *err)
+{
+	struct error plain = *err;
+
+	if (b->failed == NULL || b->exit_code != 0 || err->kind == ERR_CANCELED ||
+	    b->failed->line == 0)
+		return;
+	error_set(err, plain.kind, "%s:%u: %s: %s", b->q->dockerfile, b->failed->line,
+		  b->failed->text, plain.msg);
+}
+
+static void tell_error(struct build *b, struct error *err, const struct ast_location *where)
+{
+	locate(b, err);
+	progress_error(b->progress, err, b->exit_code, b->q->dockerfile,
+		       b->failed ? b->failed->line : where->line);
+}
+
+static void release_nodes(struct build *b)
+{
+	for (size_t i = 0; i < b->graph.n_nodes; i++) {
+		/* Those of images are in the arena. */
+		if (b->graph.nodes[i]->kind != NODE_IMAGE)
+			free(b->graph.nodes[i]->layers);
+	}
+}
+
+/* Everything until the first byte of the answer. */
+static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
+		   struct ast_location *where, struct error *err)
+{
+	int r = lease_open(b->builder->cfg.store->db, "build", &b->lease, err);
+
+	if (r == 0)
+		r = contexts_open(b, err);
+	if (r == 0)
+		r = read_dockerfile(b, text, err);
+	if (r == 0)
+		r = configure_lint(b, (struct str){ text->data ? text->data : "", text->len }, err);
+	if (r == 0)
+		r = dockerfile_parse(&b->arena,
+				     (struct str){ text->data ? text->data : "", text->len },
+				     &b->lint, d, where, err);
+	return r;
+}
+
+static int run(struct build *b, struct writer *out, char **ret_id, struct error *err)
+{
+	auto_(buf) text = BUF_INIT(DOCKERFILE_MAX);
+	struct ast_location where = { 0 };
+	struct dockerfile d = { 0 };
+	struct error failure;
+	int r = prepare(b, &text, &d, &where, err);
+
+	if (r < 0)
+		return r;
+	r = writer_write(out, "", 0, err);
+	if (r < 0)
+		return r;
+	r = make_plan(b, &d, &where, &failure);
+	progress_lint(b->progress, &b->lint, b->q->dockerfile, (struct str){ text.data, text.len });
+	if (r == 0)
+		r = lint_verdict(b, &failure);
+	if (r == 0 && !b->q->check)
+		r = solve_and_export(b, ret_id, &failure);
+	if (r < 0)
+		tell_error(b, &failure, &where);
+	return 0;
+}
+
+int build_run(struct builder *builder, const struct build_request *q, struct writer *out,
+	      const struct cancel *cancel, char **ret_id, struct error *err)
+{
+	struct build *b = new0(struct build);
+	char *id = NULL;
+	int r;
+
+	b->builder = builder;
+	b->q = q;
+	b->cancel = cancel;
+	b->lock = (struct lock)LOCK_INIT;
+	pthread_cond_init(&b->changed, NULL);
+	random_hex(b->id, 16);
+	b->progress = progress_new(out, q->events, q->quiet);
+	atomic_fetch_add(&builder->running, 1);
+	r = run(b, out, &id, err);
+	atomic_fetch_sub(&builder->running, 1);
+	release_nodes(b);
+	contexts_close(b);
+	lease_close(&b->lease);
+	progress_free(b->progress);
+	pthread_cond_destroy(&b->changed);
+	arena_release(&b->arena);
+	free(b);
+	if (r == 0 && ret_id != NULL)
+		*ret_id = steal_ptr(id);
+	free(id);
+	return r;
+}

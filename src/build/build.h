@@ -1,0 +1,118 @@
+/*
+ * build/build.h: a Dockerfile and a context become an image.
+ *
+ * The room below engine/build.h: it knows stores, tasks and networks, but
+ * neither the engine nor who asks. One struct builder for a process, one
+ * build_run for a build; any number at once.
+ *
+ * Locks: builder->lock (in-flight keys) before build->lock (one build's graph)
+ * before progress->lock before the store's. None is held across a step.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/cancel.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/jsonw.h"
+#include "base/str.h"
+#include "base/stream.h"
+#include "build/plan.h"
+
+struct store;
+struct task_host;
+struct network_provider;
+struct builder;
+
+/* An image that a Dockerfile names. */
+struct builder_ask {
+	const char *name;
+	const struct platform *platform;
+	bool pull; /* ask the registry although it is here */
+	const struct json *registry_auth;
+	struct writer *log; /* progress of a pull, one line a write */
+	const struct cancel *cancel;
+};
+
+struct builder_config {
+	struct store *store;
+	struct task_host *tasks;
+	struct network_provider *network; /* NULL: RUN gets no network but "none" and "host" */
+	const char *dir;                  /* <data root>/build, absolute; made when absent */
+	const char *run_dir; /* <exec root>/build: on tmpfs, because secrets lie there for a step */
+	const char *oci_runtime;
+	const char *const *oci_runtime_args;
+	const char *oci_root;
+	const char *cgroup_parent; /* "/docker" */
+	/* Find an image, pulling it when it is not here. *ret_id owned. */
+	int (*image)(void *arg, const struct builder_ask *ask, char **ret_id, struct error *err);
+	/* Told of each new image and each moved tag; may be NULL. */
+	void (*tagged)(void *arg, const char *id, const char *tag);
+	void *arg;
+};
+
+MUST_CHECK int builder_new(const struct builder_config *c, struct builder **ret, struct error *err);
+void builder_free(struct builder *b); /* after every build has returned */
+
+size_t builder_running(const struct builder *b);
+
+struct build_secret {
+	const char *id;
+	struct str value;
+};
+
+/* A directory by file descriptor, or a tar stream, or nothing. */
+struct build_context {
+	const char *name; /* "" for the main one */
+	int fd;           /* borrowed directory, or FD_NONE */
+	struct reader *tar;
+	const char *image; /* "docker-image://x": x */
+};
+
+struct build_ulimit {
+	const char *name; /* "nofile" */
+	int64_t soft, hard;
+};
+
+struct build_resources {
+	int64_t memory_bytes, memory_swap_bytes, cpu_shares, cpu_period_us, cpu_quota_us;
+	int64_t shm_bytes;
+	const char *cpuset_cpus, *cpuset_mems, *cgroup_parent;
+	const struct build_ulimit *ulimits;
+	size_t n_ulimits;
+};
+
+struct build_output {
+	const char *type;
+	const struct plan_pair *attrs;
+	size_t n_attrs;
+	int fd;
+};
+
+struct build_request {
+	const char *const *tags; /* canonical; NULL-terminated */
+	const char *dockerfile;
+	const struct str *dockerfile_text, *ignore_text;
+	const struct build_context *contexts; /* [0] is the main one */
+	size_t n_contexts;
+	const char *target, *platform, *network;
+	const struct plan_pair *build_args, *labels;
+	size_t n_build_args, n_labels;
+	const struct build_secret *secrets;
+	size_t n_secrets;
+	const char *const *extra_hosts;
+	const char *const *no_cache_stages;
+	struct build_resources resources;
+	const struct json *registry_auth;
+	const struct build_output *outputs;
+	size_t n_outputs;
+	bool no_cache, pull, quiet, net_host, insecure;
+	bool check, plan, explain, real_times, events, squash;
+};
+
+/* See engine_build. q->dockerfile is never NULL. */
+MUST_CHECK int build_run(struct builder *b, const struct build_request *q, struct writer *out,
+			 const struct cancel *cancel, char **ret_id, struct error *err);

@@ -1,0 +1,141 @@
+/* build/build_internal.h: what the files of one running build share. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "base/map.h"
+#include "build/build.h"
+#include "build/cache.h"
+#include "build/graph.h"
+#include "build/stat_cache.h"
+#include "build/tree.h"
+#include "store/lease.h"
+#include "store/store.h"
+
+struct builder {
+	struct arena arena; /* strings of cfg */
+	struct builder_config cfg;
+	int dir_fd;
+	struct lock lock; /* guards `flying` */
+	pthread_cond_t landed;
+	struct map flying; /* keys of steps that run now, in any build */
+	struct lock mounts_lock;
+	pthread_cond_t mounts_free;
+	struct map mounts_busy; /* ids of locked and private cache mounts in use */
+	atomic_size_t running;
+};
+
+/* A context, opened. */
+struct opened_context {
+	const char *name;
+	int fd; /* directory; owned when `unpacked` */
+	bool unpacked;
+	char dirname[72]; /* in the builder's directory, "" when not ours */
+	struct ignore ignore;
+	struct stat_cache *cache;
+	struct tree tree;
+};
+
+struct progress;
+
+struct build {
+	struct builder *builder;
+	const struct build_request *q;
+	const struct cancel *cancel;
+	char id[33];
+	struct arena arena; /* planning only: one thread */
+	struct graph graph;
+	struct lint lint;
+	struct opened_context *contexts;
+	size_t n_contexts;
+	struct lease lease; /* keeps what this build has made or found */
+	struct progress *progress;
+	struct lock lock; /* guards node states and what follows */
+	int exit_code;    /* of the RUN that failed */
+	const struct node *failed;
+	struct error error; /* the first */
+	bool stop;
+	pthread_cond_t changed;
+};
+
+/* ---- contexts (context.c) ---- */
+MUST_CHECK int contexts_open(struct build *b, struct error *err);
+void contexts_close(struct build *b);
+/* NULL when there is none of that name. */
+struct opened_context *context_find(struct build *b, const char *name);
+
+/* ---- root file systems of steps (rootfs.c) ---- */
+
+/* A writable state above a node's base, mounted where nobody sees it. */
+struct rootfs {
+	struct build *build;
+	char key[128]; /* of the snapshot, "" when none */
+	int fd;        /* the mounted root, or FD_NONE */
+	int upper_fd;
+};
+#define ROOTFS_INIT \
+	{ \
+		.fd = FD_NONE, .upper_fd = FD_NONE \
+	}
+MUST_CHECK int rootfs_open(struct build *b, const struct node *n, struct rootfs *ret,
+			   struct error *err);
+void rootfs_close(struct rootfs *r); /* throws the state away */
+DEFINE_AUTO(rootfs, rootfs_close);
+/* Read-only tree of a node's result; *ret_fd owned. Empty ones give an empty directory. */
+MUST_CHECK int rootfs_view(struct build *b, const struct node *n, int *ret_fd, struct error *err);
+/*
+ * The upper directory becomes a layer: unchanged directories go, times are
+ * clamped, the tar is measured. r is closed. ret->algo is 0 when nothing changed.
+ */
+MUST_CHECK int rootfs_seal(struct rootfs *r, const struct node *n, struct digest *ret,
+			   int64_t *ret_size, struct error *err);
+
+/* ---- steps ---- */
+MUST_CHECK int step_copy(struct build *b, struct node *n, int rootfd, struct error *err);
+MUST_CHECK int step_workdir(struct build *b, struct node *n, int rootfd, struct error *err);
+MUST_CHECK int step_run(struct build *b, struct node *n, struct rootfs *root, struct error *err);
+
+/* Look a user up in the files of a root: "u", "u:g", numbers. Unknown names in
+ * lenient mode are 0. The gid of a lone numeric uid is its own... see the cases. */
+struct user_ids {
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[64];
+	size_t n_groups;
+	char home[256];
+};
+MUST_CHECK int user_lookup(int rootfd, const char *spec, bool chown, struct user_ids *ret,
+			   struct error *err);
+
+/* ---- keys (key.c) ---- */
+/* Fill n->key; reads contexts and the trees of inputs. */
+MUST_CHECK int node_key(struct build *b, struct node *n, char **ret_inputs, struct error *err);
+
+/* The tree of a source: borrowed context, or a view that the caller closes. */
+struct source_tree {
+	struct tree tree;
+	int view_fd; /* owned, FD_NONE for contexts */
+};
+MUST_CHECK int source_open(struct build *b, const struct source *s, struct source_tree *ret,
+			   struct error *err);
+static inline void source_close(struct source_tree *s)
+{
+	if (s->view_fd >= 0)
+		close(s->view_fd);
+	s->view_fd = FD_NONE;
+}
+DEFINE_AUTO(source_tree, source_close);
+#define SOURCE_TREE_INIT \
+	{ \
+		.view_fd = FD_NONE \
+	}
+/* "a/./b": what is copied with --parents begins after the pivot. */
+const char *copy_pivot(struct arena *a, const char *path, const char **ret_kept);
+
+/* ---- solver, export ---- */
+MUST_CHECK int solve(struct build *b, struct error *err);
+/* Config and history of the target, as an image of the store. *ret_id owned. */
+MUST_CHECK int export_image(struct build *b, char **ret_id, struct error *err);
+MUST_CHECK int export_outputs(struct build *b, const char *id, struct error *err);

@@ -1,0 +1,58 @@
+/*
+ * build/cache.h: which step made which layer.
+ *
+ * A record says: the step with this key (what it does, on which layers, with
+ * which contents) made that layer (or nothing). It lives in meta.db; a kept
+ * lease holds its layer against gc. Losing records costs time, never truth.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/jsonw.h"
+#include "oci/digest.h"
+#include "store/store.h"
+
+struct cache_record {
+	char key[65];        /* hex SHA-256 */
+	struct digest layer; /* algo 0: the step changed nothing */
+	int64_t size;        /* bytes of the layer */
+	const char *text;    /* the instruction */
+	const char *type;    /* "regular", "exec.cachemount", "source.local" */
+	const char *inputs;  /* JSON object of what the key was made of, for --explain */
+};
+
+/* Make or migrate the tables. */
+MUST_CHECK int cache_open(struct store *s, struct error *err);
+/* ERR_NOT_FOUND when there is no record or its layer is gone. Counts as a use. */
+MUST_CHECK int cache_get(struct store *s, const char *key, struct cache_record *ret,
+			 struct error *err);
+MUST_CHECK int cache_put(struct store *s, const struct cache_record *r, struct error *err);
+
+/* The newest record of the same instruction text whose inputs differ: *ret_inputs is
+ * owned (JSON), NULL when there is none. For --explain. */
+MUST_CHECK int cache_last_inputs(struct store *s, const char *text, char **ret_inputs,
+				 struct error *err);
+
+/*
+ * Directory of a cache mount: <data root>/build/mounts/<n>/fs, made when new.
+ * *ret_fresh: it was made now. *ret_path owned.
+ */
+MUST_CHECK int cache_mount_dir(struct store *s, const char *id, const char *dir_path,
+			       char **ret_path, bool *ret_fresh, struct error *err);
+
+struct cache_prune {
+	bool all;                            /* also what images still use */
+	int64_t keep_bytes;                  /* stop when no more is left; 0: no such limit */
+	int64_t until_ns;                    /* only what was not used since; 0: any */
+	const char *id, *type, *description; /* NULL: any */
+};
+/* Writes "CachesDeleted" (array or null) and "SpaceReclaimed" into an object. */
+MUST_CHECK int cache_prune(struct store *s, const struct cache_prune *p, struct jsonw *out,
+			   struct error *err);
+/* The array of BuildCache records of GET /system/df. */
+MUST_CHECK int cache_list(struct store *s, struct jsonw *out, int64_t *ret_bytes,
+			  struct error *err);

@@ -1,0 +1,159 @@
+/* build/context.c: what the client gave, as directories. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "archive/apply.h"
+#include "archive/compress.h"
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "build/build_internal.h"
+
+#define IGNORE_FILE_MAX (4U << 20)
+
+static int unpack_context(struct build *b, const struct build_context *c, struct opened_context *o,
+			  struct error *err)
+{
+	struct extract_options options = { .cancel = b->cancel };
+	struct decompressor *d = NULL;
+	struct apply_stats stats;
+	int r;
+
+	snprintf(o->dirname, sizeof(o->dirname), "context-%s-%zu", b->id, b->n_contexts);
+	if (mkdirat(b->builder->dir_fd, o->dirname, 0700) < 0)
+		return error_sys(err, errno, "create '%s'", o->dirname);
+	o->unpacked = true;
+	r = fs_open_beneath(b->builder->dir_fd, o->dirname, O_RDONLY | O_DIRECTORY, 0, &o->fd, err);
+	if (r == 0)
+		r = decompressor_new(c->tar, &d, err);
+	if (r == 0)
+		r = archive_extract(o->fd, ".", decompressor_reader(d), &options, &stats, err);
+	decompressor_free(d);
+	return r < 0 ? error_wrap(err, r, "read build context") : 0;
+}
+
+static int read_text(int fd, const char *path, struct buf *b, struct error *err)
+{
+	int r = fs_read_in_root(fd, path, b, err);
+
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+/* "<dockerfile>.dockerignore" beside the Dockerfile wins over ".dockerignore". */
+static int load_ignore(struct build *b, struct opened_context *o, struct error *err)
+{
+	auto_(buf) text = BUF_INIT(IGNORE_FILE_MAX);
+	const char **patterns;
+	unsigned *lines;
+	size_t n;
+	int r = 0;
+
+	if (b->q->ignore_text != NULL) {
+		r = buf_add(&text, b->q->ignore_text->at, b->q->ignore_text->len, err);
+	} else {
+		autofree char *own = cstr_format("%s.dockerignore", b->q->dockerfile);
+
+		if (b->q->dockerfile_text == NULL)
+			r = read_text(o->fd, own, &text, err);
+		if (r == 0 && text.data == NULL)
+			r = read_text(o->fd, ".dockerignore", &text, err);
+	}
+	if (r < 0)
+		return error_wrap(err, r, "read .dockerignore");
+	patterns = ignore_read(&b->arena, (struct str){ text.data ? text.data : "", text.len }, &n,
+			       &lines);
+	r = ignore_compile(&b->arena, patterns, n, lines, &o->ignore, err);
+	return r < 0 ? error_wrap(err, r, "error checking context") : 0;
+}
+
+static int open_context(struct build *b, const struct build_context *c, struct error *err)
+{
+	struct opened_context *o = &b->contexts[b->n_contexts++];
+	bool main = c->name[0] == '\0';
+	int r = 0;
+
+	*o = (struct opened_context){ .name = c->name, .fd = FD_NONE };
+	if (c->fd >= 0) {
+		o->fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
+		if (o->fd < 0)
+			return error_sys(err, errno, "open build context");
+	} else if (c->tar != NULL) {
+		r = unpack_context(b, c, o, err);
+	} else if (c->image == NULL) {
+		r = fs_open_beneath(b->builder->dir_fd, "empty", O_RDONLY | O_DIRECTORY, 0, &o->fd,
+				    err);
+	}
+	if (r < 0 || c->image != NULL)
+		return r;
+	if (main)
+		r = load_ignore(b, o, err);
+	if (c->fd >= 0)
+		o->cache = stat_cache_load(b->builder->cfg.store->db, o->fd);
+	o->tree = (struct tree){
+		.fd = o->fd,
+		.what = main ? "build context" : "named context",
+		.ignore = main ? &o->ignore : NULL,
+		.zero_owner = true,
+		.cache = o->cache,
+		.cancel = b->cancel,
+	};
+	return r;
+}
+
+int contexts_open(struct build *b, struct error *err)
+{
+	int r = 0;
+
+	b->contexts = xcalloc(b->q->n_contexts + 1, sizeof(*b->contexts));
+	for (size_t i = 0; r == 0 && i < b->q->n_contexts; i++)
+		r = open_context(b, &b->q->contexts[i], err);
+	return r;
+}
+
+void contexts_close(struct build *b)
+{
+	for (size_t i = 0; i < b->n_contexts; i++) {
+		struct opened_context *o = &b->contexts[i];
+
+		if (o->cache != NULL)
+			(void)!stat_cache_save(o->cache, NULL);
+		stat_cache_free(o->cache);
+		if (o->fd >= 0)
+			close(o->fd);
+		if (o->unpacked)
+			(void)!fs_remove_tree(b->builder->dir_fd, o->dirname, NULL);
+	}
+	free(b->contexts);
+	b->contexts = NULL;
+	b->n_contexts = 0;
+}
+
+struct opened_context *context_find(struct build *b, const char *name)
+{
+	for (size_t i = 0; i < b->n_contexts; i++) {
+		if (strcmp(b->contexts[i].name, name) == 0)
+			return &b->contexts[i];
+	}
+	return NULL;
+}
+
+int source_open(struct build *b, const struct source *s, struct source_tree *ret, struct error *err)
+{
+	struct opened_context *o;
+	int r;
+
+	if (s->node != NULL) {
+		r = rootfs_view(b, s->node, &ret->view_fd, err);
+		if (r < 0)
+			return r;
+		ret->tree =
+		    (struct tree){ .fd = ret->view_fd, .what = "stage", .cancel = b->cancel };
+		return 0;
+	}
+	o = context_find(b, s->context);
+	if (o == NULL || o->fd < 0)
+		return error_set(err, ERR_INVALID, "there is no build context");
+	*ret = (struct source_tree){ .tree = o->tree, .view_fd = FD_NONE };
+	return 0;
+}

@@ -1,0 +1,141 @@
+/*
+ * build/graph.h: what a build has to do, before anything is done.
+ *
+ * A flat array of nodes; each works on the file system of `base` and perhaps
+ * reads those of other nodes, of images and of the context. Instructions that
+ * only change the image's configuration have no node. Lives in the build's arena.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "build/instruction.h"
+#include "build/vars.h"
+#include "oci/digest.h"
+#include "oci/image_config.h"
+
+enum node_kind {
+	NODE_IMAGE,   /* layers of an image in the store; no layers: scratch */
+	NODE_COPY,    /* COPY and ADD */
+	NODE_RUN,     /* RUN */
+	NODE_WORKDIR, /* a directory */
+};
+
+/* Where files are taken from: a node, or else a named context's directory. */
+struct source {
+	struct node *node;   /* NULL: a context */
+	const char *context; /* "" is the main one */
+};
+
+struct copy_item {
+	enum copy_item_kind {
+		COPY_PATH,   /* path in the source, may have wildcards */
+		COPY_INLINE, /* text is the content, path the name */
+		COPY_URL,    /* path is the URL */
+		COPY_GIT,    /* path is the repository */
+	} kind;
+	const char *path, *text;
+};
+
+struct copy_spec {
+	struct source from;
+	struct copy_item *items;
+	size_t n_items;
+	const char *dest;                     /* absolute; ends with '/' when it is a directory */
+	const char *chown, *chmod, *checksum; /* expanded; "" when absent */
+	struct word_array excludes;
+	bool link, parents, add;
+	enum tristate unpack, keep_git_dir;
+};
+
+struct mount_spec {
+	struct run_mount mount; /* target absolute */
+	struct source from;     /* bind and cache; unused when `has_from` is false */
+	bool has_from;
+};
+
+struct run_spec {
+	struct word_array args;
+	struct vars env; /* ENV and ARG, in order */
+	const char *user, *cwd;
+	struct mount_spec *mounts;
+	size_t n_mounts;
+	const char *network; /* "default" "none" "host" */
+	/* A heredoc that starts with "#!": run as /dev/pipes/<name>. */
+	const char *script_name, *script;
+};
+
+enum node_state { NODE_WAITING, NODE_READY, NODE_RUNNING, NODE_DONE, NODE_FAILED };
+
+struct node {
+	enum node_kind kind;
+	unsigned index;
+	struct node *base;    /* NULL for NODE_IMAGE */
+	struct node **inputs; /* other nodes that must be done; base is not among them */
+	size_t n_inputs;
+	const char *stage;      /* its name, or "stage-N", "" when there is one stage */
+	unsigned step, n_steps; /* "[stage 2/5]" */
+	const char *text;       /* "RUN make" as written (joined) */
+	unsigned line;          /* in the Dockerfile, 0 when not from it */
+	bool no_cache;
+	int64_t epoch_ns; /* files are not newer: SOURCE_DATE_EPOCH, or the base image's age */
+
+	const char *image;    /* NODE_IMAGE: the name as used; "scratch" */
+	const char *image_id; /* NODE_IMAGE: "sha256:...", NULL for scratch */
+	struct copy_spec *copy;
+	struct run_spec *run;
+	const char *path; /* NODE_WORKDIR */
+
+	/* Filled by the solver. Layers from the lowest; shared with base but for the last. */
+	enum node_state state;
+	struct digest *layers;
+	size_t n_layers;
+	bool made_layer; /* the last of layers is this node's own */
+	bool cached;
+	char key[65];           /* hex SHA-256: what decided about the cache */
+	bool claimed, finished; /* by a worker; under the build's lock */
+	bool missed;            /* --plan: it, or something it needs, would run */
+	int64_t started_ns, ended_ns;
+};
+
+/* One line of the classic output: "Step 3/9 : ENV a=b". */
+struct step {
+	const char *text;
+	struct node *node; /* NULL: configuration only */
+};
+
+struct history_item {
+	const char *created_by, *comment, *created, *author;
+	bool empty_layer;
+	struct node *node; /* whose layer it is; NULL for what came with the base */
+};
+
+struct stage_plan {
+	const struct stage *stage;
+	unsigned index;
+	const char *name; /* for progress */
+	bool planned;
+	struct node *tip;
+	struct vars env;  /* of expansion and RUN */
+	struct vars args; /* declared ARGs with their values */
+	struct image_config image;
+	struct history_item *history;
+	size_t n_history, cap_history;
+	struct platform platform;
+	bool cmd_set, workdir_set, entrypoint_seen, healthcheck_seen;
+	struct step *steps;
+	size_t n_steps, cap_steps;
+};
+
+struct graph {
+	struct arena *arena; /* borrowed */
+	struct node **nodes; /* inputs before users */
+	size_t n_nodes, cap_nodes;
+	struct stage_plan *stages; /* one for each of the Dockerfile */
+	size_t n_stages;
+	struct stage_plan *target;
+	int64_t epoch_ns; /* SOURCE_DATE_EPOCH, else 0 */
+	bool has_epoch;   /* SOURCE_DATE_EPOCH was given */
+};

@@ -1,0 +1,242 @@
+/* build/key.c: what decides whether a step was done before. */
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/jsonw.h"
+#include "build/build_internal.h"
+#include "build/text.h"
+
+#define KEY_VERSION "proa build key 1"
+#define INPUTS_MAX  (1U << 20)
+
+/* The key grows from named parts; each part's own hash is kept for --explain. */
+struct keyer {
+	struct hash hash;
+	struct jsonw *inputs;
+};
+
+static void part(struct keyer *k, const char *name, const void *bytes, size_t len)
+{
+	uint64_t n = len;
+
+	hash_add(&k->hash, name, strlen(name) + 1);
+	hash_add(&k->hash, &n, sizeof(n));
+	hash_add(&k->hash, bytes, len);
+}
+
+static void part_text(struct keyer *k, const char *name, const char *text)
+{
+	part(k, name, text ? text : "", text ? strlen(text) : 0);
+	jsonw_kstring(k->inputs, name, text ? text : "");
+}
+
+static void part_digest(struct keyer *k, const char *name, const uint8_t sum[SHA256_SIZE])
+{
+	char hex[2 * SHA256_SIZE + 1];
+
+	hex_format(sum, SHA256_SIZE, hex);
+	part(k, name, sum, SHA256_SIZE);
+	jsonw_kstring(k->inputs, name, hex);
+}
+
+static void chain_digest(const struct node *n, uint8_t out[static SHA256_SIZE])
+{
+	auto_(hash) h = { 0 };
+	char text[DIGEST_TEXT_MAX];
+
+	hash_init_sha256(&h);
+	for (size_t i = 0; n != NULL && i < n->n_layers; i++) {
+		digest_format(&n->layers[i], text);
+		hash_add(&h, text, strlen(text) + 1);
+	}
+	hash_finish(&h, out);
+}
+
+const char *copy_pivot(struct arena *a, const char *path, const char **ret_kept)
+{
+	const char *pivot = strstr(path, "/./");
+	const char *whole;
+
+	if (cstr_starts(path, "./") && pivot == NULL)
+		pivot = NULL;
+	if (pivot == NULL) {
+		whole = tree_path(a, path);
+		*ret_kept = whole;
+		return whole;
+	}
+	*ret_kept = tree_path(a, pivot + 3);
+	return tree_path(a, path);
+}
+
+static int hash_path(struct build *b, struct keyer *k, struct arena *a, const struct tree *t,
+		     const struct copy_spec *c, const char *path, struct error *err)
+{
+	auto_(hash) h = { 0 };
+	uint8_t sum[SHA256_SIZE];
+	const char **found, *base;
+	struct ignore exclude;
+	size_t n = 0;
+	int r = tree_glob(t, a, path, &found, &n, err);
+
+	if (r == 0)
+		r = ignore_compile(a, c->excludes.at, c->excludes.len, NULL, &exclude, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		hash_init_sha256(&h);
+		r = tree_hash(t, found[i], c->excludes.len ? &exclude : NULL, &h, err);
+		hash_finish(&h, sum);
+		hash_release(&h);
+		base = strrchr(found[i], '/');
+		if (r == 0) {
+			part_text(k, "name", c->parents ? found[i] : base ? base + 1 : found[i]);
+			part_digest(k, arena_format(a, "content /%s", found[i]), sum);
+		}
+	}
+	(void)b;
+	return r;
+}
+
+static int copy_key(struct build *b, struct node *n, struct keyer *k, struct error *err)
+{
+	const struct copy_spec *c = n->copy;
+	auto_(source_tree) from = SOURCE_TREE_INIT;
+	auto_(arena) a = ARENA_INIT;
+	bool paths = false;
+	int r = 0;
+
+	part_text(k, "dest", c->dest);
+	part_text(k, "chown", c->chown);
+	part_text(k, "chmod", c->chmod);
+	part_text(k, "checksum", c->checksum);
+	for (size_t i = 0; i < c->excludes.len; i++)
+		part_text(k, "exclude", c->excludes.at[i]);
+	part_text(k, "flags",
+		  arena_format(&a, "add=%d link=%d parents=%d unpack=%d owner=%d", c->add, c->link,
+			       c->parents, (int)c->unpack, c->from.node == NULL));
+	for (size_t i = 0; i < c->n_items; i++)
+		paths |= c->items[i].kind == COPY_PATH;
+	if (paths)
+		r = source_open(b, &c->from, &from, err);
+	for (size_t i = 0; r == 0 && i < c->n_items; i++) {
+		const struct copy_item *item = &c->items[i];
+
+		if (item->kind == COPY_PATH) {
+			part_text(k, "path", c->parents ? item->path : "");
+			r = hash_path(b, k, &a, &from.tree, c, item->path, err);
+		} else {
+			part_text(k, "item", item->path);
+			part_text(k, "text", item->text);
+		}
+	}
+	return r;
+}
+
+static bool is_proxy(const char *name)
+{
+	static const char *const names[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY",
+					     "ALL_PROXY" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int mount_key(struct build *b, struct keyer *k, const struct mount_spec *m,
+		     struct error *err)
+{
+	auto_(source_tree) from = SOURCE_TREE_INIT;
+	auto_(arena) a = ARENA_INIT;
+	auto_(hash) h = { 0 };
+	uint8_t sum[SHA256_SIZE];
+	int r;
+
+	part_text(k, "mount",
+		  arena_format(&a,
+			       "type=%d target=%s ro=%d required=%d mode=%lld uid=%lld "
+			       "gid=%lld size=%lld",
+			       (int)m->mount.type, m->mount.target ? m->mount.target : "",
+			       m->mount.read_only, m->mount.required, (long long)m->mount.mode,
+			       (long long)m->mount.uid, (long long)m->mount.gid,
+			       (long long)m->mount.size_limit));
+	if (m->mount.type == MOUNT_SECRET) {
+		part_text(k, "secret", m->mount.id ? m->mount.id : m->mount.source);
+		part_text(k, "env", m->mount.env);
+	}
+	if (m->mount.type != MOUNT_BIND)
+		return 0;
+	r = source_open(b, &m->from, &from, err);
+	if (r < 0)
+		return r;
+	hash_init_sha256(&h);
+	r = tree_hash(&from.tree, tree_path(&a, m->mount.source ? m->mount.source : ""), NULL, &h,
+		      err);
+	hash_finish(&h, sum);
+	if (r == 0)
+		part_digest(k, arena_format(&a, "mounted %s", m->mount.target), sum);
+	return r;
+}
+
+static int run_key(struct build *b, struct node *n, struct keyer *k, struct error *err)
+{
+	const struct run_spec *run = n->run;
+	int r = 0;
+
+	for (size_t i = 0; i < run->args.len; i++)
+		part_text(k, "arg", run->args.at[i]);
+	for (size_t i = 0; i < run->env.len; i++) {
+		autofree char *name = NULL;
+
+		if (is_proxy(run->env.at[i].key))
+			continue;
+		name = cstr_format("env %s", run->env.at[i].key);
+		part_text(k, name, run->env.at[i].value);
+	}
+	part_text(k, "user", run->user);
+	part_text(k, "cwd", run->cwd);
+	part_text(k, "network", run->network);
+	part_text(k, "script", run->script);
+	for (size_t i = 0; r == 0 && i < run->n_mounts; i++)
+		r = mount_key(b, k, &run->mounts[i], err);
+	return r;
+}
+
+int node_key(struct build *b, struct node *n, char **ret_inputs, struct error *err)
+{
+	static const char *const kinds[] = { "image", "copy", "run", "workdir" };
+	auto_(buf) text = BUF_INIT(INPUTS_MAX);
+	uint8_t sum[SHA256_SIZE];
+	struct jsonw w;
+	struct keyer k = { .inputs = &w };
+	int r = 0;
+
+	jsonw_init(&w, &text);
+	jsonw_object(&w);
+	hash_init_sha256(&k.hash);
+	part(&k, "version", KEY_VERSION, strlen(KEY_VERSION));
+	part_text(&k, "kind", kinds[n->kind]);
+	chain_digest(n->kind == NODE_COPY && n->copy->link ? NULL : n->base, sum);
+	part_digest(&k, "parent", sum);
+	if (b->q->real_times)
+		part_text(&k, "times", "real");
+	else if (b->graph.has_epoch) {
+		autofree char *epoch = cstr_format("%lld", (long long)n->epoch_ns);
+
+		part_text(&k, "epoch", epoch);
+	}
+	if (n->kind == NODE_COPY)
+		r = copy_key(b, n, &k, err);
+	else if (n->kind == NODE_RUN)
+		r = run_key(b, n, &k, err);
+	else
+		part_text(&k, "path", n->path);
+	hash_finish(&k.hash, sum);
+	hash_release(&k.hash);
+	if (r < 0)
+		return r;
+	hex_format(sum, sizeof(sum), n->key);
+	jsonw_end(&w);
+	/* An explanation that is too long is left out; the key is what counts. */
+	*ret_inputs = jsonw_finish(&w, NULL) < 0 ? NULL : buf_detach(&text, NULL);
+	return 0;
+}

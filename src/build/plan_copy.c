@@ -1,0 +1,183 @@
+/* build/plan_copy.c: COPY and ADD. */
+#include "base/fs.h"
+#include "build/ast_args.h"
+#include "build/plan_internal.h"
+#include "build/text.h"
+
+static bool is_url(const char *s)
+{
+	return cstr_starts(s, "http://") || cstr_starts(s, "https://");
+}
+
+static bool is_git(const char *s)
+{
+	size_t n = strcspn(s, "#?");
+
+	return cstr_starts(s, "git@") || cstr_starts(s, "git://") || cstr_starts(s, "ssh://") ||
+	       (is_url(s) && n > 4 && strncmp(s + n - 4, ".git", 4) == 0);
+}
+
+static void lint_ignored(struct planner *p, const struct instruction *i, const char *path)
+{
+	autofree char *clean = fs_path_clean(path);
+	const char *rel = clean[0] == '/' ? clean + 1 : clean;
+
+	if (p->o->ignore == NULL || rel[0] == '\0' || strcmp(rel, ".") == 0)
+		return;
+	if (ignore_matches(p->o->ignore, rel, NULL) && !ignore_may_reinclude(p->o->ignore, rel))
+		lint_add(p->lint, LINT_COPY_IGNORED_FILE, i->node->line, i->node->end_line,
+			 "Attempting to %s file %s that is excluded by .dockerignore",
+			 i->kind == INS_ADD ? "Add" : "Copy", text_quote(p->arena, rel));
+}
+
+static int add_paths(struct planner *p, struct stage_plan *s, const struct instruction *i,
+		     struct copy_spec *c, struct text *history, struct error *err)
+{
+	int r;
+
+	for (size_t k = 0; k < i->words.len; k++) {
+		struct copy_item *item = &c->items[c->n_items++];
+
+		r = plan_expand(p, s, i->node, i->words.at[k], &item->path, err);
+		if (r < 0)
+			return r;
+		text_addf(history, " %s", item->path);
+		item->kind = COPY_PATH;
+		if (c->add && is_git(item->path))
+			item->kind = COPY_GIT;
+		else if (c->add && is_url(item->path))
+			item->kind = COPY_URL;
+		else if (c->from.node == NULL && c->from.context[0] == '\0')
+			lint_ignored(p, i, item->path);
+		if (item->kind != COPY_URL && c->checksum[0] != '\0')
+			return error_set(err, ERR_INVALID,
+					 "checksum can't be specified for non-HTTP(S) sources");
+	}
+	return 0;
+}
+
+static int add_files(struct planner *p, struct stage_plan *s, const struct instruction *i,
+		     struct copy_spec *c, struct text *history, struct error *err)
+{
+	int r;
+
+	for (size_t k = 0; k < i->n_files; k++) {
+		struct copy_item *item = &c->items[c->n_items++];
+
+		item->kind = COPY_INLINE;
+		item->path = i->files[k].path;
+		item->text = i->files[k].data;
+		if (i->files[k].expand) {
+			r = plan_expand_body(p, s, i->files[k].data, &item->text, err);
+			if (r < 0)
+				return r;
+		}
+		if (strchr(item->path, '/') != NULL || strcmp(item->path, "..") == 0)
+			return error_set(err, ERR_INVALID, "invalid heredoc name '%s'", item->path);
+		text_addf(history, " <<%s", item->path);
+	}
+	return 0;
+}
+
+static int check_checksum(const char *text, struct error *err)
+{
+	struct digest d;
+	int r;
+
+	if (text[0] == '\0')
+		return 0;
+	r = digest_parse(text, strlen(text), &d, err);
+	if (r < 0)
+		return error_wrap(err, r, "invalid checksum digest format");
+	return 0;
+}
+
+static int expand_flags(struct planner *p, struct stage_plan *s, const struct instruction *i,
+			struct copy_spec *c, struct error *err)
+{
+	const char **excludes = arena_array(p->arena, i->excludes.len + 1, sizeof(*excludes));
+	struct ignore ig;
+	int r = plan_expand(p, s, i->node, i->chown, &c->chown, err);
+
+	if (r == 0)
+		r = plan_expand(p, s, i->node, i->chmod, &c->chmod, err);
+	if (r == 0)
+		r = plan_expand(p, s, i->node, i->checksum, &c->checksum, err);
+	for (size_t k = 0; r == 0 && k < i->excludes.len; k++)
+		r = plan_expand(p, s, i->node, i->excludes.at[k], &excludes[k], err);
+	if (r < 0)
+		return r;
+	c->excludes = (struct word_array){ excludes, i->excludes.len };
+	r = ignore_compile(p->arena, excludes, i->excludes.len, NULL, &ig, err);
+	if (r < 0)
+		return r;
+	return check_checksum(c->checksum, err);
+}
+
+/* Absolute, and with its trailing slash. */
+static int set_dest(struct planner *p, struct stage_plan *s, const struct instruction *i,
+		    struct copy_spec *c, struct text *history, struct error *err)
+{
+	const char *dest, *path;
+	bool directory;
+	int r = plan_expand(p, s, i->node, i->dest, &dest, err);
+
+	if (r < 0)
+		return r;
+	text_addf(history, " %s", dest);
+	directory = dest[0] == '\0' || strcmp(dest, ".") == 0 || cstr_ends(dest, "/") ||
+		    cstr_ends(dest, "/.");
+	path = plan_path(p, s, dest);
+	{
+		autofree char *clean = fs_path_clean(path);
+
+		c->dest = directory && strcmp(clean, "/") != 0
+			      ? arena_format(p->arena, "%s/", clean)
+			      : arena_strdup(p->arena, clean);
+	}
+	return 0;
+}
+
+int plan_copy(struct planner *p, struct stage_plan *s, const struct instruction *i,
+	      struct error *err)
+{
+	struct copy_spec *c = arena_new(p->arena, struct copy_spec);
+	auto_(text) history = TEXT_INIT;
+	struct node *n;
+	int r;
+
+	c->add = i->kind == INS_ADD;
+	c->link = i->link;
+	c->parents = i->parents;
+	c->unpack = i->unpack;
+	c->keep_git_dir = i->keep_git_dir;
+	c->from.context = "";
+	if (i->from != NULL && i->from[0] != '\0') {
+		r = plan_source(p, s, i->from, &c->from, err);
+		if (r < 0)
+			return r;
+	}
+	r = expand_flags(p, s, i, c, err);
+	if (r < 0)
+		return r;
+	if (c->parents)
+		text_adds(&history, " --parents");
+	if (c->chown[0] != '\0')
+		text_addf(&history, " --chown=%s", c->chown);
+	if (c->chmod[0] != '\0')
+		text_addf(&history, " --chmod=%s", c->chmod);
+	c->items = arena_array(p->arena, i->words.len + i->n_files + 1, sizeof(*c->items));
+	r = add_paths(p, s, i, c, &history, err);
+	if (r == 0)
+		r = add_files(p, s, i, c, &history, err);
+	if (r == 0)
+		r = set_dest(p, s, i, c, &history, err);
+	if (r < 0)
+		return r;
+	n = plan_node(p, s, NODE_COPY, i->node->original, i->node->line);
+	n->copy = c;
+	if (c->from.node != NULL)
+		plan_input(p, n, c->from.node);
+	plan_history(p, s, n, "%s%s # buildkit", instruction_name(i->kind), history.at);
+	return 0;
+}

@@ -1,0 +1,160 @@
+/* build/plan_lint.c: build checks that look at the whole file, and at names. */
+#include <ctype.h>
+#include <strings.h>
+
+#include "build/plan_internal.h"
+#include "build/shell_word.h"
+#include "oci/reference.h"
+
+static bool all_lower(const char *s)
+{
+	for (; *s != '\0'; s++) {
+		if (*s >= 'A' && *s <= 'Z')
+			return false;
+	}
+	return true;
+}
+
+static bool all_upper(const char *s)
+{
+	for (; *s != '\0'; s++) {
+		if (*s >= 'a' && *s <= 'z')
+			return false;
+	}
+	return true;
+}
+
+static void count_casing(const char *name, size_t *lower, size_t *upper)
+{
+	if (all_lower(name))
+		++*lower;
+	else if (all_upper(name))
+		++*upper;
+}
+
+static void check_casing(struct planner *p, const struct ast_node *n, bool lower)
+{
+	if (lower ? all_lower(n->value) : all_upper(n->value))
+		return;
+	lint_add(p->lint, LINT_CONSISTENT_INSTRUCTION_CASING, n->line, n->end_line,
+		 "Command '%s' should match the case of the command majority (%s)", n->value,
+		 lower ? "lowercase" : "uppercase");
+}
+
+static void lint_casing(struct planner *p)
+{
+	size_t lower = 0, upper = 0;
+
+	for (size_t i = 0; i < p->file->n_stages; i++) {
+		const struct stage *s = &p->file->stages[i];
+
+		count_casing(s->node->value, &lower, &upper);
+		for (size_t k = 0; k < s->len; k++)
+			count_casing(s->at[k].name, &lower, &upper);
+	}
+	for (size_t i = 0; i < p->file->n_stages; i++) {
+		const struct stage *s = &p->file->stages[i];
+
+		check_casing(p, s->node, lower > upper);
+		for (size_t k = 0; k < s->len; k++)
+			check_casing(p, s->at[k].node, lower > upper);
+	}
+}
+
+static void lint_names(struct planner *p)
+{
+	for (size_t i = 0; i < p->file->n_stages; i++) {
+		const struct stage *s = &p->file->stages[i];
+		bool twice = false;
+
+		for (size_t k = 0; k < i && s->name[0] != '\0'; k++)
+			twice |= strcmp(p->file->stages[k].name, s->name) == 0;
+		if (twice)
+			lint_add(
+			    p->lint, LINT_DUPLICATE_STAGE_NAME, s->node->line, s->node->end_line,
+			    "Duplicate stage name \"%s\", stage names should be unique", s->name);
+	}
+}
+
+/* FROM $X where the defaults alone give no image's name. */
+static void lint_defaults(struct planner *p)
+{
+	struct shell_lex lex = { .escape = p->file->ast.escape };
+
+	for (size_t i = 0; i < p->file->n_stages; i++) {
+		const struct stage *s = &p->file->stages[i];
+		struct shell_result result;
+		struct reference ref;
+
+		if (strchr(s->base, '$') == NULL ||
+		    shell_expand(p->arena, &lex, s->base, &p->defaults, &result, NULL) < 0)
+			continue;
+		if (result.word[0] == '\0' || reference_parse(result.word, &ref, NULL) < 0)
+			lint_add(p->lint, LINT_INVALID_DEFAULT_ARG_IN_FROM, s->node->line,
+				 s->node->end_line,
+				 "Default value for ARG %s results in empty or invalid base image "
+				 "name",
+				 s->base);
+	}
+}
+
+static void lint_comment(struct planner *p, const struct ast_node *n, const char *name,
+			 const char *comment)
+{
+	if (n->n_comments > 0 && comment[0] == '\0' && name[0] != '\0')
+		lint_add(p->lint, LINT_INVALID_DEFINITION_DESCRIPTION, n->line, n->end_line,
+			 "Comment for %s should follow the format: `# %s <description>`", name,
+			 name);
+}
+
+static void lint_comments(struct planner *p)
+{
+	for (size_t i = 0; i < p->file->n_stages; i++)
+		lint_comment(p, p->file->stages[i].node, p->file->stages[i].name,
+			     p->file->stages[i].comment);
+	for (size_t i = 0; i < p->file->n_meta_args; i++) {
+		const struct instruction *ins = &p->file->meta_args[i];
+
+		for (size_t k = 0; k < ins->n_pairs; k++)
+			lint_comment(p, ins->node, ins->pairs[k].key, ins->pairs[k].comment);
+	}
+}
+
+void plan_lint_file(struct planner *p)
+{
+	for (size_t i = 0; i < p->file->ast.n_warnings; i++)
+		lint_add(p->lint, LINT_NO_EMPTY_CONTINUATION, p->file->ast.warnings[i].line,
+			 p->file->ast.warnings[i].end_line, "Empty continuation line");
+	lint_casing(p);
+	lint_names(p);
+	lint_defaults(p);
+	lint_comments(p);
+}
+
+/* One of the words stands between underscores or at an end. */
+static bool has_word(const char *name, const char *const *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(words[i]);
+
+		for (const char *at = name; *at != '\0'; at++) {
+			if (strncasecmp(at, words[i], len) == 0 && (at == name || at[-1] == '_') &&
+			    (at[len] == '\0' || at[len] == '_'))
+				return true;
+		}
+	}
+	return false;
+}
+
+void plan_lint_secret(struct planner *p, const struct instruction *i, const char *name)
+{
+	static const char *const secret[] = { "apikey", "auth",     "credential", "credentials",
+					      "key",    "password", "pword",      "passwd",
+					      "secret", "token" };
+	static const char *const fine[] = { "public" };
+
+	if (has_word(name, secret, ARRAY_LEN(secret)) && !has_word(name, fine, ARRAY_LEN(fine)))
+		lint_add(p->lint, LINT_SECRETS_USED_IN_ARG_OR_ENV, i->node->line, i->node->end_line,
+			 "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
+			 instruction_name(i->kind), name);
+}

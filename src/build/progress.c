@@ -1,0 +1,425 @@
+#include "build/progress.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/jsonw.h"
+#include "base/lock.h"
+#include "base/random.h"
+#include "build/text.h"
+
+#define LINE_MAX_BYTES (1 << 20)
+
+/* One "Step i/n" of the classic stream. */
+struct line {
+	const struct step *step;
+	struct text pending; /* output that waits for its turn */
+	bool announced, done;
+	char container[13];
+};
+
+struct progress {
+	struct writer *out;
+	bool events, quiet, broken;
+	struct lock lock;
+	struct line *lines;
+	size_t n_lines, current;
+	const struct graph *graph;
+};
+
+struct progress *progress_new(struct writer *out, bool events, bool quiet)
+{
+	struct progress *p = new0(struct progress);
+
+	*p = (struct progress){ .out = out, .events = events, .quiet = quiet, .lock = LOCK_INIT };
+	return p;
+}
+
+void progress_free(struct progress *p)
+{
+	if (p == NULL)
+		return;
+	for (size_t i = 0; i < p->n_lines; i++)
+		text_release(&p->lines[i].pending);
+	free(p->lines);
+	free(p);
+}
+
+bool progress_broken(struct progress *p)
+{
+	LOCKED(&p->lock);
+
+	return p->broken;
+}
+
+/* One JSON object and CR LF in one write. */
+static void send_object(struct progress *p, struct buf *b, struct jsonw *w)
+{
+	if (p->broken || jsonw_finish(w, NULL) < 0 || buf_add(b, "\r\n", 2, NULL) < 0)
+		return;
+	if (writer_write(p->out, b->data, b->len, NULL) < 0)
+		p->broken = true;
+}
+
+static void send_stream(struct progress *p, const char *bytes, size_t len)
+{
+	auto_(buf) b = BUF_INIT(LINE_MAX_BYTES * 8);
+	struct jsonw w;
+
+	if (len == 0)
+		return;
+	jsonw_init(&w, &b);
+	jsonw_object(&w);
+	jsonw_key(&w, "stream");
+	jsonw_stringn(&w, bytes, len);
+	jsonw_end(&w);
+	send_object(p, &b, &w);
+}
+
+static void send_text(struct progress *p, const char *fmt, ...) PRINTF(2, 3);
+static void send_text(struct progress *p, const char *fmt, ...)
+{
+	autofree char *s = NULL;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		send_stream(p, s, (size_t)n);
+}
+
+void progress_name(const struct node *n, char *out, size_t size)
+{
+	if (n->step == 0)
+		snprintf(out, size, "%s", n->text);
+	else
+		snprintf(out, size, "[%s%s%u/%u] %s", n->stage, n->stage[0] ? " " : "", n->step,
+			 n->n_steps, n->text);
+}
+
+/* The line that shows a node: that of the last stage which has it as a step. */
+static struct line *line_of(struct progress *p, const struct node *n)
+{
+	for (size_t i = 0; i < p->n_lines; i++) {
+		if (p->lines[i].step->node == n)
+			return &p->lines[i];
+	}
+	return NULL;
+}
+
+static const char *short_key(const struct node *n, char out[13])
+{
+	char text[DIGEST_TEXT_MAX];
+
+	if (n->kind == NODE_IMAGE && n->image_id != NULL)
+		snprintf(text, sizeof(text), "%s",
+			 cstr_starts(n->image_id, "sha256:") ? n->image_id + 7 : n->image_id);
+	else
+		snprintf(text, sizeof(text), "%s", n->key);
+	snprintf(out, 13, "%.12s", text);
+	return out;
+}
+
+static void announce(struct progress *p, struct line *l)
+{
+	const struct node *n = l->step->node;
+
+	if (l->announced)
+		return;
+	l->announced = true;
+	send_text(p, "Step %zu/%zu : %s", (size_t)(l - p->lines) + 1, p->n_lines, l->step->text);
+	send_stream(p, "\n", 1);
+	if (n == NULL || n->kind != NODE_RUN || n->cached || n->state == NODE_WAITING)
+		return;
+	random_hex(l->container, 6);
+	send_text(p, " ---> Running in %s\n", l->container);
+}
+
+static void finish_line(struct progress *p, struct line *l)
+{
+	const struct node *n = l->step->node;
+	char id[13];
+
+	if (n == NULL)
+		return;
+	if (n->cached)
+		send_text(p, " ---> Using cache\n");
+	if (l->container[0] != '\0')
+		send_text(p, " ---> Removed intermediate container %s\n", l->container);
+	send_text(p, " ---> %s\n", short_key(n, id));
+}
+
+/* Print what has its turn now. Steps without work are done at once. */
+static void advance(struct progress *p)
+{
+	while (p->current < p->n_lines) {
+		struct line *l = &p->lines[p->current];
+		const struct node *n = l->step->node;
+
+		if (n != NULL && n->state == NODE_WAITING)
+			return;
+		announce(p, l);
+		send_stream(p, l->pending.at, l->pending.len);
+		text_clear(&l->pending);
+		if (n != NULL && n->state != NODE_DONE)
+			return;
+		finish_line(p, l);
+		p->current++;
+	}
+}
+
+void progress_graph(struct progress *p, const struct graph *g)
+{
+	size_t n = 0;
+	LOCKED(&p->lock);
+
+	p->graph = g;
+	for (size_t i = 0; i < g->n_stages; i++)
+		n += g->stages[i].n_steps;
+	p->lines = xcalloc(n + 1, sizeof(*p->lines));
+	for (size_t i = 0; i < g->n_stages; i++) {
+		for (size_t k = 0; k < g->stages[i].n_steps; k++)
+			p->lines[p->n_lines++].step = &g->stages[i].steps[k];
+	}
+}
+
+static void begin_event(struct jsonw *w, struct buf *b, const char *key)
+{
+	jsonw_init(w, b);
+	jsonw_object(w);
+	jsonw_kobject(w, "proa");
+	jsonw_kobject(w, key);
+}
+
+static void end_event(struct progress *p, struct jsonw *w, struct buf *b)
+{
+	jsonw_end(w);
+	jsonw_end(w);
+	jsonw_end(w);
+	send_object(p, b, w);
+}
+
+static void send_vertex(struct progress *p, const struct node *n, const char *error)
+{
+	auto_(buf) b = BUF_INIT(LINE_MAX_BYTES * 8);
+	autofree char *name = xcalloc(1, LINE_MAX_BYTES);
+	struct jsonw w;
+
+	progress_name(n, name, LINE_MAX_BYTES);
+	begin_event(&w, &b, "vertex");
+	jsonw_kint(&w, "id", n->index + 1);
+	jsonw_kstring(&w, "digest", n->key);
+	jsonw_kstring(&w, "name", name);
+	jsonw_kstring(&w, "stage", n->stage);
+	jsonw_kint(&w, "line", n->line);
+	jsonw_karray(&w, "inputs");
+	if (n->base != NULL)
+		jsonw_int(&w, n->base->index + 1);
+	for (size_t i = 0; i < n->n_inputs; i++)
+		jsonw_int(&w, n->inputs[i]->index + 1);
+	jsonw_end(&w);
+	jsonw_ktime(&w, "started", n->started_ns);
+	if (n->ended_ns != 0)
+		jsonw_ktime(&w, "completed", n->ended_ns);
+	jsonw_kbool(&w, "cached", n->cached);
+	if (error != NULL)
+		jsonw_kstring(&w, "error", error);
+	end_event(p, &w, &b);
+}
+
+void progress_start(struct progress *p, struct node *n)
+{
+	LOCKED(&p->lock);
+
+	n->started_ns = clock_wall_ns();
+	n->state = NODE_RUNNING;
+	if (p->events)
+		send_vertex(p, n, NULL);
+	else if (!p->quiet)
+		advance(p);
+}
+
+void progress_log(struct progress *p, struct node *n, int stream, const char *bytes, size_t len)
+{
+	struct line *l;
+	LOCKED(&p->lock);
+
+	if (p->events) {
+		auto_(buf) b = BUF_INIT(LINE_MAX_BYTES * 8);
+		struct jsonw w;
+
+		begin_event(&w, &b, "log");
+		jsonw_kint(&w, "vertex", n->index + 1);
+		jsonw_kint(&w, "stream", stream);
+		jsonw_ktime(&w, "timestamp", clock_wall_ns());
+		jsonw_key(&w, "data");
+		jsonw_stringn(&w, bytes, len);
+		end_event(p, &w, &b);
+		return;
+	}
+	l = p->quiet ? NULL : line_of(p, n);
+	if (l == NULL)
+		return;
+	if (l == &p->lines[p->current] && l->announced)
+		send_stream(p, bytes, len);
+	else
+		text_add(&l->pending, bytes, len);
+}
+
+void progress_done(struct progress *p, struct node *n, const struct error *err)
+{
+	LOCKED(&p->lock);
+
+	n->ended_ns = clock_wall_ns();
+	n->state = err ? NODE_FAILED : NODE_DONE;
+	if (p->events) {
+		send_vertex(p, n, err ? err->msg : NULL);
+		return;
+	}
+	if (!p->quiet)
+		advance(p);
+	/* What a failed step said is shown although steps before it are not done. */
+	if (err != NULL && !p->quiet) {
+		struct line *l = line_of(p, n);
+
+		if (l == NULL)
+			return;
+		announce(p, l);
+		send_stream(p, l->pending.at, l->pending.len);
+		text_clear(&l->pending);
+	}
+}
+
+void progress_reason(struct progress *p, struct node *n, const char *reason)
+{
+	LOCKED(&p->lock);
+
+	if (p->events) {
+		auto_(buf) b = BUF_INIT(LINE_MAX_BYTES * 8);
+		struct jsonw w;
+
+		begin_event(&w, &b, "reason");
+		jsonw_kint(&w, "vertex", n->index + 1);
+		jsonw_kstring(&w, "text", reason);
+		end_event(p, &w, &b);
+	} else if (!p->quiet) {
+		struct line *l = line_of(p, n);
+
+		if (l != NULL)
+			text_addf(&l->pending, " ---> Not cached: %s\n", reason);
+	}
+}
+
+void progress_text(struct progress *p, const char *fmt, ...)
+{
+	autofree char *s = NULL;
+	va_list ap;
+	int n;
+	LOCKED(&p->lock);
+
+	va_start(ap, fmt);
+	n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		send_stream(p, s, (size_t)n);
+}
+
+void progress_aux(struct progress *p, const char *id)
+{
+	auto_(buf) b = BUF_INIT(4096);
+	struct jsonw w;
+	LOCKED(&p->lock);
+
+	jsonw_init(&w, &b);
+	jsonw_object(&w);
+	jsonw_kobject(&w, "aux");
+	jsonw_kstring(&w, "ID", id);
+	jsonw_end(&w);
+	jsonw_end(&w);
+	send_object(p, &b, &w);
+}
+
+void progress_error(struct progress *p, const struct error *err, int code, const char *where,
+		    unsigned line)
+{
+	auto_(buf) b = BUF_INIT(65536);
+	struct jsonw w;
+	LOCKED(&p->lock);
+
+	jsonw_init(&w, &b);
+	jsonw_object(&w);
+	jsonw_kobject(&w, "errorDetail");
+	if (code != 0)
+		jsonw_kint(&w, "code", code);
+	jsonw_kstring(&w, "message", err->msg);
+	jsonw_end(&w);
+	jsonw_kstring(&w, "error", err->msg);
+	if (p->events && where != NULL) {
+		jsonw_kobject(&w, "proa");
+		jsonw_kstring(&w, "file", where);
+		jsonw_kint(&w, "line", line);
+		jsonw_end(&w);
+	}
+	jsonw_end(&w);
+	send_object(p, &b, &w);
+}
+
+void progress_object(struct progress *p, const char *key, const char *json, size_t len)
+{
+	auto_(buf) b = BUF_INIT(16 << 20);
+	struct jsonw w;
+	LOCKED(&p->lock);
+
+	jsonw_init(&w, &b);
+	jsonw_object(&w);
+	jsonw_kobject(&w, "proa");
+	jsonw_key(&w, key);
+	jsonw_raw(&w, json, len);
+	jsonw_end(&w);
+	jsonw_end(&w);
+	send_object(p, &b, &w);
+}
+
+static struct str source_line(struct str source, unsigned line)
+{
+	struct str text = { 0 };
+
+	for (unsigned i = 0; i < line && str_split(&source, '\n', &text); i++)
+		;
+	return str_trim(text);
+}
+
+void progress_lint(struct progress *p, const struct lint *l, const char *dockerfile,
+		   struct str source)
+{
+	LOCKED(&p->lock);
+
+	for (size_t i = 0; i < l->len; i++) {
+		const struct lint_finding *f = &l->at[i];
+		struct str text = source_line(source, f->line);
+		auto_(buf) b = BUF_INIT(LINE_MAX_BYTES);
+		struct jsonw w;
+
+		if (!p->events) {
+			if (!p->quiet)
+				send_text(p, "[Warning] %s: %s (line %u)\n",
+					  lint_rule_name(f->rule), f->text, f->line);
+			continue;
+		}
+		begin_event(&w, &b, "warning");
+		jsonw_kstring(&w, "rule", lint_rule_name(f->rule));
+		jsonw_kstring(&w, "description", lint_rule_description(f->rule));
+		jsonw_kstring(&w, "message", f->text);
+		jsonw_kstring(&w, "file", dockerfile);
+		jsonw_kint(&w, "line", f->line);
+		jsonw_kint(&w, "end_line", f->end_line);
+		jsonw_key(&w, "source");
+		jsonw_stringn(&w, text.at ? text.at : "", text.len);
+		end_event(p, &w, &b);
+	}
+}

@@ -1,0 +1,39 @@
+/*
+ * build/progress.h: what a build tells its client.
+ *
+ * Two forms of one event log: the classic stream of POST /build, in the order
+ * of the Dockerfile however parallel the build is, and events for `proa build`
+ * (docs/build-events.md). A client that has gone makes the build's cancel its business: the
+ * first failed write is remembered and later ones are dropped.
+ */
+#pragma once
+
+#include "base/stream.h"
+#include "build/graph.h"
+#include "build/lint.h"
+
+struct progress;
+
+struct progress *progress_new(struct writer *out, bool events, bool quiet);
+void progress_free(struct progress *p);
+/* Once the graph is known; borrowed until the end. */
+void progress_graph(struct progress *p, const struct graph *g);
+void progress_lint(struct progress *p, const struct lint *l, const char *dockerfile,
+		   struct str source);
+void progress_start(struct progress *p, struct node *n);
+/* Output of a step: stream 1 or 2. */
+void progress_log(struct progress *p, struct node *n, int stream, const char *bytes, size_t len);
+void progress_done(struct progress *p, struct node *n, const struct error *err /* NULL: fine */);
+/* Why a step ran. */
+void progress_reason(struct progress *p, struct node *n, const char *reason);
+/* A text of its own, before or after the steps ("Successfully built ..."). */
+void progress_text(struct progress *p, const char *fmt, ...) PRINTF(2, 3);
+void progress_aux(struct progress *p, const char *id);
+/* The end: {"error","errorDetail"}. code: exit status of a RUN, or 0. */
+void progress_error(struct progress *p, const struct error *err, int code, const char *where,
+		    unsigned line);
+/* Something else as a whole JSON value under "proa". Only with events. */
+void progress_object(struct progress *p, const char *key, const char *json, size_t len);
+bool progress_broken(struct progress *p);
+/* The text that names a step: "[stage 2/3] RUN make". In a static per-thread buffer. */
+void progress_name(const struct node *n, char *out, size_t size);

@@ -1,0 +1,364 @@
+#include "engine/build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "build/build.h"
+#include "build/cache.h"
+#include "engine/event.h"
+#include "engine/image.h"
+#include "engine/internal.h"
+#include "engine/network.h"
+#include "image/image.h"
+#include "oci/reference.h"
+
+struct build_room {
+	struct builder *builder;
+};
+
+/* Is the image here, and for that platform? */
+static bool have_image(struct engine *e, const char *name, const struct platform *want, char **ret)
+{
+	auto_(image) image = { 0 };
+	struct platform have = { 0 };
+
+	if (image_open(e->store, name, &image, NULL) < 0)
+		return false;
+	snprintf(have.os, sizeof(have.os), "%s", image.row.os ? image.row.os : "");
+	snprintf(have.arch, sizeof(have.arch), "%s", image.row.arch ? image.row.arch : "");
+	snprintf(have.variant, sizeof(have.variant), "%s",
+		 image.row.variant ? image.row.variant : "");
+	if (platform_rank(want, &have) < 0)
+		return false;
+	*ret = xstrdup(image.row.id);
+	return true;
+}
+
+/* X-Registry-Config: {"host": {"username",...}}. */
+static const struct json *auth_for(const struct json *all, const char *name)
+{
+	struct reference ref;
+	const struct json *auth;
+
+	if (all == NULL || reference_parse(name, &ref, NULL) < 0)
+		return NULL;
+	auth = json_get(all, ref.domain);
+	if (auth == NULL && strcmp(ref.domain, "docker.io") == 0)
+		auth = json_get(all, "https://index.docker.io/v1/");
+	return auth;
+}
+
+static int find_image(void *arg, const struct builder_ask *ask, char **ret_id, struct error *err)
+{
+	struct engine *e = arg;
+	char text[PLATFORM_TEXT_MAX];
+
+	if (!ask->pull && have_image(e, ask->name, ask->platform, ret_id))
+		return 0;
+	platform_format(ask->platform, text);
+	return engine_image_fetch(e, ask->name, text, auth_for(ask->registry_auth, ask->name), NULL,
+				  ask->cancel, ret_id, err);
+}
+
+static void image_tagged(void *arg, const char *id, const char *tag)
+{
+	autofree char *familiar = tag ? image_name_familiar(tag) : NULL;
+	const struct event_attr attr = { "name", familiar };
+
+	if (tag != NULL)
+		event_emit(arg, "image", "tag", id, &attr, 1);
+}
+
+static const char *runtime_path(struct engine *e)
+{
+	const struct engine_config *c = &e->cfg;
+
+	for (size_t i = 0; i < c->n_runtimes && c->default_runtime; i++) {
+		if (strcmp(c->runtimes[i].key, c->default_runtime) == 0)
+			return c->runtimes[i].value;
+	}
+	return c->runtime_binary;
+}
+
+int build_room_open(struct engine *e, struct error *err)
+{
+	autofree char *dir = cstr_format("%s/build", e->cfg.data_root);
+	autofree char *run_dir = cstr_format("%s/build", e->cfg.exec_root);
+	autofree char *root = cstr_format("%s/runtime", e->cfg.exec_root);
+	struct builder_config c = {
+		.store = e->store,
+		.tasks = e->tasks,
+		.network = e->networks ? network_provider_get(e) : NULL,
+		.dir = dir,
+		.run_dir = run_dir,
+		.oci_runtime = runtime_path(e),
+		.oci_root = root,
+		.cgroup_parent = e->cfg.cgroup_parent,
+		.image = find_image,
+		.tagged = image_tagged,
+		.arg = e,
+	};
+	struct build_room *room = new0(struct build_room);
+	int r = builder_new(&c, &room->builder, err);
+
+	if (r < 0) {
+		free(room);
+		return error_wrap(err, r, "open builder");
+	}
+	e->builds = room;
+	return 0;
+}
+
+void build_room_close(struct engine *e)
+{
+	if (e->builds == NULL)
+		return;
+	builder_free(e->builds->builder);
+	free(e->builds);
+	e->builds = NULL;
+}
+
+size_t engine_build_running(struct engine *e)
+{
+	return e->builds ? builder_running(e->builds->builder) : 0;
+}
+
+/* ---- from the API's words to the builder's ---- */
+
+static struct plan_pair *copy_pairs(struct arena *a, const struct engine_pair *p, size_t n)
+{
+	struct plan_pair *out = arena_array(a, n + 1, sizeof(*out));
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (struct plan_pair){ p[i].key, p[i].value };
+	return out;
+}
+
+static int copy_tags(struct arena *a, const struct engine_build *b, const char *const **ret,
+		     struct error *err)
+{
+	const char **out;
+	size_t n = 0, k = 0;
+
+	while (b->tags && b->tags[n])
+		n++;
+	out = arena_array(a, n + 1, sizeof(*out));
+	for (size_t i = 0; i < n; i++) {
+		autofree char *canonical = NULL;
+		bool twice = false;
+		int r = image_name_canonical(b->tags[i], &canonical, err);
+
+		if (r < 0)
+			return r;
+		for (size_t j = 0; j < k; j++)
+			twice |= strcmp(out[j], canonical) == 0;
+		if (!twice)
+			out[k++] = arena_strdup(a, canonical);
+	}
+	*ret = out;
+	return 0;
+}
+
+static int copy_contexts(struct arena *a, const struct engine_build *b, struct build_request *q,
+			 struct error *err)
+{
+	struct build_context *c = arena_array(a, b->n_named_contexts + 1, sizeof(*c));
+
+	c[0] = (struct build_context){ .name = "", .fd = b->context_fd, .tar = b->context };
+	if (b->remote != NULL && b->remote[0] != '\0')
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "building from a remote context is not supported yet: %s",
+				 b->remote);
+	for (size_t i = 0; i < b->n_named_contexts; i++) {
+		const struct engine_build_context *from = &b->named_contexts[i];
+		struct build_context *to = &c[i + 1];
+
+		*to = (struct build_context){ .name = from->name, .fd = from->fd };
+		if (cstr_starts(from->value, "docker-image://"))
+			to->image = from->value + strlen("docker-image://");
+		else if (from->fd < 0)
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "named context %s=%s is not supported yet", from->name,
+					 from->value);
+	}
+	q->contexts = c;
+	q->n_contexts = b->n_named_contexts + 1;
+	return 0;
+}
+
+static void copy_ulimits(struct arena *a, const struct engine_build *b, struct build_resources *q)
+{
+	size_t n = b->ulimits && b->ulimits->type == JSON_ARRAY ? b->ulimits->n_items : 0;
+	struct build_ulimit *out = arena_array(a, n + 1, sizeof(*out));
+
+	json_for_each_item (u, b->ulimits) {
+		if (json_str(u, "Name") != NULL)
+			out[q->n_ulimits++] = (struct build_ulimit){
+				.name = json_str(u, "Name"),
+				.soft = json_int(u, "Soft", 0),
+				.hard = json_int(u, "Hard", 0),
+			};
+	}
+	q->ulimits = out;
+}
+
+static void copy_resources(struct arena *a, const struct engine_build *b, struct build_request *q)
+{
+	q->resources = (struct build_resources){
+		.memory_bytes = b->memory_bytes,
+		.memory_swap_bytes = b->memory_swap_bytes,
+		.cpu_shares = b->cpu_shares,
+		.cpu_period_us = b->cpu_period_us,
+		.cpu_quota_us = b->cpu_quota_us,
+		.shm_bytes = b->shm_bytes,
+		.cpuset_cpus = b->cpuset_cpus,
+		.cpuset_mems = b->cpuset_mems,
+		.cgroup_parent = b->cgroup_parent,
+	};
+	copy_ulimits(a, b, &q->resources);
+}
+
+static void copy_own_options(struct arena *a, const struct engine_build *b, struct build_request *q)
+{
+	struct build_secret *secrets = arena_array(a, b->n_secrets + 1, sizeof(*secrets));
+	struct build_output *outputs = arena_array(a, b->n_outputs + 1, sizeof(*outputs));
+
+	for (size_t i = 0; i < b->n_secrets; i++)
+		secrets[i] = (struct build_secret){ b->secrets[i].id, b->secrets[i].value };
+	for (size_t i = 0; i < b->n_outputs; i++)
+		outputs[i] = (struct build_output){
+			.type = b->outputs[i].type,
+			.attrs = copy_pairs(a, b->outputs[i].attrs, b->outputs[i].n_attrs),
+			.n_attrs = b->outputs[i].n_attrs,
+			.fd = b->outputs[i].fd,
+		};
+	q->secrets = secrets;
+	q->n_secrets = b->n_secrets;
+	q->outputs = outputs;
+	q->n_outputs = b->n_outputs;
+	for (const char *const *w = b->entitlements; w && *w; w++) {
+		q->net_host |= strcmp(*w, "network.host") == 0;
+		q->insecure |= strcmp(*w, "security.insecure") == 0;
+	}
+}
+
+static int check_options(const struct engine_build *b, struct error *err)
+{
+	if (b->squash)
+		return error_set(err, ERR_UNIMPLEMENTED, "squash is not supported yet");
+	return 0;
+}
+
+static int make_request(struct arena *a, const struct engine_build *b, struct build_request *q,
+			struct error *err)
+{
+	int r = check_options(b, err);
+
+	*q = (struct build_request){
+		.dockerfile = b->dockerfile && b->dockerfile[0] ? b->dockerfile : "Dockerfile",
+		.dockerfile_text = b->dockerfile_text,
+		.ignore_text = b->ignore_text,
+		.target = b->target,
+		.platform = b->platform,
+		.network = b->network_mode && b->network_mode[0] ? b->network_mode : NULL,
+		.build_args = copy_pairs(a, b->build_args, b->n_build_args),
+		.labels = copy_pairs(a, b->labels, b->n_labels),
+		.n_build_args = b->n_build_args,
+		.n_labels = b->n_labels,
+		.extra_hosts = b->extra_hosts,
+		.no_cache_stages = b->no_cache_filter,
+		.registry_auth = b->registry_auth,
+		.no_cache = b->no_cache,
+		.pull = b->pull,
+		.quiet = b->quiet,
+		.check = b->check,
+		.plan = b->plan,
+		.explain = b->explain,
+		.real_times = b->real_times,
+		.events = b->events,
+	};
+	copy_resources(a, b, q);
+	copy_own_options(a, b, q);
+	if (r == 0)
+		r = copy_tags(a, b, &q->tags, err);
+	return r < 0 ? r : copy_contexts(a, b, q, err);
+}
+
+int engine_build(struct engine *e, const struct engine_build *b, struct writer *out,
+		 const struct cancel *cancel, char **ret_id, struct error *err)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct build_request q;
+	int r = make_request(&a, b, &q, err);
+
+	return r < 0 ? r : build_run(e->builds->builder, &q, out, cancel, ret_id, err);
+}
+
+/* ---- the cache ---- */
+
+/* Both shapes of a filter: ["a"] and {"a": true}; the first value counts. */
+static const char *filter_value(const struct json *v)
+{
+	if (v->type == JSON_ARRAY && v->n_items > 0 && v->items[0]->type == JSON_STRING)
+		return v->items[0]->s;
+	if (v->type == JSON_OBJECT && v->n_members > 0)
+		return v->members[0].key;
+	return NULL;
+}
+
+static int read_until(const char *text, int64_t *ret, struct error *err)
+{
+	int64_t ns;
+
+	if (parse_duration(str_of(text), &ns, NULL) == 0) {
+		*ret = clock_wall_ns() - ns;
+		return 0;
+	}
+	if (parse_i64(str_of(text), 0, INT64_MAX / NS_PER_SEC, &ns, NULL) == 0) {
+		*ret = ns * NS_PER_SEC;
+		return 0;
+	}
+	return time_parse_rfc3339(text, ret, err);
+}
+
+static int read_filters(const struct json *filters, struct cache_prune *p, struct error *err)
+{
+	json_for_each_member (m, filters) {
+		const char *value = filter_value(m->value);
+		int r = 0;
+
+		if (value == NULL)
+			continue;
+		if (strcmp(m->key, "until") == 0 || strcmp(m->key, "unused-for") == 0)
+			r = read_until(value, &p->until_ns, err);
+		else if (strcmp(m->key, "id") == 0)
+			p->id = value;
+		else if (strcmp(m->key, "type") == 0)
+			p->type = value;
+		else if (strcmp(m->key, "description") == 0)
+			p->description = value;
+		else
+			r = error_set(err, ERR_INVALID, "invalid filter '%s'", m->key);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int engine_build_prune(struct engine *e, const struct json *filters, bool all, int64_t keep_bytes,
+		       struct jsonw *out, struct error *err)
+{
+	struct cache_prune p = { .all = all, .keep_bytes = keep_bytes };
+	int r = read_filters(filters, &p, err);
+
+	return r < 0 ? r : cache_prune(e->store, &p, out, err);
+}
+
+int engine_build_usage(struct engine *e, struct jsonw *out, int64_t *ret_bytes, struct error *err)
+{
+	return cache_list(e->store, out, ret_bytes, err);
+}
