@@ -160,6 +160,7 @@ void api_handle(void *arg, struct http_request *req, struct http_response *res)
 	http_response_set_header(res, "Docker-Experimental",
 				 a->config.experimental ? "true" : "false");
 	http_response_set_header(res, "Ostype", "linux");
+	http_response_set_header(res, "Server", "proa/" PROA_VERSION " (linux)");
 	r = dispatch(&c, &err);
 	if (r < 0 && r != -ERR_CANCELED && api_status(err.kind) == 500)
 		log_error("request failed", KV("method", req->method), KV("path", req->path),

@@ -120,6 +120,20 @@ bool api_at_least(struct cli *cli, int minor)
 	return have >= (uint64_t)minor;
 }
 
+bool api_is_local_proa(struct cli *cli)
+{
+	struct client_request req = { .method = "GET", .path = "/_ping", .unversioned = true };
+	autoptr(client_response) response = NULL;
+	const char *server;
+
+	if (!api_client(cli, NULL) || !cstr_starts(cli->host, "unix://"))
+		return false;
+	if (client_do(cli->client, &req, &response, NULL) < 0)
+		return false;
+	server = client_response_header(response, "Server");
+	return server && (cstr_starts(server, "proa") || cstr_starts(server, "Proa"));
+}
+
 struct buf api_query(void)
 {
 	return (struct buf)BUF_INIT(QUERY_MAX);

@@ -32,6 +32,9 @@ int api_wrap(struct error *err, int r);
 /* Settled API version at least "1.NN"? */
 bool api_at_least(struct cli *cli, int minor);
 
+/* Is the engine proad, at a Unix socket? Then it takes directories as fds. */
+bool api_is_local_proa(struct cli *cli);
+
 /* --filter values as the query's JSON {"name":{"value":true}}; NULL when none. */
 char *api_filters(struct cli *cli, const struct args *args);
 struct buf api_query(void); /* an empty query with its ceiling */

@@ -62,3 +62,5 @@ command_run cmd_load;
 command_run cmd_save;
 command_run cmd_update;
 command_run cmd_version;
+command_run cmd_build;
+command_run cmd_cp;

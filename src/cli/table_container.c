@@ -396,7 +396,7 @@ const struct command commands_container[] = {
 	  2,
 	  0,
 	  0,
-	  cmd_unsupported,
+	  cmd_cp,
 	  NULL },
 	{ "container create,create",
 	  "[OPTIONS] IMAGE [COMMAND] [ARG...]",

@@ -160,7 +160,7 @@ const struct command commands_image[] = {
 	  1,
 	  0,
 	  4,
-	  cmd_unsupported,
+	  cmd_build,
 	  "build -t app .\n    Build the Dockerfile of this directory as app:latest.\n"
 	  "build --target test --build-arg V=2 .\n    Build up to the stage test." },
 	{ "image pull,pull",

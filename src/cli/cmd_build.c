@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/jsonw.h"
+#include "base/str.h"
+#include "cli/api.h"
+#include "cli/body.h"
+#include "cli/build_context.h"
+#include "cli/commands.h"
+#include "cli/credentials.h"
+#include "cli/flag_check.h"
+#include "cli/pipe_body.h"
+#include "cli/progress.h"
+#include "cli/proxy.h"
+#include "oci/reference.h"
+
+enum { TEXT_MAX = 16 << 20 };
+
+struct result {
+	struct cli *cli;
+	const char *id; /* of the image */
+	bool quiet;
+};
+
+static void message_take(void *data, const struct json *m)
+{
+	struct result *result = data;
+	const char *id = json_str(json_get(m, "aux"), "ID"), *text = json_str(m, "stream");
+
+	if (id)
+		result->id = arena_strdup(&result->cli->arena, id);
+	else if (result->quiet && text && cstr_starts(text, "sha256:"))
+		result->id = arena_strndup(&result->cli->arena, text, strcspn(text, "\n"));
+}
+
+static void query_int(struct buf *q, const char *key, const struct args *args, const char *flag)
+{
+	if (args_set(args, flag))
+		client_query_add_int(q, key, args_int(args, flag));
+}
+
+static void query_text(struct buf *q, const char *key, const struct args *args, const char *flag)
+{
+	if (*args_str(args, flag))
+		client_query_add(q, key, args_str(args, flag));
+}
+
+/* k=v, or k alone: the value of our environment, null when it has none. */
+static const char *build_args_text(struct cli *cli, const struct args *args)
+{
+	struct arena *a = &cli->arena;
+	struct json *map = json_new_object(a), *proxies = json_new_array(a);
+
+	args_for_each(text, args, "build-arg")
+	{
+		const char *eq = strchr(text, '='), *value = eq ? eq + 1 : getenv(text);
+
+		json_set(a, map, arena_strndup(a, text, eq ? (size_t)(eq - text) : strlen(text)),
+			 value ? json_new_string(a, value) : arena_new(a, struct json));
+	}
+	proxy_env_add(cli, proxies);
+	json_for_each_item (p, proxies) {
+		const char *eq = strchr(p->s, '=');
+		const char *name = arena_strndup(a, p->s, (size_t)(eq - p->s));
+		bool given = false;
+
+		for (size_t i = 0; i < map->n_members; i++)
+			given |= strcmp(map->members[i].key, name) == 0;
+		if (!given)
+			json_set(a, map, name, json_new_string(a, eq + 1));
+	}
+	return map->n_members ? body_text(a, map) : NULL;
+}
+
+static const char *ulimits_text(struct arena *a, const struct args *args)
+{
+	struct json *list = json_new_array(a);
+
+	args_for_each(text, args, "ulimit")
+	{
+		struct json *o = json_new_object(a);
+		struct ulimit u;
+
+		if (ulimit_parse(text, &u, NULL) < 0)
+			continue;
+		json_set(a, o, "Name", json_new_string(a, arena_strdup(a, u.name)));
+		json_set(a, o, "Hard", json_new_int(a, u.hard));
+		json_set(a, o, "Soft", json_new_int(a, u.soft));
+		json_push(a, list, o);
+	}
+	return list->n_items ? body_text(a, list) : NULL;
+}
+
+static int query_build(struct cli *cli, const struct args *args, struct buf *q, struct error *err)
+{
+	struct arena *a = &cli->arena;
+	struct json *labels = NULL;
+	struct reference ref;
+	int r;
+
+	args_for_each(tag, args, "tag")
+	{
+		struct error why = { 0 };
+
+		if (reference_parse(tag, &ref, &why) < 0)
+			return error_set(err, ERR_INVALID,
+					 "invalid argument \"%s\" for \"-t, --tag\" flag: %s", tag,
+					 why.msg);
+		client_query_add(q, "t", tag);
+	}
+	args_for_each(host, args, "add-host")
+	{
+		char *line = arena_strdup(a, host), *eq = strchr(line, '=');
+
+		if (eq)
+			*eq = ':';
+		client_query_add(q, "extrahosts", line);
+	}
+	r = body_labels(a, args, "label", NULL, &labels, err);
+	if (r < 0)
+		return r;
+	client_query_add(q, "buildargs", build_args_text(cli, args));
+	client_query_add(q, "labels", labels->n_members ? body_text(a, labels) : NULL);
+	if (args_count(args, "cache-from"))
+		client_query_add(q, "cachefrom", body_text(a, body_list(a, args, "cache-from")));
+	client_query_add(q, "ulimits", ulimits_text(a, args));
+	client_query_add_bool(q, "q", args_bool(args, "quiet"));
+	client_query_add_bool(q, "nocache", args_bool(args, "no-cache"));
+	client_query_add_bool(q, "pull", args_bool(args, "pull"));
+	client_query_add_bool(q, "forcerm", args_bool(args, "force-rm"));
+	client_query_add_bool(q, "squash", args_bool(args, "squash"));
+	client_query_add(q, "rm", args_bool(args, "rm") ? "1" : "0");
+	query_text(q, "target", args, "target");
+	query_text(q, "platform", args, "platform");
+	query_text(q, "cgroupparent", args, "cgroup-parent");
+	query_text(q, "cpusetcpus", args, "cpuset-cpus");
+	query_text(q, "cpusetmems", args, "cpuset-mems");
+	query_int(q, "cpushares", args, "cpu-shares");
+	query_int(q, "cpuquota", args, "cpu-quota");
+	query_int(q, "cpuperiod", args, "cpu-period");
+	query_int(q, "memory", args, "memory");
+	query_int(q, "memswap", args, "memory-swap");
+	query_int(q, "shmsize", args, "shm-size");
+	if (args_set(args, "network"))
+		query_text(q, "networkmode", args, "network");
+	client_query_add(q, "version", "1");
+	return 0;
+}
+
+static int refuse(const struct args *args, struct error *err)
+{
+	static const char *const later[] = { "compress", "isolation", "security-opt" };
+
+	for (size_t i = 0; i < ARRAY_LEN(later); i++)
+		if (args_set(args, later[i]))
+			return error_set(err, ERR_UNIMPLEMENTED, "build --%s is not supported yet",
+					 later[i]);
+	return 0;
+}
+
+/* proa's own words beside the query: the body, when the directory goes as an fd. */
+static const char *extra_body(struct cli *cli, const struct build_context *c)
+{
+	struct json *extra = json_new_object(&cli->arena);
+
+	if (c->dockerfile_text)
+		json_set(&cli->arena, extra, "dockerfileText",
+			 json_new_string(&cli->arena, c->dockerfile_text));
+	return body_text(&cli->arena, extra);
+}
+
+/* The request of an open context: the directory itself to proad on this
+ * machine, else a tar. */
+static int request_send(struct cli *cli, struct build_context *c, const char *query,
+			struct client_response **ret, struct error *err)
+{
+	struct client_request req = { .method = "POST", .path = "/build", .query = query };
+	struct http_header header = { "X-Registry-Config", NULL };
+	struct pipe_body body;
+	int r = credentials_all_header(cli, &header.value, err);
+
+	if (r < 0)
+		return r;
+	req.headers = &header;
+	req.n_headers = 1;
+	if (c->remote)
+		return api_stream(cli, &req, ret, err);
+	if (c->dir_fd >= 0 && api_is_local_proa(cli)) {
+		req.body = extra_body(cli, c);
+		req.body_len = strlen(req.body);
+		req.fds = &c->dir_fd;
+		req.n_fds = 1;
+		return api_stream(cli, &req, ret, err);
+	}
+	req.content_type = "application/x-tar";
+	r = pipe_body_start(&body, build_context_write, c, err);
+	if (r < 0)
+		return r;
+	req.body_reader = body.reader;
+	r = api_stream(cli, &req, ret, err);
+	{
+		struct error why = { 0 };
+		int w = pipe_body_finish(&body, &why);
+
+		/* A context that could not be read explains what the engine saw. */
+		if (w < 0) {
+			if (r == 0)
+				client_response_free(*ret);
+			*err = why;
+			return w;
+		}
+	}
+	return r;
+}
+
+static int iidfile_write(const char *path, const char *id, struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	int r;
+
+	if (!*path)
+		return 0;
+	if (!id)
+		return error_set(err, ERR_CORRUPT,
+				 "server did not provide an image ID. Cannot write %s", path);
+	r = fs_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666, &fd, err);
+	return r < 0 ? r : fs_write_all(fd, id, strlen(id), err);
+}
+
+int cmd_build(struct cli *cli, const struct args *args, struct error *err)
+{
+	struct result result = { .cli = cli, .quiet = args_bool(args, "quiet") };
+	struct progress_options options = { .out = stdout,
+					    .message = message_take,
+					    .data = &result };
+	AUTO(build_context_release) struct build_context context = BUILD_CONTEXT_INIT;
+	autoptr(client_response) response = NULL;
+	auto_(buf) q = api_query();
+	int r = refuse(args, err);
+
+	if (r == 0)
+		r = progress_mode_parse(args_set(args, "progress")    ? args_str(args, "progress")
+					: getenv("BUILDKIT_PROGRESS") ? getenv("BUILDKIT_PROGRESS")
+								      : "auto",
+					&options.mode, err);
+	if (r == 0)
+		r = build_context_open(cli, args_operand(args, 0), args_str(args, "file"), &context,
+				       err);
+	if (r == 0)
+		r = query_build(cli, args, &q, err);
+	if (r < 0)
+		return r;
+	if (*args_str(args, "iidfile"))
+		unlink(args_str(args, "iidfile"));
+	if (context.dockerfile_text && !(context.dir_fd >= 0 && api_is_local_proa(cli)))
+		context.dockerfile = BUILD_CONTEXT_SENT;
+	client_query_add(&q, "dockerfile", context.dockerfile);
+	client_query_add(&q, "remote", context.remote);
+	if (result.quiet)
+		options.mode = PROGRESS_QUIET;
+	r = request_send(cli, &context, q.data, &response, err);
+	if (r == 0)
+		r = progress_show(cli, response->body, &options, err);
+	if (r < 0)
+		return r;
+	if (result.quiet && result.id)
+		printf("%s\n", result.id);
+	return iidfile_write(args_str(args, "iidfile"), result.id, err);
+}
