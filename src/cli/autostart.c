@@ -64,7 +64,7 @@ static const char *log_path(struct cli *cli)
 
 static int engine_spawn(struct cli *cli, const char *host, struct error *err)
 {
-	const char *argv[] = { "proad", "--on-demand", "-H", host, NULL };
+	const char *argv[] = { "proad", "--idle-exit", "300", "-H", host, NULL };
 	const char *log = log_path(cli);
 	autoclose int log_fd = FD_NONE;
 	struct proc_spec spec = { .argv = argv, .cwd_fd = FD_NONE, .new_session = true };
