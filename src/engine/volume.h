@@ -61,19 +61,23 @@ MUST_CHECK int volume_need(struct engine *e, const char *name, const char *drive
 /* Absolute path of _data (Mountpoint, Source of inspect), owned by the caller.
  * ERR_NOT_FOUND. */
 MUST_CHECK int volume_path(struct engine *e, const char *name, char **ret, struct error *err);
+/* Strings are borrowed for the call. */
+struct volume_mount_spec {
+	const char *name;
+	const char *container_id;
+	const char *subpath;     /* NULL, "" or relative; resolved inside the volume only */
+	const char *destination; /* for the event */
+	bool read_only;          /* for the event */
+};
 /*
  * At container start: mount type/o/device options when first used; open what
  * is to be bound into the container. Emits the event "mount".
  *
- * subpath      NULL, "" or relative; resolved inside the volume only
- * destination  for the event
- * read_only    for the event
- * ret_fd       O_PATH fd of the directory (or file), owned by the caller
- * ret_path     its host path, owned by the caller; may be NULL
+ * ret_fd    O_PATH fd of the directory (or file), owned by the caller
+ * ret_path  its host path, owned by the caller; may be NULL
  */
-MUST_CHECK int volume_mount(struct engine *e, const char *name, const char *container_id,
-			    const char *subpath, const char *destination, bool read_only,
-			    int *ret_fd, char **ret_path, struct error *err);
+MUST_CHECK int volume_mount(struct engine *e, const struct volume_mount_spec *m, int *ret_fd,
+			    char **ret_path, struct error *err);
 /* At container exit: every volume it mounted. Emits "unmount". */
 void volume_unmount_all(struct engine *e, const char *container_id);
 /* After a restart of proad: a running container uses the volume. No event. */

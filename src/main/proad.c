@@ -22,6 +22,7 @@
 #include "base/str.h"
 #include "engine/build.h"
 #include "main/daemon.h"
+#include "network/network.h"
 
 struct daemon {
 	struct settings settings;
@@ -213,6 +214,7 @@ int main(int argc, char **argv)
 	struct error err = { 0 };
 	sigset_t blocked;
 
+	net_helper_main(argc, argv);
 	sigfillset(&blocked);
 	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);

@@ -278,6 +278,35 @@ void net_endpoint_remove(struct net *n, const char *sandbox_key, const char *end
 	endpoint_free(e);
 }
 
+int net_endpoint_publish(struct net *n, const char *endpoint_id, struct net_port *ports,
+			 size_t n_ports, struct error *err)
+{
+	struct endpoint *e;
+	struct bridge *b;
+	int r = 0;
+
+	lock_take(&n->lock);
+	e = map_get(&n->endpoints, endpoint_id);
+	b = e ? map_get(&n->bridges, e->bridge_id) : NULL;
+	lock_drop(&n->lock);
+	if (!b)
+		return error_set(err, ERR_NOT_FOUND, "no such endpoint: %s", endpoint_id);
+	for (size_t i = 0; r == 0 && i < n_ports; i++) {
+		if (ports[i].host_ip.family == 0)
+			ports[i].host_ip = b->host_binding;
+		r = port_reserve(n, e, &ports[i], false, err);
+	}
+	if (r == 0)
+		r = set_hairpin(n, e, err);
+	if (r == 0)
+		r = publish(n, e, err);
+	if (r < 0) {
+		port_release_all(e);
+		e->rules.len = 0;
+	}
+	return r;
+}
+
 void net_endpoint_rename(struct net *n, const char *endpoint_id, const char *container_name,
 			 const char *const *names)
 {

@@ -62,7 +62,7 @@ static void keep_host_ra(void)
 
 static int forward_ipv6(struct net *n, struct error *err)
 {
-	if (n->v6_forwarding)
+	if (n->v6_forwarding || n->no_forwarding)
 		return 0;
 	keep_host_ra();
 	n->v6_forwarding = true;
@@ -138,13 +138,13 @@ static void monitor_readable(void *ctx)
 	}
 }
 
-static int open_sockets(struct net *n, struct error *err)
+static int open_sockets(struct net *n, const struct net_config *c, struct error *err)
 {
 	int group = NFNLGRP_NFTABLES;
 	int r = nl_open(NETLINK_ROUTE, &n->route, err);
 
-	if (r == 0)
-		r = nl_open(NETLINK_NETFILTER, &n->nft, NULL) < 0 ? 1 : 0;
+	if (r == 0 && (c->no_rules || nl_open(NETLINK_NETFILTER, &n->nft, NULL) < 0))
+		r = 1;
 	if (r == 0) {
 		struct sockaddr_nl sa = { .nl_family = AF_NETLINK }, own = { 0 };
 		socklen_t len = sizeof(own);
@@ -166,14 +166,14 @@ static int open_parts(struct net *n, const struct net_config *c, struct error *e
 	int r = fs_mkdir_all(n->netns_dir, 0711, err);
 
 	if (r == 0)
-		r = open_sockets(n, err);
+		r = open_sockets(n, c, err);
 	if (r == 0)
 		r = helper_open(&n->helper, n->helper_path, err);
 	if (r == 0)
 		r = dns_open(n->resolv_conf, c->dns, &n->dns, err);
 	if (r == 0 && n->monitor.fd >= 0)
 		r = dns_watch(n->dns, n->monitor.fd, monitor_readable, n, err);
-	if (r == 0)
+	if (r == 0 && !c->no_forwarding)
 		r = net_sysctl("ipv4/ip_forward", "1", err);
 	if (r == 0)
 		r = pool_start(n, err);
@@ -198,6 +198,7 @@ int net_open(const struct net_config *c, struct net **ret, struct error *err)
 	n->helper_path = xstrdup(c->helper ? c->helper : "/proc/self/exe");
 	n->resolv_conf = xstrdup(c->resolv_conf ? c->resolv_conf : "/etc/resolv.conf");
 	n->firewall = c->firewall;
+	n->no_forwarding = c->no_forwarding;
 	n->pool_size = c->pool;
 	snprintf(n->instance, sizeof(n->instance), "%s", c->instance ? c->instance : "");
 	snprintf(n->rules.table, sizeof(n->rules.table), "proa%s%s", *n->instance ? "_" : "",

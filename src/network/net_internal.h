@@ -50,7 +50,7 @@ struct net {
 	char *netns_dir, *helper_path, *resolv_conf;
 	char instance[32];
 	enum net_firewall firewall;
-	bool nat, ready, v6_forwarding;
+	bool nat, ready, v6_forwarding, no_forwarding;
 	struct helper helper;
 	struct dns *dns;
 	struct nl route, nft, monitor;

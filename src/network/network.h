@@ -34,6 +34,8 @@ struct net_config {
 	const char *instance;  /* [a-z0-9_]*; the table is "proa" or "proa_<instance>" */
 	const char *helper;    /* executable with net_helper_main; NULL = /proc/self/exe */
 	enum net_firewall firewall;
+	bool no_forwarding;      /* leave net.ipv4.ip_forward alone */
+	bool no_rules;           /* no firewall table at all: ports by the proxy, no masquerade */
 	unsigned pool;           /* ready namespaces to keep; 0 = none */
 	const char *resolv_conf; /* NULL = /etc/resolv.conf */
 	const char *const
@@ -134,6 +136,9 @@ MUST_CHECK int net_endpoint_adopt(struct net *n, const char *sandbox_key, struct
 				  const char *ifname, struct error *err);
 /* Unknown ids are fine. */
 void net_endpoint_remove(struct net *n, const char *sandbox_key, const char *endpoint_id);
+/* Publish ports through an endpoint that has none so far; errors as net_endpoint_add. */
+MUST_CHECK int net_endpoint_publish(struct net *n, const char *endpoint_id, struct net_port *ports,
+				    size_t n_ports, struct error *err);
 /* Change what DNS answers (rename, aliases). */
 void net_endpoint_rename(struct net *n, const char *endpoint_id, const char *container_name,
 			 const char *const *names);
