@@ -312,15 +312,18 @@ static int volume_source(struct spec *s, const struct container_mount *m, int ro
 			 const char **ret, struct error *err)
 {
 	struct container *c = s->c;
+	struct volume_mount_spec use = { .name = m->name,
+					 .container_id = c->id,
+					 .subpath = m->subpath,
+					 .destination = m->destination,
+					 .read_only = !m->rw };
 	autofree char *path = NULL;
 	autoclose int fd = FD_NONE;
-	int r = 0;
+	int r = volume_mount(c->engine, &use, &fd, &path, err);
 
-	if (!c->ran && !m->no_copy)
+	/* Into what is mounted, not under it. */
+	if (r == 0 && !c->ran && !m->no_copy && !(m->subpath && *m->subpath))
 		r = volume_seed(c->engine, m->name, rootfd, m->destination, err);
-	if (r == 0)
-		r = volume_mount(c->engine, m->name, c->id, m->subpath, m->destination, !m->rw, &fd,
-				 &path, err);
 	if (r < 0)
 		return r;
 	*ret = arena_strdup(&s->a, path);

@@ -555,7 +555,7 @@ static int remove_volume(struct engine *e, const char *name, struct error *err)
 	v = volume_get(r, name, err);
 	if (!v)
 		status = -ERR_NOT_FOUND;
-	else if (v->users.len)
+	else if (v->users.len || v->mounting)
 		status = error_set(err, ERR_CONFLICT, "remove %s: volume is in use - [%s]", name,
 				   volume_first_user(v));
 	else

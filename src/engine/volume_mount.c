@@ -6,14 +6,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "engine/volume_internal.h"
 
 #define MOUNTINFO_MAX (16U << 20)
@@ -204,12 +208,68 @@ static int open_target(const char *path, const char *subpath, int *ret_fd, struc
 	return status < 0 ? error_wrap(err, status, "cannot access path %s/%s", path, subpath) : 0;
 }
 
+/*
+ * Bind what fd is to a place of its own: a path through the volume would be
+ * resolved again later, when a container may have put a symlink into it.
+ */
+static int pin_subpath(struct engine *e, const char *container_id, int fd, char **ret_path,
+		       struct error *err)
+{
+	autofree char *dir = cstr_format("%s/subpaths", e->cfg.exec_root), *path = NULL;
+	autoclose int tree = FD_NONE, file = FD_NONE;
+	char unique[17];
+	struct stat st;
+	int r = fs_mkdir_all(dir, 0700, err);
+
+	if (r < 0)
+		return r;
+	random_hex(unique, 8);
+	path = cstr_format("%s/%s.%s", dir, container_id, unique);
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, errno, "stat subpath");
+	if (S_ISDIR(st.st_mode))
+		r = mkdir(path, 0700) < 0 ? error_sys(err, errno, "create '%s'", path) : 0;
+	else
+		r = fs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0600, &file, err);
+	if (r < 0)
+		return r;
+	tree = (int)syscall(SYS_open_tree, fd, "",
+			    AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0 ||
+	    syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+		r = error_sys(err, errno, "bind subpath");
+		remove(path);
+		return r;
+	}
+	*ret_path = steal_ptr(path);
+	return 0;
+}
+
+static void unpin_subpaths(struct engine *e, const char *container_id)
+{
+	autofree char *path = cstr_format("%s/subpaths", e->cfg.exec_root);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		autofree char *pinned = cstr_format("%s/%s", path, entry->d_name);
+
+		if (!cstr_starts(entry->d_name, container_id))
+			continue;
+		umount2(pinned, MNT_DETACH);
+		remove(pinned);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 int volume_mount(struct engine *e, const struct volume_mount_spec *m, int *ret_fd, char **ret_path,
 		 struct error *err)
 {
 	struct volume_room *r = e->volumes;
 	struct volume *v = mounting_begin(r, m->name, err);
-	autofree char *path = NULL;
+	autofree char *path = NULL, *pinned = NULL;
+	autoclose int fd = FD_NONE;
 	int status = 0;
 
 	if (!v)
@@ -222,7 +282,9 @@ int volume_mount(struct engine *e, const struct volume_mount_spec *m, int *ret_f
 	if (has_mount_options(v))
 		status = mount_options(r, m->name, v->options, err);
 	if (status == 0)
-		status = open_target(path, m->subpath, ret_fd, err);
+		status = open_target(path, m->subpath, &fd, err);
+	if (status == 0 && !cstr_is_empty(m->subpath))
+		status = pin_subpath(e, m->container_id, fd, &pinned, err);
 	lock_take(&r->lock);
 	v->mounting = false;
 	if (status < 0)
@@ -230,9 +292,9 @@ int volume_mount(struct engine *e, const struct volume_mount_spec *m, int *ret_f
 	lock_drop(&r->lock);
 	if (status < 0)
 		return status;
+	*ret_fd = steal_fd(&fd);
 	if (ret_path)
-		*ret_path = cstr_is_empty(m->subpath) ? xstrdup(path)
-						      : cstr_format("%s/%s", path, m->subpath);
+		*ret_path = pinned ? steal_ptr(pinned) : xstrdup(path);
 	mount_event(e, "mount", m->name, m->container_id, m->destination, m->read_only);
 	return 0;
 }
@@ -273,6 +335,7 @@ void volume_unmount_all(struct engine *e, const char *container_id)
 	struct volume_room *r = e->volumes;
 	VEC(char *) names = { 0 };
 
+	unpin_subpaths(e, container_id);
 	lock_take(&r->lock);
 	map_for_each (entry, &r->by_name) {
 		struct volume *v = entry->value;

@@ -242,6 +242,7 @@ static int open_engine(struct error *err)
 
 	engine = (struct engine){ 0 };
 	engine.cfg.data_root = xstrdup(root);
+	engine.cfg.exec_root = dir;
 	r = store_open(root, NULL, &engine.store, err);
 	return r < 0 ? r : volume_room_open(&engine, err);
 }
