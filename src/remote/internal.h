@@ -39,13 +39,13 @@ struct remote {
 
 /* One place where a repository may be. */
 struct endpoint {
-	char *host;    /* "registry-1.docker.io", "localhost:5000" */
-	char *path;    /* of the repository there: "library/ubuntu" */
-	char *scheme;  /* "http", "https", or NULL: not known yet */
-	bool mirror;   /* anonymous, and a failure goes on to the next */
-	bool insecure; /* http and unverified TLS are fine */
-	bool answered; /* so a broken connection is worth another try */
-	char *base;    /* "https://host:port" once the scheme is known */
+	char *host;           /* "registry-1.docker.io", "localhost:5000" */
+	char *path;           /* of the repository there: "library/ubuntu" */
+	char *scheme;         /* "http", "https", or NULL: not known yet */
+	bool mirror;          /* anonymous, and a failure goes on to the next */
+	bool insecure;        /* http and unverified TLS are fine */
+	atomic_bool answered; /* so a broken connection is worth another try */
+	char *base;           /* "https://host:port" once the scheme is known */
 };
 
 struct remote_repo {

@@ -23,6 +23,14 @@ static char *next_page(const struct transfer *t, const char *base)
 	return url_resolve(base, relative);
 }
 
+static bool same_origin(const char *a, const char *b)
+{
+	autofree char *x = url_origin(a);
+	autofree char *y = url_origin(b);
+
+	return x != NULL && y != NULL && strcmp(x, y) == 0;
+}
+
 struct names {
 	struct arena *a;
 	VEC(const char *) at;
@@ -68,7 +76,7 @@ static int read_pages(struct remote_repo *p, struct api_call *call, const char *
 		next = next_page(t, url ? url : e->base);
 		transfer_end(t);
 		/* Pages stay where they began: credentials go along. */
-		if (next != NULL && !cstr_starts(next, e->base))
+		if (next != NULL && !same_origin(next, e->base))
 			free(steal_ptr(next));
 		free(url);
 		call->tail = url = next;

@@ -37,21 +37,21 @@ static int free_port(void)
 	return ntohs(a.sin_port);
 }
 
-static bool start_registry(struct proc *ret)
+static bool start_registry_at(struct proc *ret, int port, const char *tls)
 {
 	static const char *const argv[] = { "docker-registry", "serve", "config.yml", NULL };
 	struct proc_spec spec = { .path = "docker-registry", .argv = argv };
 	auto_(buf) b = BUF_INIT(4096);
-	int port = free_port(), r;
 	struct error err;
+	int r;
 
 	snprintf(host, sizeof(host), "127.0.0.1:%d", port);
 	spec.cwd_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = buf_addf(
 	    &b, &err,
 	    "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  "
-	    "filesystem:\n    rootdirectory: %s/data\nhttp:\n  addr: %s\n",
-	    dir, host);
+	    "filesystem:\n    rootdirectory: %s/data\nhttp:\n  addr: %s\n%s",
+	    dir, host, tls);
 	if (r == 0)
 		r = fs_replace(spec.cwd_fd, "config.yml", 0600, b.data, b.len, &err);
 	if (r == 0)
@@ -228,13 +228,97 @@ static void test_delete(struct remote *r)
 	remote_close(p);
 }
 
+/* A self-signed certificate as <dir>/certs/<host>/ca.crt, and its key. */
+static bool make_certificate(const char *sub)
+{
+	autofree char *certs = cstr_format("%s/%s/%s", dir, sub, host);
+	autofree char *crt = cstr_format("%s/ca.crt", certs);
+	autofree char *key = cstr_format("%s/%s.pem", dir, sub);
+	const char *const argv[] = { "openssl",
+				     "req",
+				     "-x509",
+				     "-newkey",
+				     "ec",
+				     "-pkeyopt",
+				     "ec_paramgen_curve:P-256",
+				     "-nodes",
+				     "-days",
+				     "2",
+				     "-subj",
+				     "/CN=x",
+				     "-addext",
+				     "subjectAltName=IP:127.0.0.1",
+				     "-keyout",
+				     key,
+				     "-out",
+				     crt,
+				     NULL };
+	const struct proc_spec spec = { .path = "openssl", .argv = argv, .cwd_fd = FD_NONE };
+	int status = -1;
+
+	return fs_mkdir_all(certs, 0700, NULL) == 0 &&
+	       proc_run(&spec, NULL, 0, NULL, NULL, 20000, &status, NULL) == 0 && status == 0;
+}
+
+static int tags_with(const char *sub, struct error *err)
+{
+	autofree char *certs = sub ? cstr_format("%s/%s", dir, sub) : NULL;
+	const struct remote_config settings = { .retries = -1, .certs_dir = certs };
+	auto_(arena) a = ARENA_INIT;
+	struct remote *r = NULL;
+	struct remote_repo *p;
+	struct strings tags;
+	int e;
+
+	if (remote_new(&settings, &r, err) < 0)
+		return -1;
+	p = open_repo(r, "a/c", REMOTE_PULL);
+	e = remote_tags(p, &a, &tags, err);
+	remote_close(p);
+	remote_free(r);
+	return e;
+}
+
+static void stop_registry(struct proc *registry)
+{
+	struct error err;
+	int status;
+
+	is_int(proc_signal(registry, SIGTERM, &err), 0, "stop the registry");
+	is_int(proc_wait(registry, 10000, NULL, &status, &err), 0, "it stops");
+}
+
+static void test_tls(void)
+{
+	autofree char *tls = NULL;
+	struct proc registry;
+	struct error err = { 0 };
+	int port = free_port();
+
+	snprintf(host, sizeof(host), "127.0.0.1:%d", port);
+	if (access("/usr/bin/openssl", X_OK) < 0) {
+		skip_point("TLS", "openssl is not installed");
+		return;
+	}
+	ok(make_certificate("good") && make_certificate("wrong"), "two certificates");
+	tls = cstr_format("  tls:\n    certificate: %s/good/%s/ca.crt\n    key: %s/good.pem\n", dir,
+			  host, dir);
+	ok(start_registry_at(&registry, port, tls), "a registry with TLS");
+	is_int(tags_with("good", &err), -ERR_NOT_FOUND, "its own authority is trusted");
+	is_int(tags_with(NULL, &err), -ERR_NOT_FOUND, "a loopback registry needs none");
+	ok(tags_with("wrong", &err) < 0 && err.kind != ERR_NOT_FOUND,
+	   "another authority is refused");
+	printf("# %s\n", err.msg);
+	stop_registry(&registry);
+}
+
 int main(void)
 {
 	static const struct remote_config settings = { .retries = 2 };
 	struct remote *r = NULL;
 	struct proc registry;
 	struct error err;
-	int status, tmp;
+	int tmp;
 
 	if (access("/usr/bin/docker-registry", X_OK) < 0) {
 		printf("1..0 # SKIP docker-registry is not installed\n");
@@ -242,7 +326,8 @@ int main(void)
 	}
 	layer = malloc(LAYER_SIZE);
 	random_bytes(layer, LAYER_SIZE);
-	ok(mkdtemp(dir) != NULL && start_registry(&registry), "a registry runs");
+	ok(mkdtemp(dir) != NULL && start_registry_at(&registry, free_port(), ""),
+	   "a registry runs");
 	is_int(remote_new(&settings, &r, &err), 0, "a remote");
 	test_push(r);
 	test_pull(r);
@@ -250,8 +335,8 @@ int main(void)
 	test_lists(r);
 	test_delete(r);
 	remote_free(r);
-	is_int(proc_signal(&registry, SIGTERM, &err), 0, "stop the registry");
-	is_int(proc_wait(&registry, 10000, NULL, &status, &err), 0, "it stops");
+	stop_registry(&registry);
+	test_tls();
 	tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	is_int(fs_remove_tree(tmp, dir + 5, &err), 0, "remove its data");
 	close(tmp);

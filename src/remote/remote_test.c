@@ -2,7 +2,7 @@
 #include "remote/remote.h"
 
 #include <poll.h>
-#include <time.h>
+#include <stdatomic.h>
 
 #include "base/cancel.h"
 #include "base/clock.h"
@@ -21,6 +21,9 @@ static char *blob;
 static struct descriptor blob_d;
 static char manifest[2048], manifest_digest[DIGEST_TEXT_MAX], blob_digest[DIGEST_TEXT_MAX];
 static unsigned fails_left;
+
+static const struct remote_auth user = { .username = "u", .password = "p" };
+static const struct remote_auth identity = { .username = "u", .identity_token = "secret" };
 
 static bool is_repo(const struct served *q, const char *name)
 {
@@ -224,6 +227,37 @@ static void test_blobs(struct remote *r)
 	}
 }
 
+struct parallel {
+	struct remote_repo *p;
+	atomic_int good;
+};
+
+static int read_one(void *arg, bool cancelled, struct error *err)
+{
+	struct parallel *all = arg;
+	auto_(buf) b = BUF_INIT(2UL * BLOB_SIZE);
+	uint64_t wire;
+	int r = cancelled ? 0 : read_blob(all->p, 0, &b, &wire, err);
+
+	if (r == 0 && b.len == BLOB_SIZE && memcmp(b.data, blob, BLOB_SIZE) == 0)
+		all->good++;
+	return r;
+}
+
+static void test_parallel(struct remote *r)
+{
+	struct parallel all = { .p = open_repo(r, "redirect", &user, NULL) };
+	struct queue *q = NULL;
+	struct error err = { 0 };
+
+	is_int(queue_new(6, 6, &q, &err), 0, "six threads");
+	for (int i = 0; i < 24; i++)
+		queue_push(q, read_one, &all);
+	is_int(queue_finish(q, &err), 0, "read one blob from one repository");
+	is_int(all.good, 24, "each gets its bytes");
+	remote_close(all.p);
+}
+
 static void test_stall(struct remote *r)
 {
 	struct remote_repo *p = open_repo(r, "stall", NULL, NULL);
@@ -239,16 +273,20 @@ static void test_stall(struct remote *r)
 	remote_close(p);
 }
 
-static void fire_soon(void *arg)
+static int fire_soon(void *arg, bool cancelled, struct error *err)
 {
+	(void)cancelled;
+	(void)err;
 	poll(NULL, 0, 200);
 	cancel_fire(arg);
+	return 0;
 }
 
 static void test_cancel(struct remote *r)
 {
 	auto_(buf) b = BUF_INIT(2UL * BLOB_SIZE);
 	int64_t before = clock_mono_ns();
+	struct queue *q = NULL;
 	struct remote_repo *p;
 	struct error err = { 0 };
 	struct cancel c;
@@ -256,15 +294,14 @@ static void test_cancel(struct remote *r)
 
 	is_int(cancel_init(&c, &err), 0, "a cancel");
 	p = open_repo(r, "stall", NULL, &c);
-	is_int(thread_start(fire_soon, &c, "fire", &err), 0, "that fires soon");
+	is_int(queue_new(1, 1, &q, &err), 0, "a thread");
+	queue_push(q, fire_soon, &c);
 	is_int(read_blob(p, 0, &b, &wire, &err), -ERR_CANCELED, "ends a transfer");
 	ok(clock_mono_ns() - before < 2 * NS_PER_SEC, "at once");
 	remote_close(p);
+	is_int(queue_finish(q, &err), 0, "it has fired");
 	cancel_release(&c);
 }
-
-static const struct remote_auth user = { .username = "u", .password = "p" };
-static const struct remote_auth identity = { .username = "u", .identity_token = "secret" };
 
 static const struct {
 	const char *what, *repo;
@@ -415,6 +452,7 @@ int main(void)
 	       testserver_start(&other, handle_other) == 0,
 	   "two registries");
 	is_int(remote_new(&config, &r, &err), 0, "a remote");
+	test_parallel(r);
 	test_blobs(r);
 	test_stall(r);
 	test_cancel(r);

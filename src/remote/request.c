@@ -138,6 +138,7 @@ struct exchange {
 	const char *scope;
 	char *authorization; /* heap; NULL: none */
 	const char *url;     /* where it goes now */
+	const char *base;    /* of the endpoint; NULL: not known yet */
 	bool foreign;        /* a redirect left the endpoint: no credentials */
 	enum transfer_failure why;
 };
@@ -155,13 +156,13 @@ static int send_to(struct exchange *x, const char *url, struct transfer **ret, s
 			     .range = x->c->range,
 			     .body = x->c->body };
 
-	if (!x->foreign && x->e->base == NULL)
+	if (!x->foreign && x->base == NULL)
 		q.connect_as = arena_format(&x->arena, "%.*s/v2/",
 					    (int)(strcspn(strstr(url, "://") + 3, "/") +
 						  (size_t)(strstr(url, "://") + 3 - url)),
 					    url);
 	else if (!x->foreign)
-		q.connect_as = arena_format(&x->arena, "%s/v2/", x->e->base);
+		q.connect_as = arena_format(&x->arena, "%s/v2/", x->base);
 	if (x->foreign) {
 		const char *host = strstr(url, "://") + 3;
 
@@ -170,7 +171,7 @@ static int send_to(struct exchange *x, const char *url, struct transfer **ret, s
 	}
 	transport_fill(p->settings, &x->arena, url, insecure, &how);
 	/* A server of plain HTTP may wait for ever for the end of a TLS greeting. */
-	if (!x->foreign && x->e->base == NULL && how.connect_timeout_ms > PROBE_TIMEOUT_MS)
+	if (!x->foreign && x->base == NULL && how.connect_timeout_ms > PROBE_TIMEOUT_MS)
 		how.connect_timeout_ms = PROBE_TIMEOUT_MS;
 	return transfer_begin(&p->remote->pool, &how, &q, p->cancel, ret, &x->why, err);
 }
@@ -194,6 +195,7 @@ static void set_scheme(struct exchange *x, const char *scheme)
 			e->scheme = xstrdup(scheme);
 			e->base = cstr_format("%s://%s", scheme, e->host);
 		}
+		x->base = e->base;
 	}
 	LOCKED(&x->p->remote->lock);
 	map_set(&x->p->remote->schemes, e->host, xstrdup(scheme));
@@ -205,7 +207,8 @@ static bool known_scheme(struct exchange *x)
 
 	{
 		LOCKED(&x->p->lock);
-		if (x->e->base != NULL)
+		x->base = x->e->base;
+		if (x->base != NULL)
 			return true;
 	}
 	{
@@ -219,15 +222,31 @@ static bool known_scheme(struct exchange *x)
 	return true;
 }
 
+/* Another origin gets no credentials, and nothing goes from TLS into the clear. */
+static int look_where(struct exchange *x, const char *from_url, const char *to_url,
+		      struct error *err)
+{
+	autofree char *from = url_origin(from_url);
+	autofree char *to = url_origin(to_url);
+
+	if (to == NULL || from == NULL || !cstr_starts(to, "http"))
+		return error_set(err, ERR_INVALID, "%s: not a URL to go to", to_url);
+	if (cstr_starts(from, "https://") && !cstr_starts(to, "https://") && !x->e->insecure)
+		return error_set(err, ERR_INVALID, "%s: way from https to http refused", to_url);
+	if (strcmp(from, to) != 0)
+		x->foreign = true;
+	return 0;
+}
+
 /* An insecure host may speak TLS all the same: try that first. */
 static int send_first(struct exchange *x, struct transfer **ret, struct error *err)
 {
 	int r;
 
 	if (known_scheme(x)) {
-		if (x->url == NULL)
-			x->url = url_at(x, x->e->base);
-		return send_to(x, x->url, ret, err);
+		x->url = url_at(x, x->base);
+		r = look_where(x, x->base, x->url, err);
+		return r < 0 ? r : send_to(x, x->url, ret, err);
 	}
 	x->url = url_at(x, arena_format(&x->arena, "https://%s", x->e->host));
 	r = send_to(x, x->url, ret, err);
@@ -235,7 +254,7 @@ static int send_first(struct exchange *x, struct transfer **ret, struct error *e
 		set_scheme(x, "https");
 		return 0;
 	}
-	if (r != -ERR_UNAVAILABLE)
+	if (r != -ERR_UNAVAILABLE || x->why == TRANSFER_UNTRUSTED)
 		return r;
 	x->url = url_at(x, arena_format(&x->arena, "http://%s", x->e->host));
 	r = send_to(x, x->url, ret, err);
@@ -255,16 +274,11 @@ static int follow(struct exchange *x, struct transfer **t, struct error *err)
 {
 	const char *location = transfer_header(*t, "location");
 	autofree char *next = location ? url_resolve(x->url, location) : NULL;
-	autofree char *from = url_origin(x->url);
-	autofree char *to = next ? url_origin(next) : NULL;
+	int r;
 
-	if (to == NULL || from == NULL || !cstr_starts(to, "http"))
-		return error_set(err, ERR_INVALID, "%s: redirect to nowhere", x->url);
-	if (cstr_starts(from, "https://") && !cstr_starts(to, "https://") && !x->e->insecure)
-		return error_set(err, ERR_INVALID, "%s: redirect from https to http refused",
-				 x->url);
-	if (strcmp(from, to) != 0)
-		x->foreign = true;
+	r = look_where(x, x->url, next ? next : "", err);
+	if (r < 0)
+		return error_wrap(err, r, "redirect of %s", x->url);
 	x->url = arena_strdup(&x->arena, next);
 	transfer_end(steal_ptr(*t));
 	return send_to(x, x->url, t, err);

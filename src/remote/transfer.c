@@ -358,10 +358,12 @@ static int explain(const struct transfer *t, enum transfer_failure *ret_why, str
 		*ret_why = TRANSFER_CONNECT;
 		return error_set(err, ERR_UNAVAILABLE, "%s: dial tcp %s: i/o timeout", what, host);
 	case CURLE_SSL_CONNECT_ERROR:
+		*ret_why = TRANSFER_TLS;
+		return error_set(err, ERR_UNAVAILABLE, "%s: tls: %s", what, reason);
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CERTPROBLEM:
-		*ret_why = TRANSFER_TLS;
+		*ret_why = TRANSFER_UNTRUSTED;
 		return error_set(err, ERR_UNAVAILABLE, "%s: tls: %s", what, reason);
 	default:
 		*ret_why = TRANSFER_BROKEN;

@@ -57,7 +57,8 @@ struct request {
 /* Why there was no answer. */
 enum transfer_failure {
 	TRANSFER_CONNECT = 1, /* nobody there */
-	TRANSFER_TLS,         /* no such handshake, or not trusted */
+	TRANSFER_TLS,         /* no such handshake */
+	TRANSFER_UNTRUSTED,   /* it speaks TLS, with a certificate that is not good */
 	TRANSFER_BROKEN,      /* cut, stalled, malformed */
 };
 
