@@ -2,7 +2,7 @@
  * Whole builds from data: tests/build-cases/<name>.case, one file a case with the
  * sections @DOCKERFILE @CONTEXT @ARGS @EXPECT-STREAM @EXPECT-CONFIG @EXPECT-FILES
  * @EXPECT-ERROR; see tests/build-cases/README.md. Needs root and overlay; cases with
- * RUN are the bats files' business.
+ * @NEEDS run also a runtime and a static busybox.
  */
 #include "build/build.h"
 
@@ -17,7 +17,10 @@
 #include "image/image.h"
 #include "store/mount.h"
 #include "store/store.h"
+#include "task/task.h"
 #include "tests/tap.h"
+
+#define RUNTIME "build/src/main/proa-runtime"
 
 struct section {
 	const char *name;
@@ -57,7 +60,7 @@ static struct str word(struct str *rest)
 	return w;
 }
 
-/* "d path mode", "f path mode content", "l path target". */
+/* "d path mode", "f path mode content", "l path target", "b path" (busybox). */
 static void make_context(int dirfd, struct str list)
 {
 	struct str line;
@@ -69,6 +72,14 @@ static void make_context(int dirfd, struct str list)
 
 		if (kind.len == 0)
 			continue;
+		if (str_eqs(kind, "b")) {
+			autoclose int from = open("/bin/busybox", O_RDONLY | O_CLOEXEC);
+			autoclose int to =
+			    openat(dirfd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+
+			(void)!fs_copy_data(from, to, NULL);
+			continue;
+		}
 		if (str_eqs(kind, "l")) {
 			autofree char *target = str_dup(str_trim(rest));
 
@@ -102,6 +113,7 @@ struct fixture {
 	char root[64];
 	struct store *store;
 	struct builder *builder;
+	struct task_host *tasks; /* NULL: nothing can run */
 };
 
 /* Only the texts of the answer. */
@@ -278,6 +290,10 @@ static void run_case(struct fixture *f, const char *path, const char *name)
 		return;
 	}
 	s = (struct str){ text.data, text.len };
+	if (f->tasks == NULL && section(s, "NEEDS").len > 0) {
+		printf("# %s needs %s and busybox: left out\n", name, RUNTIME);
+		return;
+	}
 	make_context(context, section(s, "CONTEXT"));
 	id = build_once(f, s, context, &stream);
 	expect_lines(stream, section(s, "EXPECT-STREAM"), "stream", name);
@@ -332,7 +348,7 @@ static void run_all(struct fixture *f, const char *dir_path)
 int main(void)
 {
 	struct fixture f = { .root = "/tmp/proa-build-test-XXXXXX" };
-	autofree char *dir = NULL, *run = NULL;
+	autofree char *dir = NULL, *run = NULL, *runtime = NULL;
 	struct builder_config c = { .image = local_image };
 	struct error err;
 
@@ -351,6 +367,17 @@ int main(void)
 			return 0;
 		}
 	}
+	{
+		autofree char *tasks = cstr_format("%s/tasks", f.root);
+		autofree char *shim = realpath(RUNTIME, NULL);
+		const struct task_host_config th = { .shim_path = shim, .tasks_dir = tasks };
+
+		if (shim != NULL && access("/bin/busybox", X_OK) == 0)
+			(void)!task_host_open(&th, &f.tasks, &err);
+		c.oci_runtime = runtime = shim ? xstrdup(shim) : NULL;
+	}
+	c.tasks = f.tasks;
+	c.cgroup_parent = "/proa-build-test";
 	c.store = f.store;
 	c.arg = f.store;
 	c.dir = dir;
@@ -358,8 +385,9 @@ int main(void)
 	if (ok(builder_new(&c, &f.builder, &err) == 0, "the builder opens"))
 		run_all(&f, "tests/build-cases");
 	builder_free(f.builder);
+	if (f.tasks != NULL)
+		task_host_close(f.tasks);
 	store_close(f.store);
-	(void)!fs_remove_tree(AT_FDCWD, f.root + strlen("/tmp/"), NULL);
 	{
 		autoclose int tmp = FD_NONE;
 
