@@ -52,7 +52,7 @@ static int isolate_mount_of(int dir_fd, struct error *err)
 	return error_set(err, ERR_SYSTEM, "the mount of tasks was not found");
 }
 
-int rootfs_attach(int *dir_fd_io, int mount_fd, struct error *err)
+int task_rootfs_attach(int *dir_fd_io, int mount_fd, struct error *err)
 {
 	int dir_fd, r;
 

@@ -194,7 +194,7 @@ static int container_setup(struct supervisor *s, int rootfs_fd, struct error *er
 {
 	int r;
 
-	r = rootfs_attach(&s->dir_fd, rootfs_fd, err);
+	r = task_rootfs_attach(&s->dir_fd, rootfs_fd, err);
 	if (r < 0)
 		return r;
 	s->init->tty = s->spec.tty;

@@ -123,7 +123,7 @@ void source_close(struct supervisor *s, struct source *src);
 
 /* rootfs.c: own mount namespace; the detached mount goes to dir/rootfs there.
  * *dir_fd, which is the working directory, is replaced by its like in the new namespace. */
-MUST_CHECK int rootfs_attach(int *dir_fd, int mount_fd, struct error *err);
+MUST_CHECK int task_rootfs_attach(int *dir_fd, int mount_fd, struct error *err);
 
 /* session.c */
 struct session *session_add(struct supervisor *s, struct process *p, int take_fd, unsigned streams,
