@@ -266,7 +266,7 @@ static void tell_result(struct build *b, const char *id)
 		progress_text(b->progress, "%s\n", id);
 		return;
 	}
-	progress_aux(b->progress, id);
+	progress_image_id(b->progress, id);
 	progress_text(b->progress, "Successfully built %.12s\n", strchr(id, ':') + 1);
 	for (const char *const *t = b->q->tags; t && *t; t++) {
 		autofree char *familiar = image_name_familiar(*t);

@@ -329,7 +329,7 @@ void progress_text(struct progress *p, const char *fmt, ...)
 		send_stream(p, s, (size_t)n);
 }
 
-void progress_aux(struct progress *p, const char *id)
+void progress_image_id(struct progress *p, const char *id)
 {
 	auto_(buf) b = BUF_INIT(4096);
 	struct jsonw w;
