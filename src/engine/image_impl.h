@@ -57,7 +57,7 @@ void progress_bar(struct progress *p, const char *id, const char *status, uint64
 /* {"stream":..} */
 void progress_stream(struct progress *p, const char *text);
 /* {"progressDetail":{},"aux":{"Tag":..,"Digest":..,"Size":..}} */
-void progress_aux(struct progress *p, const char *tag, const char *digest, int64_t size);
+void image_progress_aux(struct progress *p, const char *tag, const char *digest, int64_t size);
 /*
  * The end: r as it is when nothing was written; else the error becomes the last
  * message too.

@@ -127,7 +127,7 @@ void progress_stream(struct progress *p, const char *text)
 	message_send(p, &m);
 }
 
-void progress_aux(struct progress *p, const char *tag, const char *digest, int64_t size)
+void image_progress_aux(struct progress *p, const char *tag, const char *digest, int64_t size)
 {
 	struct message m;
 

@@ -143,7 +143,7 @@ static int finish(struct push *p, const struct buf *manifest, const char *media_
 	digest_format(digest, text);
 	progress_status(p->progress, NULL, "%s: digest: %s size: %zu", p->ref.tag, text,
 			manifest->len);
-	progress_aux(p->progress, p->ref.tag, text, (int64_t)manifest->len);
+	image_progress_aux(p->progress, p->ref.tag, text, (int64_t)manifest->len);
 	return 0;
 }
 
