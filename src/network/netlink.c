@@ -173,18 +173,22 @@ static int gather_one(void *ctx, const struct nlmsghdr *msg, struct error *err)
 
 int nl_walk(const void *bytes, size_t len, nl_fn fn, void *ctx, struct error *err)
 {
-	const struct nlmsghdr *h = bytes;
-	int left = (int)len;
+	const char *at = bytes;
 
-	while (left > 0) {
+	/* Not mnl_nlmsg_ok: it takes lengths of 2^31 and more for small ones. */
+	while (len > 0) {
+		const struct nlmsghdr *h = (const void *)at;
+		size_t step;
 		int r;
 
-		if (!mnl_nlmsg_ok(h, left))
+		if (len < sizeof(*h) || h->nlmsg_len < sizeof(*h) || h->nlmsg_len > len)
 			return error_set(err, ERR_CORRUPT, "malformed netlink message");
 		r = fn(ctx, h, err);
 		if (r < 0)
 			return r;
-		h = mnl_nlmsg_next(h, &left);
+		step = MNL_ALIGN((size_t)h->nlmsg_len);
+		at += step < len ? step : len;
+		len -= step < len ? step : len;
 	}
 	return 0;
 }
