@@ -18,16 +18,28 @@
 
 enum { START_TRIES = 400, START_PAUSE_MS = 25 };
 
-static bool socket_answers(const char *path)
+int unix_connect(const char *path, int *ret_fd)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || strlen(path) >= sizeof(a.sun_path))
-		return false;
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(a.sun_path))
+		return -ENAMETOOLONG;
 	memcpy(a.sun_path, path, strlen(path) + 1);
-	return connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 || errno == EACCES ||
-	       errno == EAGAIN;
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		return -errno;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static bool socket_answers(const char *path)
+{
+	autoclose int fd = FD_NONE;
+	int r = unix_connect(path, &fd);
+
+	return r == 0 || r == -EACCES || r == -EAGAIN;
 }
 
 const char *sibling_path(struct cli *cli, const char *name)

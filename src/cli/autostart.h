@@ -19,3 +19,6 @@ MUST_CHECK int autostart_engine(struct cli *cli, const char *host, struct error 
 
 /* Path of a program of ours: beside this one, else the bare name for PATH. */
 const char *sibling_path(struct cli *cli, const char *name);
+
+/* Connect to a Unix socket: 0, or -errno. */
+MUST_CHECK int unix_connect(const char *path, int *ret_fd);

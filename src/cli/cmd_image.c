@@ -154,7 +154,15 @@ static void image_rows(struct cli *cli, struct listing *l, const struct json *i,
 
 void image_row(struct cli *cli, struct listing *l, const struct json *i, bool trunc)
 {
-	image_rows(cli, l, i, trunc, false);
+	const struct json *tags = json_get(i, "RepoTags");
+	struct image_name n = { "<none>", "<none>", NULL, false };
+
+	if (tags && tags->type == JSON_ARRAY && tags->n_items > 0 &&
+	    tags->items[0]->type == JSON_STRING &&
+	    strcmp(tags->items[0]->s, "<none>:<none>") != 0 &&
+	    !name_split(&cli->arena, tags->items[0]->s, &n))
+		n = (struct image_name){ "<none>", "<none>", NULL, false };
+	image_add(cli, l, i, trunc, n.repo, n.tag, "<none>");
 }
 
 int cmd_images(struct cli *cli, const struct args *args, struct error *err)

@@ -8,6 +8,7 @@
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/credentials.h"
+#include "cli/listing.h"
 #include "cli/progress.h"
 #include "oci/reference.h"
 
@@ -118,5 +119,55 @@ int cmd_push(struct cli *cli, const struct args *args, struct error *err)
 		reference_format(&ref, full);
 		puts(full);
 	}
+	return r;
+}
+
+static const struct listing_title remote_titles[] = { { "Tag", "TAG" },
+						      { "Repository", "REPOSITORY" } };
+static const struct listing_kind remote_kind = {
+	"*formatter.remoteTagContext",
+	"{{.Repository}}\t{{.Tag}}",
+	"{{.Tag}}",
+	NULL,
+	NULL,
+	remote_titles,
+	ARRAY_LEN(remote_titles),
+};
+
+int cmd_ls_remote(struct cli *cli, const struct args *args, struct error *err)
+{
+	struct client_request req = { .method = "GET" };
+	autoptr(client_response) response = NULL;
+	struct http_header header = { "X-Registry-Auth", NULL };
+	struct listing l = { .kind = &remote_kind };
+	auto_(buf) text = BUF_INIT(64 << 20);
+	char name[REFERENCE_TEXT_MAX];
+	const struct json *answer = NULL;
+	struct reference ref;
+	int r = reference_parse(args_operand(args, 0), &ref, err);
+
+	if (r == 0)
+		r = credentials_header(cli, ref.domain, &header.value, err);
+	if (r < 0)
+		return r;
+	reference_familiar_name(&ref, name);
+	req.path = client_path(&cli->arena, "/images/", name, "/remote-tags");
+	req.headers = &header;
+	req.n_headers = 1;
+	r = api_stream(cli, &req, &response, err);
+	if (r == 0)
+		r = reader_read_all(response->body, &text, err);
+	if (r == 0)
+		r = json_parse(&cli->arena, text.data ? text.data : "", text.len, &answer, err);
+	if (r < 0)
+		return r;
+	json_for_each_item (t, json_get(answer, "Tags")) {
+		struct json *row = listing_add(cli, &l, NULL);
+
+		row_set(cli, row, "Repository", name);
+		row_set(cli, row, "Tag", t->type == JSON_STRING ? t->s : "");
+	}
+	r = listing_print(cli, &l, args_str(args, "format"), false, err);
+	listing_release(&l);
 	return r;
 }

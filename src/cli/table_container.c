@@ -550,7 +550,7 @@ const struct command commands_container[] = {
 	  -1,
 	  0,
 	  0,
-	  cmd_unsupported,
+	  cmd_stats,
 	  NULL },
 	{ "container stop,stop",
 	  "[OPTIONS] " MANY,

@@ -249,7 +249,7 @@ const struct command commands_image[] = {
 	  1,
 	  0,
 	  0,
-	  cmd_unsupported,
+	  cmd_ls_remote,
 	  NULL },
 	{ "image prune",
 	  "[OPTIONS]",
@@ -304,7 +304,7 @@ const struct command commands_image[] = {
 	  0,
 	  0,
 	  0,
-	  cmd_unsupported,
+	  cmd_builder_prune,
 	  NULL },
 	{ "builder du",
 	  "[OPTIONS]",
@@ -315,7 +315,7 @@ const struct command commands_image[] = {
 	  0,
 	  0,
 	  0,
-	  cmd_unsupported,
+	  cmd_builder_du,
 	  NULL },
 };
 const size_t n_commands_image = ARRAY_LEN(commands_image);
