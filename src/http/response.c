@@ -30,13 +30,19 @@ int http_request_read(struct http_request *req, struct buf *b, struct error *err
 static int raw_write(struct http_response *res, const void *bytes, size_t len, struct error *err)
 {
 	struct http_transport *t = &res->conn->transport;
+	struct error why;
 	int r;
 
 	if (res->failed)
 		return error_set(err, ERR_CANCELED, "the client has gone");
-	r = t->ops->write(t, bytes, len, err);
-	if (r < 0)
-		res->failed = true;
+	r = t->ops->write(t, bytes, len, &why);
+	if (r == 0)
+		return 0;
+	res->failed = true;
+	if (why.sys == EPIPE || why.sys == ECONNRESET)
+		return error_set(err, ERR_CANCELED, "the client has gone");
+	if (err)
+		*err = why;
 	return r;
 }
 
