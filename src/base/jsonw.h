@@ -27,8 +27,8 @@ struct jsonw {
 	int status;      /* first failure, or 0 */
 	struct error err;
 	unsigned depth;
-	bool need_comma[64];
-	char closer[64];
+	bool need_comma[72]; /* deeper than what json_parse accepts */
+	char closer[72];
 	bool after_key;
 	unsigned indent; /* spaces a level, 0 = compact; Go's MarshalIndent layout */
 	bool no_html;    /* SetEscapeHTML(false) */

@@ -151,7 +151,8 @@ static void handle_other(struct testserver *s, struct served *q)
 	(void)s;
 	if (cstr_starts(q->path, "/elsewhere"))
 		send_blob(q, range_of(q), BLOB_SIZE);
-	else if (cstr_starts(q->path, "/v2/dir/mirrored/manifests/"))
+	else if (cstr_starts(q->path, "/v2/dir/mirrored/manifests/") ||
+		 cstr_starts(q->path, "http://registry.test/v2/"))
 		serve_answer(q, "200 OK", "", manifest, strlen(manifest));
 	else
 		serve_answer(q, "404 Not Found", "", "", 0);
@@ -399,6 +400,34 @@ static void test_mirrors(void)
 	remote_free(r);
 }
 
+static void test_proxy(void)
+{
+	static const char *const insecure[] = { "registry.test", NULL };
+	autofree char *proxy = cstr_format("http://%s", other.host);
+	const struct remote_config config = { .insecure = insecure,
+					      .http_proxy = proxy,
+					      .https_proxy = proxy,
+					      .no_proxy = "",
+					      .retries = -1 };
+	auto_(arena) a = ARENA_INIT;
+	struct remote_repo *p = NULL;
+	struct remote *r = NULL;
+	struct remote_manifest m;
+	struct reference ref;
+	struct error err = { 0 };
+
+	other.log[0] = '\0';
+	is_int(remote_new(&config, &r, &err), 0, "a remote with a proxy");
+	is_int(reference_parse_tagged("registry.test/x/y:1", &ref, &err), 0, "a registry");
+	is_int(remote_open(r, &ref, NULL, REMOTE_PULL, NULL, &p, &err), 0, "open");
+	is_int(remote_get_manifest(p, &a, NULL, &m, &err), 0, "a manifest by the proxy");
+	is_str(other.log,
+	       "CONNECT registry.test:443\nGET http://registry.test/v2/x/y/manifests/1\n",
+	       "which was asked for TLS first");
+	remote_close(p);
+	remote_free(r);
+}
+
 static void test_refused(struct remote *r)
 {
 	static const char want[] =
@@ -459,6 +488,7 @@ int main(void)
 	test_manifests(r);
 	test_redirect_auth(r);
 	test_mirrors();
+	test_proxy();
 	test_refused(r);
 	remote_free(r);
 	testserver_stop(&origin);
