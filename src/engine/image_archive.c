@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "engine/changes.h"
 #include "engine/image_impl.h"
 #include "image/archive.h"
 #include "store/store.h"
@@ -48,6 +49,9 @@ static int on_layer(void *arg, const char *key, uint64_t done, uint64_t total, s
 	const char *slash = strrchr(key, '/');
 	char id[13];
 
+	/* "blobs/sha256/<hex>", "<hex>.tar" or, in old archives, "<hex>/layer.tar". */
+	if (slash && strcmp(slash, "/layer.tar") == 0)
+		slash = NULL;
 	if (now - l->bar_ns < 100 * NS_PER_MS)
 		return 0;
 	l->bar_ns = now;
@@ -82,16 +86,18 @@ static int import_tag(const struct engine_image_import *i, char **ret, struct er
 int engine_image_import(struct engine *e, const struct engine_image_import *i, struct reader *in,
 			struct writer *out, const struct cancel *cancel, struct error *err)
 {
+	auto_(arena) a = ARENA_INIT;
+	struct json *config = json_new_object(&a);
 	struct progress progress = PROGRESS_INIT(out);
 	struct platform platform = { 0 };
-	struct image_import o = { .message = i->message, .cancel = cancel };
+	struct image_import o = { .message = i->message, .config = config, .cancel = cancel };
 	autofree char *tag = NULL, *id = NULL;
 	int r = import_tag(i, &tag, err);
 
 	if (r == 0 && i->platform && *i->platform)
 		r = platform_parse(i->platform, &platform, err);
-	if (r == 0 && i->changes && i->changes[0])
-		r = error_set(err, ERR_UNIMPLEMENTED, "import --change is not supported yet");
+	if (r == 0)
+		r = changes_apply(&a, config, i->changes, err);
 	if (r < 0)
 		return r;
 	o.tag = tag;
