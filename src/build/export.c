@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/jsonw.h"
 #include "build/build_internal.h"
 #include "image/image.h"
 
@@ -70,22 +71,139 @@ static struct pairs sorted_pairs(struct arena *a, struct pairs p)
 	return (struct pairs){ at, p.n };
 }
 
+static void write_words(struct jsonw *w, const char *key, struct strings s)
+{
+	if (s.n == 0)
+		return;
+	jsonw_karray(w, key);
+	for (size_t i = 0; i < s.n; i++)
+		jsonw_string(w, s.at[i]);
+	jsonw_end(w);
+}
+
+static void write_set(struct jsonw *w, const char *key, struct strings s)
+{
+	if (s.n == 0)
+		return;
+	jsonw_kobject(w, key);
+	for (size_t i = 0; i < s.n; i++) {
+		jsonw_kobject(w, s.at[i]);
+		jsonw_end(w);
+	}
+	jsonw_end(w);
+}
+
+static void write_text(struct jsonw *w, const char *key, const char *value)
+{
+	if (value != NULL && value[0] != '\0')
+		jsonw_kstring(w, key, value);
+}
+
+static void write_number(struct jsonw *w, const char *key, int64_t n)
+{
+	if (n != 0)
+		jsonw_kint(w, key, n);
+}
+
+static void write_health(struct jsonw *w, const struct healthcheck *h)
+{
+	if (h == NULL)
+		return;
+	jsonw_kobject(w, "Healthcheck");
+	write_words(w, "Test", h->test);
+	write_number(w, "Interval", h->interval_ns);
+	write_number(w, "Timeout", h->timeout_ns);
+	write_number(w, "StartPeriod", h->start_period_ns);
+	write_number(w, "StartInterval", h->start_interval_ns);
+	write_number(w, "Retries", h->retries);
+	jsonw_end(w);
+}
+
+/* The "config" object as BuildKit writes it: what is empty is left out. */
+static void write_config(struct arena *a, struct jsonw *w, const struct container_config *c)
+{
+	struct pairs labels = sorted_pairs(a, c->labels);
+
+	jsonw_kobject(w, "config");
+	write_text(w, "User", c->user);
+	write_set(w, "ExposedPorts", sorted_words(a, c->exposed_ports));
+	write_words(w, "Env", c->env);
+	write_words(w, "Entrypoint", c->entrypoint);
+	write_words(w, "Cmd", c->cmd);
+	write_set(w, "Volumes", sorted_words(a, c->volumes));
+	write_text(w, "WorkingDir", c->working_dir);
+	if (labels.n > 0) {
+		jsonw_kobject(w, "Labels");
+		for (size_t i = 0; i < labels.n; i++)
+			jsonw_kstring(w, labels.at[i].key, labels.at[i].value);
+		jsonw_end(w);
+	}
+	write_text(w, "StopSignal", c->stop_signal);
+	if (c->args_escaped)
+		jsonw_kbool(w, "ArgsEscaped", true);
+	write_health(w, c->healthcheck);
+	write_words(w, "OnBuild", c->on_build);
+	if (c->stop_timeout_s.set)
+		jsonw_kint(w, "StopTimeout", c->stop_timeout_s.value);
+	write_words(w, "Shell", c->shell);
+	jsonw_end(w);
+}
+
+static void write_history(struct jsonw *w, const struct image_config *c)
+{
+	jsonw_karray(w, "history");
+	for (size_t i = 0; i < c->n_history; i++) {
+		jsonw_object(w);
+		write_text(w, "created", c->history[i].created);
+		write_text(w, "created_by", c->history[i].created_by);
+		write_text(w, "author", c->history[i].author);
+		write_text(w, "comment", c->history[i].comment);
+		if (c->history[i].empty_layer)
+			jsonw_kbool(w, "empty_layer", true);
+		jsonw_end(w);
+	}
+	jsonw_end(w);
+}
+
+static void write_layers(struct jsonw *w, const struct node *tip)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	jsonw_kobject(w, "rootfs");
+	jsonw_kstring(w, "type", "layers");
+	jsonw_karray(w, "diff_ids");
+	for (size_t i = 0; tip != NULL && i < tip->n_layers; i++) {
+		digest_format(&tip->layers[i], text);
+		jsonw_string(w, text);
+	}
+	jsonw_end(w);
+	jsonw_end(w);
+}
+
 static int format_config(struct build *b, struct buf *out, struct error *err)
 {
 	struct stage_plan *s = b->graph.target;
-	const struct node *tip = s->tip;
 	struct image_config c = s->image;
+	struct jsonw w;
 
-	c.created = created_text(b, tip);
-	c.diff_ids = tip ? tip->layers : NULL;
-	c.n_diff_ids = tip ? tip->n_layers : 0;
-	c.config.labels = sorted_pairs(&b->arena, c.config.labels);
-	c.config.exposed_ports = sorted_words(&b->arena, c.config.exposed_ports);
-	c.config.volumes = sorted_words(&b->arena, c.config.volumes);
+	c.created = created_text(b, s->tip);
 	if (c.platform.os[0] == '\0')
 		c.platform = s->platform;
 	set_history(b, &c, c.created);
-	return image_config_format(&c, out, err);
+	jsonw_init(&w, out);
+	jsonw_object(&w);
+	jsonw_kstring(&w, "architecture", c.platform.arch);
+	write_text(&w, "author", c.author);
+	write_config(&b->arena, &w, &c.config);
+	jsonw_kstring(&w, "created", c.created);
+	write_history(&w, &c);
+	jsonw_kstring(&w, "os", c.platform.os);
+	write_words(&w, "os.features", c.os_features);
+	write_text(&w, "os.version", c.platform.os_version);
+	write_layers(&w, s->tip);
+	write_text(&w, "variant", c.platform.variant);
+	jsonw_end(&w);
+	return jsonw_finish(&w, err);
 }
 
 static void told_untagged(void *arg, const char *tag, const char *old_id)

@@ -86,7 +86,7 @@ struct node {
 	const char *image_id; /* NODE_IMAGE: "sha256:...", NULL for scratch */
 	struct copy_spec *copy;
 	struct run_spec *run;
-	const char *path; /* NODE_WORKDIR */
+	const char *path, *user; /* NODE_WORKDIR: the directory, and whose it is */
 
 	/* Filled by the solver. Layers from the lowest; shared with base but for the last. */
 	enum node_state state;

@@ -228,8 +228,10 @@ int node_key(struct build *b, struct node *n, char **ret_inputs, struct error *e
 		r = copy_key(b, n, &k, err);
 	else if (n->kind == NODE_RUN)
 		r = run_key(b, n, &k, err);
-	else
+	else {
 		part_text(&k, "path", n->path);
+		part_text(&k, "user", n->user);
+	}
 	hash_finish(&k.hash, sum);
 	hash_release(&k.hash);
 	if (r < 0)

@@ -160,12 +160,6 @@ int plan_copy(struct planner *p, struct stage_plan *s, const struct instruction 
 	r = expand_flags(p, s, i, c, err);
 	if (r < 0)
 		return r;
-	if (c->parents)
-		text_adds(&history, " --parents");
-	if (c->chown[0] != '\0')
-		text_addf(&history, " --chown=%s", c->chown);
-	if (c->chmod[0] != '\0')
-		text_addf(&history, " --chmod=%s", c->chmod);
 	c->items = arena_array(p->arena, i->words.len + i->n_files + 1, sizeof(*c->items));
 	r = add_paths(p, s, i, c, &history, err);
 	if (r == 0)

@@ -218,20 +218,6 @@ static const char *go_duration(struct arena *a, int64_t ns)
 	return text_dup(&t, a);
 }
 
-static const char *go_rune(struct arena *a, int64_t n)
-{
-	static const char escapes[] = "abtnvfr";
-
-	if (n >= 7 && n <= 13)
-		return arena_format(a, "'\\%c'", escapes[n - 7]);
-	if (n < 0x20 || n == 0x7F)
-		return arena_format(a, "'\\x%02x'", (unsigned)n);
-	if (n == '\'' || n == '\\')
-		return arena_format(a, "'\\%c'", (char)n);
-	return n < 0x7F ? arena_format(a, "'%c'", (char)n)
-			: arena_format(a, "'\\u%04x'", (unsigned)n);
-}
-
 static int plan_healthcheck(struct planner *p, struct stage_plan *s, const struct instruction *i,
 			    struct error *err)
 {
@@ -249,11 +235,13 @@ static int plan_healthcheck(struct planner *p, struct stage_plan *s, const struc
 		.retries = h->retries,
 	};
 	s->image.config.healthcheck = c;
-	plan_history(p, s, NULL, "HEALTHCHECK &{%s \"%s\" \"%s\" \"%s\" \"%s\" %s}",
-		     plan_quote_list(p->arena, &h->test), go_duration(p->arena, h->interval_ns),
+	plan_history(p, s, NULL,
+		     "HEALTHCHECK {Test:[%s] Interval:%s Timeout:%s StartPeriod:%s "
+		     "StartInterval:%s Retries:%lld}",
+		     plan_join(p->arena, &h->test, " "), go_duration(p->arena, h->interval_ns),
 		     go_duration(p->arena, h->timeout_ns),
 		     go_duration(p->arena, h->start_period_ns),
-		     go_duration(p->arena, h->start_interval_ns), go_rune(p->arena, h->retries));
+		     go_duration(p->arena, h->start_interval_ns), (long long)h->retries);
 	return 0;
 }
 
@@ -400,7 +388,12 @@ static int plan_workdir(struct planner *p, struct stage_plan *s, const struct in
 		    text_quote(p->arena, value));
 	s->workdir_set = true;
 	s->image.config.working_dir = arena_strdup(p->arena, clean);
+	if (strcmp(s->image.config.working_dir, "/") == 0) {
+		plan_history(p, s, NULL, "WORKDIR /");
+		return 0;
+	}
 	n = plan_node(p, s, NODE_WORKDIR, i->node->original, i->node->line);
+	n->user = s->image.config.user ? s->image.config.user : "";
 	n->path = s->image.config.working_dir;
 	plan_history(p, s, n, "WORKDIR %s", n->path);
 	return 0;
@@ -468,13 +461,13 @@ int plan_arg(struct planner *p, struct stage_plan *s, const struct instruction *
 			if (r < 0)
 				return r;
 		}
-		text_addf(&t, " %s", key);
-		if (value != NULL)
-			text_addf(&t, "=%s", value);
 		if (plan_build_arg(p, key, &given) && given != NULL)
 			value = given;
 		else if (value == NULL)
 			value = vars_get(&p->globals, key);
+		text_addf(&t, " %s", key);
+		if (value != NULL)
+			text_addf(&t, "=%s", value);
 		if (value != NULL) {
 			vars_set(p->arena, &s->env, key, value);
 			vars_set(p->arena, &s->args, key, value);

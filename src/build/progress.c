@@ -98,8 +98,9 @@ void progress_name(const struct node *n, char *out, size_t size)
 	if (n->step == 0)
 		snprintf(out, size, "%s", n->text);
 	else
-		snprintf(out, size, "[%s%s%u/%u] %s", n->stage, n->stage[0] ? " " : "", n->step,
-			 n->n_steps, n->text);
+		snprintf(out, size, "[%s%s%*u/%u] %s", n->stage, n->stage[0] ? " " : "",
+			 n->n_steps > 9 ? n->n_steps > 99 ? 3 : 2 : 1, n->step, n->n_steps,
+			 n->text);
 }
 
 /* The line that shows a node: that of the last stage which has it as a step. */

@@ -560,6 +560,12 @@ int step_copy(struct build *b, struct node *n, int rootfd, struct error *err)
 
 int step_workdir(struct build *b, struct node *n, int rootfd, struct error *err)
 {
+	struct user_ids owner = { 0 };
+	int r = 0;
+
 	(void)b;
-	return fs_mkdir_all_in_root(rootfd, n->path, 0755, 0, 0, NULL, err);
+	if (n->user[0] != '\0')
+		r = user_lookup(rootfd, n->user, true, &owner, err);
+	return r < 0 ? r
+		     : fs_mkdir_all_in_root(rootfd, n->path, 0755, owner.uid, owner.gid, NULL, err);
 }

@@ -445,6 +445,9 @@ static int hash_entry(void *arg, const struct tree_entry *e, struct error *err)
 	int r;
 
 	hash_text(th->h, e->rel);
+	/* A directory that is copied lends its contents, not itself. */
+	if (e->rel[0] == '\0' && S_ISDIR(st->st_mode))
+		return 0;
 	hash_number(th->h, st->st_mode);
 	hash_number(th->h, th->t->zero_owner ? 0 : st->st_uid);
 	hash_number(th->h, th->t->zero_owner ? 0 : st->st_gid);
