@@ -28,6 +28,7 @@ int builder_new(const struct builder_config *c, struct builder **ret, struct err
 	b->cfg.oci_runtime = arena_strdup(&b->arena, c->oci_runtime);
 	b->cfg.oci_root = arena_strdup(&b->arena, c->oci_root);
 	b->cfg.cgroup_parent = arena_strdup(&b->arena, c->cgroup_parent);
+	b->cfg.ca_certificates = arena_strdup(&b->arena, c->ca_certificates);
 	b->dir_fd = FD_NONE;
 	b->lock = (struct lock)LOCK_INIT;
 	b->mounts_lock = (struct lock)LOCK_INIT;

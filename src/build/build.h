@@ -47,6 +47,9 @@ struct builder_config {
 	const char *const *oci_runtime_args;
 	const char *oci_root;
 	const char *cgroup_parent; /* "/docker" */
+	/* PEM file of the host that RUN steps get read-only, with the variables that
+	 * name it to the usual tools; in no layer, history or cache key. NULL: none. */
+	const char *ca_certificates;
 	/* Find an image, pulling it when it is not here. *ret_id owned. */
 	int (*image)(void *arg, const struct builder_ask *ask, char **ret_id, struct error *err);
 	/* Told of each new image and each moved tag; may be NULL. */

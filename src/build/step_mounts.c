@@ -461,6 +461,26 @@ static int network_files(struct step_mounts *m, const char *hosts, const char *r
 	return r;
 }
 
+static int ca_mount(struct step_mounts *m, struct error *err)
+{
+	static const struct stat readable = { .st_mode = 0644 };
+	const char *source = m->build->builder->cfg.ca_certificates;
+	auto_(buf) pem = BUF_INIT(4U << 20);
+	const char *path;
+	int r;
+
+	if (source == NULL)
+		return 0;
+	r = fs_read_file(source, &pem, err);
+	if (r < 0)
+		return error_wrap(err, r, "build.ca-certificates");
+	r = write_file(m, "ca", (struct str){ pem.data ? pem.data : "", pem.len }, &readable, &path,
+		       err);
+	if (r == 0)
+		add_mount(m, STEP_CA_PATH, "bind", path, "rbind", "ro", NULL);
+	return r;
+}
+
 int step_mounts_open(struct build *b, struct node *n, struct rootfs *root, const char *hosts,
 		     const char *resolv, const struct user_ids *user, struct step_mounts *ret,
 		     struct error *err)
@@ -474,6 +494,8 @@ int step_mounts_open(struct build *b, struct node *n, struct rootfs *root, const
 	r = fs_mkdir_all(run_path(ret, ""), 0700, err);
 	if (r == 0)
 		r = network_files(ret, hosts, resolv, err);
+	if (r == 0)
+		r = ca_mount(ret, err);
 	if (r == 0)
 		r = script_mount(ret, n->run, err);
 	for (size_t i = 0; r == 0 && i < n->run->n_mounts; i++)

@@ -27,6 +27,9 @@ struct step_mounts {
 	size_t n_snapshots;
 };
 
+/* Where builder_config.ca_certificates stands in a step. */
+#define STEP_CA_PATH "/run/proa-ca-certificates.crt"
+
 /* hosts, resolv: texts of the two files, NULL: leave the image's. */
 MUST_CHECK int step_mounts_open(struct build *b, struct node *n, struct rootfs *root,
 				const char *hosts, const char *resolv, const struct user_ids *user,

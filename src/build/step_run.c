@@ -45,6 +45,12 @@ static const char *const proxy_names[] = {
 	"ftp_proxy",  "NO_PROXY",   "no_proxy",    "ALL_PROXY",   "all_proxy",
 };
 
+/* How OpenSSL, curl, node, git, pip and requests are told of more authorities. */
+static const char *const ca_names[] = {
+	"SSL_CERT_FILE",  "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+	"GIT_SSL_CAINFO", "PIP_CERT",       "REQUESTS_CA_BUNDLE",
+};
+
 static const char *const *make_env(struct runner *r)
 {
 	const struct build_request *q = r->b->q;
@@ -59,6 +65,9 @@ static const char *const *make_env(struct runner *r)
 				vars_set(&r->arena, &env, proxy_names[k], q->build_args[i].value);
 		}
 	}
+	for (size_t i = 0; r->b->builder->cfg.ca_certificates && i < ARRAY_LEN(ca_names); i++)
+		if (vars_get(&env, ca_names[i]) == NULL)
+			vars_set(&r->arena, &env, ca_names[i], STEP_CA_PATH);
 	for (size_t i = 0; i < r->mounts.n_env; i++)
 		vars_set(&r->arena, &env, r->mounts.env[i].key, r->mounts.env[i].value);
 	if (vars_get(&env, "HOME") == NULL)

@@ -98,6 +98,7 @@ int build_room_open(struct engine *e, struct error *err)
 		.oci_runtime = runtime_path(e),
 		.oci_root = root,
 		.cgroup_parent = e->cfg.cgroup_parent,
+		.ca_certificates = e->cfg.build_ca_certificates,
 		.image = find_image,
 		.tagged = image_tagged,
 		.arg = e,

@@ -76,11 +76,20 @@ static const struct engine_pair *copy_pairs(struct arena *a, const struct engine
 static void copy_config(struct arena *a, const struct engine_config *from, struct engine_config *to)
 {
 	struct engine_config d;
-	const char **texts[] = { &to->data_root,       &to->exec_root,     &to->runtime_binary,
-				 &to->default_runtime, &to->log_driver,    &to->cgroup_parent,
-				 &to->storage_driver,  &to->bridge,        &to->bip,
-				 &to->fixed_cidr,      &to->fixed_cidr_v6, &to->default_publish_ip,
-				 &to->host_gateway_ip };
+	const char **texts[] = { &to->data_root,
+				 &to->exec_root,
+				 &to->runtime_binary,
+				 &to->default_runtime,
+				 &to->log_driver,
+				 &to->cgroup_parent,
+				 &to->storage_driver,
+				 &to->bridge,
+				 &to->bip,
+				 &to->fixed_cidr,
+				 &to->fixed_cidr_v6,
+				 &to->default_publish_ip,
+				 &to->host_gateway_ip,
+				 &to->build_ca_certificates };
 	const char *fallback[ARRAY_LEN(texts)];
 	const char *const **lists[] = { &to->labels,
 					&to->address_pools,

@@ -81,6 +81,8 @@ struct engine_config {
 	const char *const *registry_mirrors;
 	const char *const *insecure_registries;
 	unsigned max_concurrent_downloads, max_concurrent_uploads; /* 3, 5 */
+	/* builds */
+	const char *build_ca_certificates; /* PEM file that RUN steps trust too; NULL: none */
 };
 
 /* The defaults, static strings. */

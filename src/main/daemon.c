@@ -186,6 +186,23 @@ static const char *default_runtime(const struct settings *s)
 	return strcmp(name, "runc") == 0 && !settings_given(s, "add-runtime") ? "proa" : name;
 }
 
+/* {"ca-certificates": FILE}: build steps trust these too. */
+static int read_build(struct settings *s, struct engine_config *cfg, struct error *err)
+{
+	const struct json *build = json_get(s->file, "build");
+
+	json_for_each_member (m, build) {
+		if (strcmp(m->key, "ca-certificates") != 0)
+			return error_set(err, ERR_INVALID,
+					 "build: '%s' is not a configuration option", m->key);
+		if (m->value->type != JSON_STRING || m->value->s[0] != '/')
+			return error_set(err, ERR_INVALID,
+					 "build.ca-certificates: want the absolute path of a file");
+		cfg->build_ca_certificates = m->value->s;
+	}
+	return 0;
+}
+
 int daemon_engine_config(struct settings *s, struct engine_config *ret, struct error *err)
 {
 	struct engine_config cfg = { 0 };
@@ -227,6 +244,8 @@ int daemon_engine_config(struct settings *s, struct engine_config *ret, struct e
 		r = read_ulimits(s, &cfg, err);
 	if (r == 0)
 		r = read_network(s, &cfg, err);
+	if (r == 0)
+		r = read_build(s, &cfg, err);
 	if (r == 0)
 		*ret = cfg;
 	return r;

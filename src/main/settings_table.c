@@ -149,6 +149,7 @@ const struct option settings_options[] = {
 	STR("userland-proxy-path", 0, "userland-proxy-path", ALWAYS, NULL, "No effect"),
 	STR("userns-remap", 0, "userns-remap", REFUSED, NULL, "User namespace for all containers"),
 	BOOL("validate", 0, NULL, TAKEN, "Check the configuration and quit"),
+	OBJECT("build", TAKEN, NULL),
 	OBJECT("default-address-pools", TAKEN, NULL),
 	OBJECT("default-ulimits", TAKEN, NULL),
 	OBJECT("runtimes", TAKEN, NULL),
