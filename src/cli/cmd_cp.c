@@ -120,13 +120,13 @@ static const char *link_resolve(struct arena *a, const char *path, const char *t
 
 /* Where the copy goes: below `dir` with its root called `name` ("." = its
  * contents alone). Spec: docker cp, "Description". */
-static int target_choose(struct arena *a, const char *src, const char *src_name, bool src_is_dir,
-			 const char *dst, const struct path_stat *to, const char **ret_dir,
-			 const char **ret_name, struct error *err)
+static int target_choose(struct arena *a, const char *src, bool src_is_dir, const char *dst,
+			 const struct path_stat *to, const char **ret_dir, const char **ret_name,
+			 struct error *err)
 {
 	if (to->exists && to->is_dir) {
 		*ret_dir = dst;
-		*ret_name = asks_contents(src) && src_is_dir ? "." : src_name;
+		*ret_name = asks_contents(src) && src_is_dir ? "." : base_name(a, src);
 		return 0;
 	}
 	if (to->exists && src_is_dir)
@@ -200,7 +200,7 @@ static int copy_out(struct cli *cli, const struct args *args, const struct place
 	struct arena *a = &cli->arena;
 	struct client_request req = { .method = "GET" };
 	autoptr(client_response) response = NULL;
-	const char *src = from->path, *name = base_name(a, src), *dir = NULL, *as = NULL;
+	const char *src = from->path, *dir = NULL, *as = NULL;
 	struct path_stat st = { 0 }, to = { 0 };
 	struct apply_stats stats = { 0 };
 	auto_(buf) q = api_query();
@@ -229,7 +229,7 @@ static int copy_out(struct cli *cli, const struct args *args, const struct place
 		return r;
 	to.exists = stat(dst, &local) == 0;
 	to.is_dir = to.exists && S_ISDIR(local.st_mode);
-	r = target_choose(a, from->path, name, st.is_dir, dst, &to, &dir, &as, err);
+	r = target_choose(a, from->path, st.is_dir, dst, &to, &dir, &as, err);
 	if (r == 0)
 		r = local_extract(dir, as, response->body, args_bool(args, "archive"), &stats, err);
 	if (r == 0)
@@ -311,8 +311,7 @@ static int copy_in(struct cli *cli, const struct args *args, const char *src,
 	}
 	r = remote_target(cli, to, &dst, &target, err);
 	if (r == 0)
-		r = target_choose(a, src, base_name(a, src), S_ISDIR(st.st_mode), dst, &target,
-				  &dir, &as, err);
+		r = target_choose(a, src, S_ISDIR(st.st_mode), dst, &target, &dir, &as, err);
 	if (r < 0)
 		return r;
 	if (args_bool(args, "follow-link") && realpath(src, full))
