@@ -206,9 +206,25 @@ static int get_layers(struct pull *p, struct error *err)
 
 /* ---- the image ---- */
 
+/* The config's bytes, from content or else from the registry into it. */
+static int read_config(struct pull *p, const struct descriptor *d, struct error *err)
+{
+	struct content_store *content = p->engine->store->content;
+	struct digest added;
+	int r = content_read(content, &d->digest, &p->config, NULL);
+
+	if (r == 0)
+		return 0;
+	p->config.len = 0;
+	r = remote_read_blob(p->repo, d, &p->config, err);
+	return r < 0 ? r : content_add(content, p->config.data, p->config.len, &added, err);
+}
+
 static int get_config(struct pull *p, struct error *err)
 {
 	const struct manifest *m = p->image.manifest.doc.manifest;
+	char text[DIGEST_TEXT_MAX];
+	bool waited;
 	int r = lease_add_digest(p->engine->store->db, p->lease, REF_BLOB, &m->config.digest, err);
 
 	if (r < 0)
@@ -216,11 +232,12 @@ static int get_config(struct pull *p, struct error *err)
 	if (m->config.size > (int64_t)IMAGE_CONFIG_MAX)
 		return error_set(err, ERR_INVALID, "image config of %lld bytes is too large",
 				 (long long)m->config.size);
-	r = content_read(p->engine->store->content, &m->config.digest, &p->config, NULL);
-	if (r < 0) {
-		p->config.len = 0;
-		r = remote_read_blob(p->repo, &m->config, &p->config, err);
-	}
+	digest_format(&m->config.digest, text);
+	r = image_flight_begin(p->engine->images, text, p->cancel, &waited, err);
+	if (r < 0)
+		return r;
+	r = read_config(p, &m->config, err);
+	image_flight_end(p->engine->images, text);
 	if (r == 0)
 		r = image_config_parse(&p->arena, p->config.data, p->config.len, &p->parsed, err);
 	if (r < 0)
