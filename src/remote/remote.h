@@ -14,7 +14,8 @@
  *
  * Error kinds, whatever the call: ERR_NOT_FOUND (manifest, repository),
  * ERR_UNAUTHORIZED and ERR_FORBIDDEN (credentials), ERR_UNAVAILABLE (no
- * connection, stalled, rate limit, 5xx after retries), ERR_CORRUPT (digest or
+ * connection, stalled, rate limit, 5xx after retries), ERR_SYSTEM "no basic auth
+ * credentials" (dockerd answers 500), ERR_CORRUPT (digest or
  * size do not match), ERR_CANCELED, ERR_INVALID (malformed answer). Messages
  * are Docker's where it has one ("pull access denied for x, repository does
  * not exist or may require 'docker login': denied: ...").

@@ -156,13 +156,12 @@ static int send_to(struct exchange *x, const char *url, struct transfer **ret, s
 			     .range = x->c->range,
 			     .body = x->c->body };
 
-	if (!x->foreign && x->base == NULL)
+	/* Docker finds out whether anybody is there by a ping of its own. */
+	if (!x->foreign && !x->c->whole_path)
 		q.connect_as = arena_format(&x->arena, "%.*s/v2/",
 					    (int)(strcspn(strstr(url, "://") + 3, "/") +
 						  (size_t)(strstr(url, "://") + 3 - url)),
 					    url);
-	else if (!x->foreign)
-		q.connect_as = arena_format(&x->arena, "%s/v2/", x->base);
 	if (x->foreign) {
 		const char *host = strstr(url, "://") + 3;
 
@@ -284,6 +283,20 @@ static int follow(struct exchange *x, struct transfer **t, struct error *err)
 	return send_to(x, x->url, t, err);
 }
 
+/* As Go's http client names it: "Get". */
+static const char *method_word(const char *method)
+{
+	static const char *const words[][2] = {
+		{ "GET", "Get" }, { "HEAD", "Head" },   { "POST", "Post" },
+		{ "PUT", "Put" }, { "PATCH", "Patch" }, { "DELETE", "Delete" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(method, words[i][0]) == 0)
+			return words[i][1];
+	return method;
+}
+
 /* The challenge of a 401 answered; ERR_UNAUTHORIZED when it was answered before. */
 static int authorize(struct exchange *x, struct transfer *t, bool again, struct error *err)
 {
@@ -295,13 +308,11 @@ static int authorize(struct exchange *x, struct transfer *t, bool again, struct 
 		return api_refused(x->p, t, x->c->method, err);
 	auth_forget(x->p, x->e, x->scope);
 	r = auth_find(x->p, x->e, x->scope, header, &value, err);
+	/* Nobody refused anything: as a plain failure (500) it does not make the
+	 * docker CLI ask for a password. */
 	if (r == -ERR_UNAUTHORIZED && err != NULL && cstr_starts(err->msg, "no basic auth"))
-		return error_wrap(err, r, "%c%s \"%s\"", x->c->method[0],
-				  strcmp(x->c->method, "HEAD") == 0  ? "ead"
-				  : strcmp(x->c->method, "GET") == 0 ? "et"
-				  : strcmp(x->c->method, "PUT") == 0 ? "ut"
-								     : "ost",
-				  x->url);
+		return error_set(err, ERR_SYSTEM, "%s \"%s\": no basic auth credentials",
+				 method_word(x->c->method), x->url);
 	if (r < 0)
 		return r;
 	free(x->authorization);
