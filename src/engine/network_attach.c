@@ -308,8 +308,10 @@ void attachment_detach(struct network_room *r, struct attachment *a, bool events
 {
 	char key[NET_SANDBOX_KEY_MAX];
 
+	/* An address asked for by number may be used again at once: its device goes now. */
 	vec_for_each (m, &a->members)
-		if (m->active && m->net->kind == NETWORK_BRIDGE)
+		if (m->active && m->net->kind == NETWORK_BRIDGE &&
+		    json_get(m->settings, "IPAMConfig"))
 			net_endpoint_remove(r->net, a->key, m->endpoint_id);
 	memcpy(key, a->key, sizeof(key));
 	if (key[0])

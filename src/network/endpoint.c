@@ -262,6 +262,12 @@ int net_endpoint_adopt(struct net *n, const char *sandbox_key, struct net_endpoi
 	return 0;
 }
 
+void endpoint_retire(struct net *n, struct endpoint *e)
+{
+	dns_endpoint_remove(n->dns, e->id);
+	unpublish(n, e);
+}
+
 void net_endpoint_remove(struct net *n, const char *sandbox_key, const char *endpoint_id)
 {
 	struct endpoint *e;
@@ -272,8 +278,7 @@ void net_endpoint_remove(struct net *n, const char *sandbox_key, const char *end
 	lock_drop(&n->lock);
 	if (!e)
 		return;
-	dns_endpoint_remove(n->dns, e->id);
-	unpublish(n, e);
+	endpoint_retire(n, e);
 	unplug(n, e);
 	endpoint_free(e);
 }

@@ -61,6 +61,8 @@ struct net {
 	struct rules rules;
 	struct map bridges, sandboxes, endpoints;
 
+	/* What the pool's thread takes away, so that nobody waits for it. */
+	VEC(char *) dead_paths, dead_links;
 	unsigned pool_size;
 	VEC(struct sandbox *) pool;
 	pthread_cond_t pool_changed;
@@ -83,6 +85,8 @@ MUST_CHECK int sandbox_serve_dns(struct net *n, struct sandbox *s, struct error 
 
 /* endpoint.c */
 void endpoint_free(struct endpoint *e);
+/* Everything but the veth: names and ports are gone when it returns. */
+void endpoint_retire(struct net *n, struct endpoint *e);
 
 /* port.c */
 /*

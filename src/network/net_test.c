@@ -137,7 +137,6 @@ static struct box box_new(const char *bridge, const char *name, const char *ip, 
 
 static void box_free(struct box *b)
 {
-	net_endpoint_remove(n, b->sandbox.key, b->id);
 	net_sandbox_remove(n, b->sandbox.key);
 	free(b->sandbox.path);
 }

@@ -91,7 +91,8 @@ struct net_sandbox_info {
 MUST_CHECK int net_sandbox_new(struct net *n, struct net_sandbox_info *ret, struct error *err);
 /* After a restart: ERR_NOT_FOUND when the namespace is gone (reboot). */
 MUST_CHECK int net_sandbox_adopt(struct net *n, const char *key, struct error *err);
-/* Endpoints first. Unmounts and forgets; unknown keys are fine. */
+/* With its endpoints: ports and names are gone at once, namespace and devices a
+ * moment later, by another thread. Unknown keys are fine. */
 void net_sandbox_remove(struct net *n, const char *key);
 /* Remove every namespace below netns_dir that nobody adopted or made. */
 void net_sandbox_sweep(struct net *n);

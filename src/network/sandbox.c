@@ -19,6 +19,7 @@
 #include "network/net_internal.h"
 
 #define DNS_PORT 53
+#define GRACE_US 20000
 
 void sandbox_free(struct sandbox *s)
 {
@@ -64,22 +65,59 @@ static int sandbox_create(struct net *n, struct sandbox **ret, struct error *err
 	return 0;
 }
 
+/*
+ * Take away what was retired. A namespace without processes takes its veths
+ * along in one go of the kernel's; who deletes them first pays for each (30 ms).
+ * One that others still share would keep them: so they are deleted in the end.
+ */
+static void bury(struct net *n)
+{
+	auto_(nl_batch) batch = NL_BATCH_INIT;
+	VEC(char *) paths = { 0 }, links = { 0 };
+
+	lock_assert_held(&n->lock);
+	vec_for_each (p, &n->dead_paths)
+		*vec_push(&paths) = *p;
+	vec_for_each (l, &n->dead_links)
+		*vec_push(&links) = *l;
+	n->dead_paths.len = n->dead_links.len = 0;
+	lock_drop(&n->lock);
+	vec_for_each (p, &paths) {
+		remove_path(*p);
+		free(*p);
+	}
+	if (links.len)
+		usleep(GRACE_US);
+	vec_for_each (l, &links) {
+		link_del(&batch, *l);
+		free(*l);
+	}
+	(void)!nl_exchange(&n->route, &batch, NULL, NULL, NULL);
+	vec_release(&paths);
+	vec_release(&links);
+	lock_take(&n->lock);
+}
+
 /* Keeps the pool filled. A kernel that refuses is asked again at the next taking. */
 static void pool_run(void *arg)
 {
 	struct net *n = arg;
 
 	lock_take(&n->lock);
-	while (!n->pool_stop) {
+	while (!n->pool_stop || n->dead_paths.len) {
 		struct sandbox *s = NULL;
 
-		if (n->pool.len < n->pool_size) {
+		if (!n->pool_stop && n->pool.len < n->pool_size) {
 			lock_drop(&n->lock);
 			(void)!sandbox_create(n, &s, NULL);
 			lock_take(&n->lock);
 		}
 		if (s) {
 			*vec_push(&n->pool) = s;
+			continue;
+		}
+		if (n->dead_paths.len) {
+			bury(n);
 			continue;
 		}
 		n->lock.held = 0;
@@ -96,8 +134,6 @@ int pool_start(struct net *n, struct error *err)
 {
 	int r;
 
-	if (n->pool_size == 0)
-		return 0;
 	n->pool_stopped = false;
 	r = thread_start(pool_run, n, "proa-netns", err);
 	if (r < 0)
@@ -121,6 +157,8 @@ void pool_stop(struct net *n)
 		sandbox_free(*s);
 	}
 	vec_release(&n->pool);
+	vec_release(&n->dead_paths);
+	vec_release(&n->dead_links);
 	lock_drop(&n->lock);
 }
 
@@ -173,19 +211,36 @@ int net_sandbox_adopt(struct net *n, const char *key, struct error *err)
 
 void net_sandbox_remove(struct net *n, const char *key)
 {
-	autofree char *path = NULL;
+	VEC(struct endpoint *) endpoints = { 0 };
 	struct sandbox *s;
 
 	if (!fs_is_component(key) || strlen(key) >= NET_SANDBOX_KEY_MAX)
 		return;
-	dns_sandbox_remove(n->dns, key);
-	path = cstr_format("%s/%s", n->netns_dir, key);
 	lock_take(&n->lock);
+	map_for_each (entry, &n->endpoints) {
+		struct endpoint *e = entry->value;
+
+		if (strcmp(e->sandbox, key) == 0)
+			*vec_push(&endpoints) = e;
+	}
+	vec_for_each (e, &endpoints)
+		(void)map_steal(&n->endpoints, (*e)->id);
 	s = map_steal(&n->sandboxes, key);
 	lock_drop(&n->lock);
+	vec_for_each (e, &endpoints)
+		endpoint_retire(n, *e);
+	dns_sandbox_remove(n->dns, key);
 	if (s)
 		sandbox_free(s);
-	remove_path(path);
+	lock_take(&n->lock);
+	*vec_push(&n->dead_paths) = cstr_format("%s/%s", n->netns_dir, key);
+	vec_for_each (e, &endpoints) {
+		*vec_push(&n->dead_links) = xstrdup((*e)->host_if);
+		endpoint_free(*e);
+	}
+	pthread_cond_broadcast(&n->pool_changed);
+	lock_drop(&n->lock);
+	vec_release(&endpoints);
 }
 
 void net_sandbox_sweep(struct net *n)
