@@ -289,9 +289,16 @@ int engine_image_df(struct engine *e, struct jsonw *out, int64_t *ret_layers_byt
 	const struct image_filter f = {
 		.all = true, .shared_size = true, .virtual_size = true, .users = &users
 	};
+	struct store_usage u;
 	int r = image_list(e->store, &f, out, err);
 
-	return r < 0 ? r : image_layers_size(e->store, ret_layers_bytes, err);
+	if (r == 0)
+		r = store_usage(e->store, &u, err);
+	/* Everything that is there because of images: `du` must not find more. */
+	if (r == 0)
+		*ret_layers_bytes =
+		    (int64_t)(u.image_disk_bytes + u.blob_bytes + u.partial_bytes + u.meta_bytes);
+	return r;
 }
 
 struct problems {

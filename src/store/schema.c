@@ -36,9 +36,12 @@ static const char version_1[] =
     " media_type TEXT NOT NULL, size INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX layer_blobs_by_layer ON layer_blobs(diff_id);";
 
+/* What a layer takes on disk: known once it is synced. */
+static const char version_2[] = "ALTER TABLE layers ADD COLUMN disk INTEGER NOT NULL DEFAULT 0";
+
 int store_migrate(struct db *db, struct error *err)
 {
-	static const char *const steps[] = { version_1 };
+	static const char *const steps[] = { version_1, version_2 };
 
 	return db_migrate(db, "store", steps, ARRAY_LEN(steps), err);
 }

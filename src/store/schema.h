@@ -5,7 +5,7 @@
 
 struct db;
 
-/* Bring them up to date. History: 1 = first. */
+/* Bring them up to date. History: 1 = first; 2 = layers.disk. */
 MUST_CHECK int store_migrate(struct db *db, struct error *err);
 
 /* Owners in refs: "lease:<id>" and "image:<id>". */

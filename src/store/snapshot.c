@@ -228,8 +228,10 @@ static int add_layer_row(struct snapshots *s, int64_t number, const struct layer
 	int r;
 
 	digest_format(&info->diff_id, text);
-	r = db_run(s->db, err, "INSERT OR IGNORE INTO layers VALUES(?,?,?,?,0,?)", "tiiit", text,
-		   number, (int64_t)info->size, (int64_t)info->tar_size, s->boot);
+	r = db_run(s->db, err,
+		   "INSERT OR IGNORE INTO layers(diff_id,number,size,tar_size,synced,boot) "
+		   "VALUES(?,?,?,?,0,?)",
+		   "tiiit", text, number, (int64_t)info->size, (int64_t)info->tar_size, s->boot);
 	if (r < 0)
 		return r;
 	*ret_new = db_changes(s->db) > 0;
@@ -305,10 +307,36 @@ int snapshot_layer_remove(struct snapshots *s, const struct digest *diff_id, str
 	return r < 0 ? r : snapshot_dir_remove(s, info.number, err);
 }
 
-int snapshots_sync(struct snapshots *s, struct error *err)
+struct synced {
+	int64_t number;
+	uint64_t disk;
+};
+
+/* Now that the blocks are there, they can be counted, once and for all. */
+static int mark_synced(struct snapshots *s, struct synced *layers, size_t n, struct error *err)
 {
 	auto_(db_tx) tx = DB_TX_INIT;
-	VEC(int64_t) numbers = { 0 };
+	char name[24];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		snprintf(name, sizeof(name), "%lld", (long long)layers[i].number);
+		r = fs_disk_usage(s->dirfd, name, &layers[i].disk, err);
+		/* gc may have taken it meanwhile. */
+		if (r == -ERR_NOT_FOUND)
+			r = 0;
+	}
+	if (r == 0)
+		r = db_begin(s->db, DB_FULL, &tx, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = db_run(s->db, err, "UPDATE layers SET synced=1, disk=? WHERE number=?", "ii",
+			   (int64_t)layers[i].disk, layers[i].number);
+	return r < 0 ? r : db_commit(&tx, err);
+}
+
+int snapshots_sync(struct snapshots *s, struct error *err)
+{
+	VEC(struct synced) layers = { 0 };
 	bool row = true;
 	int r;
 
@@ -319,22 +347,14 @@ int snapshots_sync(struct snapshots *s, struct error *err)
 		while (r == 0 && row) {
 			r = db_step(&q, &row, err);
 			if (r == 0 && row)
-				*vec_push(&numbers) = db_col_int(&q, 0);
+				*vec_push(&layers) = (struct synced){ .number = db_col_int(&q, 0) };
 		}
 	}
-	if (r == 0 && numbers.len > 0 && (fault_hit("fsync") || syncfs(s->dirfd) < 0))
+	if (r == 0 && layers.len > 0 && (fault_hit("fsync") || syncfs(s->dirfd) < 0))
 		r = error_sys(err, errno, "sync '%s'", s->root);
-	if (r == 0 && numbers.len > 0) {
-		r = db_begin(s->db, DB_FULL, &tx, err);
-		vec_for_each (n, &numbers) {
-			if (r == 0)
-				r = db_run(s->db, err, "UPDATE layers SET synced=1 WHERE number=?",
-					   "i", *n);
-		}
-		if (r == 0)
-			r = db_commit(&tx, err);
-	}
-	vec_release(&numbers);
+	if (r == 0 && layers.len > 0)
+		r = mark_synced(s, layers.at, layers.len, err);
+	vec_release(&layers);
 	return r;
 }
 

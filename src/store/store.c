@@ -161,7 +161,7 @@ static int add_blob(void *arg, const struct digest *d, uint64_t size, struct err
 
 	(void)d;
 	(void)err;
-	u->blob_bytes += size;
+	u->blob_bytes += (size + 4095) / 4096 * 4096;
 	u->n_blobs++;
 	return 0;
 }
@@ -171,7 +171,7 @@ int store_usage(struct store *s, struct store_usage *ret, struct error *err)
 	static const char *const files[] = { "meta.db", "meta.db-wal", "meta.db-shm" };
 	struct store_usage u = { 0 };
 	autoclose int content = FD_NONE;
-	int64_t n = 0, bytes = 0;
+	int64_t n = 0, bytes = 0, disk = 0;
 	struct stat st;
 	int r = content_list(s->content, add_blob, &u, err);
 
@@ -179,6 +179,11 @@ int store_usage(struct store *s, struct store_usage *ret, struct error *err)
 		r = db_get_int(s->db, &n, err, "SELECT count(*) FROM layers", "");
 	if (r == 0)
 		r = db_get_int(s->db, &bytes, err, "SELECT coalesce(sum(size),0) FROM layers", "");
+	if (r == 0)
+		r = db_get_int(s->db, &disk, err,
+			       "SELECT coalesce(sum(CASE disk WHEN 0 THEN size ELSE disk END),0) "
+			       "FROM layers WHERE diff_id IN (SELECT diff_id FROM image_layers)",
+			       "");
 	if (r == 0)
 		r = fs_open_beneath(s->dirfd, "content", O_RDONLY | O_DIRECTORY, 0, &content, err);
 	if (r == 0)
@@ -191,6 +196,7 @@ int store_usage(struct store *s, struct store_usage *ret, struct error *err)
 	}
 	u.n_layers = (uint64_t)n;
 	u.layer_bytes = (uint64_t)bytes;
+	u.image_disk_bytes = (uint64_t)disk;
 	*ret = u;
 	return 0;
 }
