@@ -583,6 +583,27 @@ int network_room_open(struct engine *e, struct error *err)
 	return status;
 }
 
+/* With containers still attached all stays as it is, for the next proad; without
+ * any, bridges and firewall table go: the next proad makes them again. */
+static void close_net(struct network_room *r)
+{
+	bool used = false;
+
+	map_for_each (e, &r->by_id)
+		used |= network_in_use(r, e->value);
+	if (used || !r->net) {
+		net_close(r->net);
+		return;
+	}
+	map_for_each (e, &r->by_id) {
+		struct network *n = e->value;
+
+		if (n->kind == NETWORK_BRIDGE)
+			(void)!net_bridge_remove(r->net, n->id, NULL);
+	}
+	net_close_and_clean(r->net);
+}
+
 void network_room_close(struct engine *e)
 {
 	struct network_room *r = e->networks;
@@ -590,7 +611,7 @@ void network_room_close(struct engine *e)
 	if (!r)
 		return;
 	e->networks = NULL;
-	net_close(r->net);
+	close_net(r);
 	map_for_each (a, &r->attachments)
 		attachment_free(a->value);
 	map_for_each (n, &r->by_id)

@@ -26,7 +26,7 @@ struct network_sandbox; /* engine/internal.h */
 /* Sets e->networks: reads the networks from e->db, makes bridge, host and none.
  * Uses e->cfg (bridge, bip, address_pools, dns, mtu, ...), e->exec_fd. */
 MUST_CHECK int network_room_open(struct engine *e, struct error *err);
-/* Kernel objects stay, for the next proad. */
+/* What running containers use stays, for the next proad; else nothing is left. */
 void network_room_close(struct engine *e);
 /*
  * At start, once all containers are in the tables and before any is started:

@@ -43,7 +43,7 @@ static int configure_inside(struct net *n, struct sandbox *s, const struct bridg
 		if (r < 0)
 			return r;
 	}
-	r = link_index(&s->nl, ifname, &index, NULL, NULL, err);
+	r = link_index(&s->nl, ifname, &index, err);
 	if (r < 0)
 		return r;
 	if (spec->ip4.family)
@@ -65,7 +65,7 @@ static int configure_inside(struct net *n, struct sandbox *s, const struct bridg
 static int set_hairpin(struct net *n, const struct endpoint *e, struct error *err)
 {
 	auto_(nl_batch) batch = NL_BATCH_INIT;
-	int index, r = link_index(&n->route, e->host_if, &index, NULL, NULL, err);
+	int index, r = link_index(&n->route, e->host_if, &index, err);
 
 	if (r < 0)
 		return r;
@@ -337,7 +337,7 @@ int net_endpoint_default_route(struct net *n, const char *sandbox_key, const cha
 		return error_set(err, ERR_NOT_FOUND, "no such endpoint: %s", endpoint_id);
 	if (b->internal)
 		return 0;
-	r = link_index(&s->nl, e->ifname, &index, NULL, NULL, err);
+	r = link_index(&s->nl, e->ifname, &index, err);
 	if (r < 0)
 		return r;
 	if (e->ip4.family && b->gateway4.addr.family)

@@ -20,7 +20,7 @@ void link_add_bridge(struct nl_batch *b, const char *name, const uint8_t mac[sta
 	struct nlmsghdr *h;
 	struct nlattr *info;
 
-	nl_message_with(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "create bridge", EEXIST,
+	nl_message_with(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "create bridge", 0,
 			sizeof(struct ifinfomsg), &h);
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
 	mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
@@ -91,6 +91,16 @@ void link_hairpin(struct nl_batch *b, int index)
 	info = mnl_attr_nest_start(h, IFLA_PROTINFO);
 	mnl_attr_put_u8(h, IFLA_BRPORT_MODE, 1);
 	mnl_attr_nest_end(h, info);
+}
+
+void link_alias(struct nl_batch *b, int index, const char *alias)
+{
+	struct nlmsghdr *h;
+	struct ifinfomsg *ifi =
+	    nl_message_with(b, RTM_NEWLINK, 0, "set link alias", 0, sizeof(*ifi), &h);
+
+	ifi->ifi_index = index;
+	mnl_attr_put_strz(h, IFLA_IFALIAS, alias);
 }
 
 void link_rename(struct nl_batch *b, int index, const char *name)
@@ -165,43 +175,39 @@ void link_del_default_route(struct nl_batch *b, int index, const struct net_addr
 	default_route(b, RTM_DELROUTE, 0, index, gateway);
 }
 
-struct found {
-	int index;
-	unsigned mtu;
-	char kind[16];
-};
-
 static int parse_link(void *ctx, const struct nlmsghdr *msg, struct error *err)
 {
-	const struct nlattr *tb[IFLA_LINKINFO + 1], *info[IFLA_INFO_KIND + 1];
+	const struct nlattr *tb[IFLA_IFALIAS + 1], *info[IFLA_INFO_KIND + 1];
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(msg);
-	struct found *f = ctx;
-	const char *kind;
+	struct link_info *f = ctx;
+	const char *text;
 	int r;
 
 	if (msg->nlmsg_type != RTM_NEWLINK)
 		return 0;
-	r = nl_attrs(msg, sizeof(*ifi), tb, IFLA_LINKINFO, err);
+	r = nl_attrs(msg, sizeof(*ifi), tb, IFLA_IFALIAS, err);
 	if (r < 0)
 		return r;
 	f->index = ifi->ifi_index;
 	f->mtu = nl_u32(tb[IFLA_MTU]);
+	text = nl_text(tb[IFLA_IFALIAS]);
+	if (text)
+		memcpy(f->alias, text, strnlen(text, sizeof(f->alias) - 1));
 	if (!tb[IFLA_LINKINFO])
 		return 0;
 	r = nl_nested(tb[IFLA_LINKINFO], info, IFLA_INFO_KIND, err);
 	if (r < 0)
 		return r;
-	kind = nl_text(info[IFLA_INFO_KIND]);
-	if (kind && strlen(kind) < sizeof(f->kind))
-		memcpy(f->kind, kind, strlen(kind) + 1);
+	text = nl_text(info[IFLA_INFO_KIND]);
+	if (text && strlen(text) < sizeof(f->kind))
+		memcpy(f->kind, text, strlen(text) + 1);
 	return 0;
 }
 
-int link_index(struct nl *s, const char *name, int *ret, unsigned *ret_mtu, char *ret_kind,
-	       struct error *err)
+int link_find(struct nl *s, const char *name, struct link_info *ret, struct error *err)
 {
 	auto_(nl_batch) b = NL_BATCH_INIT;
-	struct found f = { 0 };
+	struct link_info f = { 0 };
 	struct nlmsghdr *h;
 	int r;
 
@@ -212,12 +218,18 @@ int link_index(struct nl *s, const char *name, int *ret, unsigned *ret_mtu, char
 	r = nl_exchange(s, &b, parse_link, &f, err);
 	if (r < 0)
 		return error_wrap(err, r, "'%s'", name);
-	*ret = f.index;
-	if (ret_mtu)
-		*ret_mtu = f.mtu;
-	if (ret_kind)
-		memcpy(ret_kind, f.kind, sizeof(f.kind));
+	*ret = f;
 	return 0;
+}
+
+int link_index(struct nl *s, const char *name, int *ret, struct error *err)
+{
+	struct link_info info;
+	int r = link_find(s, name, &info, err);
+
+	if (r == 0)
+		*ret = info.index;
+	return r;
 }
 
 static int parse_stats(void *ctx, const struct nlmsghdr *msg, struct error *err)
@@ -335,7 +347,7 @@ int link_parse_any(void *ctx, const struct nlmsghdr *msg, struct error *err)
 {
 	link_counters_list counters = { 0 };
 	link_address_list addresses = { 0 };
-	struct found f;
+	struct link_info f = { 0 };
 	int r = parse_link(&f, msg, err);
 
 	(void)ctx;

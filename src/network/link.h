@@ -7,7 +7,7 @@
 #include "network/addr.h"
 #include "network/netlink.h"
 
-/* A bridge with this MAC (random when NULL); an existing one is kept. */
+/* A bridge with this MAC; ERR_CONFLICT when a link of that name exists. */
 void link_add_bridge(struct nl_batch *b, const char *name, const uint8_t mac[static 6],
 		     unsigned mtu);
 /*
@@ -27,6 +27,8 @@ void link_del(struct nl_batch *b, const char *name);
 void link_up(struct nl_batch *b, int index);
 /* A port of a bridge may send back out of the port that a frame came from. */
 void link_hairpin(struct nl_batch *b, int index);
+/* A text for people, and for us to know our own by. */
+void link_alias(struct nl_batch *b, int index, const char *alias);
 void link_rename(struct nl_batch *b, int index, const char *name);
 /* Existing is fine. */
 void link_add_address(struct nl_batch *b, int index, const struct net_prefix *p);
@@ -35,9 +37,15 @@ void link_del_address(struct nl_batch *b, int index, const struct net_prefix *p)
 void link_add_default_route(struct nl_batch *b, int index, const struct net_addr *gateway);
 void link_del_default_route(struct nl_batch *b, int index, const struct net_addr *gateway);
 
-/* ERR_NOT_FOUND. ret_mtu and ret_kind (at least 16 bytes: "bridge", "" = none) may be NULL. */
-MUST_CHECK int link_index(struct nl *s, const char *name, int *ret, unsigned *ret_mtu,
-			  char *ret_kind, struct error *err);
+struct link_info {
+	int index;
+	unsigned mtu;
+	char kind[16];  /* "bridge"; "" = none */
+	char alias[32]; /* its beginning */
+};
+/* ERR_NOT_FOUND. */
+MUST_CHECK int link_find(struct nl *s, const char *name, struct link_info *ret, struct error *err);
+MUST_CHECK int link_index(struct nl *s, const char *name, int *ret, struct error *err);
 
 struct link_counters {
 	char name[16];

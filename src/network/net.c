@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "network/net_internal.h"
 
+#define BRIDGE_ALIAS "proa network"
+
 int net_sysctl(const char *name, const char *value, struct error *err)
 {
 	autofree char *path = cstr_format("/proc/sys/net/%s", name);
@@ -305,18 +307,21 @@ static int bridge_link(struct net *n, const struct net_bridge *b, int *ret_index
 {
 	auto_(nl_batch) batch = NL_BATCH_INIT;
 	uint8_t mac[6] = { 0x02, 0x42 };
-	char kind[16];
+	struct link_info info;
+	bool made;
 	int r;
 
 	/* Its own MAC: else a bridge takes over that of its ports, which come and go. */
 	random_bytes(mac + 2, 4);
 	link_add_bridge(&batch, b->ifname, mac, b->mtu);
 	r = nl_exchange(&n->route, &batch, NULL, NULL, err);
-	if (r == 0)
-		r = link_index(&n->route, b->ifname, ret_index, NULL, kind, err);
+	made = r == 0;
+	if (made || r == -ERR_CONFLICT)
+		r = link_find(&n->route, b->ifname, &info, err);
 	if (r < 0)
 		return error_wrap(err, r, "bridge '%s'", b->ifname);
-	if (strcmp(kind, "bridge") != 0)
+	*ret_index = info.index;
+	if (strcmp(info.kind, "bridge") != 0)
 		return error_set(err, ERR_CONFLICT, "bridge '%s': a link of that name exists",
 				 b->ifname);
 	bridge_sysctls(b);
@@ -326,6 +331,8 @@ static int bridge_link(struct net *n, const struct net_bridge *b, int *ret_index
 	if (b->gateway6.addr.family)
 		link_add_address(&batch, *ret_index, &b->gateway6);
 	link_up(&batch, *ret_index);
+	if (made)
+		link_alias(&batch, *ret_index, BRIDGE_ALIAS);
 	r = nl_exchange(&n->route, &batch, NULL, NULL, err);
 	return r < 0 ? error_wrap(err, r, "bridge '%s'", b->ifname) : 0;
 }
@@ -340,7 +347,7 @@ int net_bridge_add(struct net *n, const struct net_bridge *spec, struct error *e
 				     .icc = spec->icc,
 				     .masquerade = spec->masquerade };
 	struct bridge *b, *old;
-	int index, r;
+	int index = 0, r;
 
 	if (strlen(spec->ifname) >= NET_IFNAME_MAX || !fs_is_component(spec->ifname))
 		return error_set(err, ERR_INVALID, "invalid bridge name '%s'", spec->ifname);
@@ -377,6 +384,7 @@ int net_bridge_add(struct net *n, const struct net_bridge *spec, struct error *e
 int net_bridge_remove(struct net *n, const char *id, struct error *err)
 {
 	auto_(nl_batch) batch = NL_BATCH_INIT;
+	struct link_info info;
 	struct bridge *b;
 	int r;
 
@@ -384,9 +392,13 @@ int net_bridge_remove(struct net *n, const char *id, struct error *err)
 	b = map_get(&n->bridges, id);
 	if (!b)
 		return 0;
-	link_del(&batch, b->ifname);
-	r = nl_exchange(&n->route, &batch, NULL, NULL, err);
-	if (r < 0)
+	r = link_find(&n->route, b->ifname, &info, err);
+	/* A bridge that the administrator made stays. */
+	if (r == 0 && strcmp(info.alias, BRIDGE_ALIAS) == 0) {
+		link_del(&batch, b->ifname);
+		r = nl_exchange(&n->route, &batch, NULL, NULL, err);
+	}
+	if (r < 0 && r != -ERR_NOT_FOUND)
 		return error_wrap(err, r, "bridge '%s'", b->ifname);
 	rules_bridge_remove(&n->rules, b->ifname);
 	map_remove(&n->bridges, id);
