@@ -152,18 +152,24 @@ static bool cancel_restart(struct container *c)
 	return true;
 }
 
-int container_kill(struct engine *e, const char *ref, const char *signal, struct error *err)
+struct run {
+	uint64_t exit_seq;
+};
+
+static bool run_is_over(struct container *c, void *arg)
 {
-	autoptr(container) c = NULL;
+	const struct run *run = arg;
+
+	return c->exit_seq != run->exit_seq || !container_is_running(c);
+}
+
+static int kill_now(struct container *c, const char *ref, int sig, struct run *run,
+		    struct error *err)
+{
 	struct error local = { 0 };
-	int sig = SIGKILL, stop = SIGTERM, r;
+	int stop = SIGTERM, r;
 	const char *own;
 
-	r = container_find(e, ref, &c, err);
-	if (r == 0 && !cstr_is_empty(signal))
-		r = signal_parse(signal, &sig, err);
-	if (r < 0)
-		return r;
 	/* A kill that comes while the start still runs waits for its end. */
 	LOCKED(&c->op);
 	{
@@ -172,6 +178,7 @@ int container_kill(struct engine *e, const char *ref, const char *signal, struct
 			return error_set(err, ERR_CONFLICT,
 					 "Cannot kill container: %s: Container %s is not running",
 					 ref, c->id);
+		run->exit_seq = c->exit_seq;
 		own = json_str(c->config, "StopSignal");
 		if (!cstr_is_empty(own))
 			(void)!signal_parse(own, &stop, NULL);
@@ -188,18 +195,31 @@ int container_kill(struct engine *e, const char *ref, const char *signal, struct
 	return 0;
 }
 
-/* ---- stop ---- */
-
-struct run {
-	uint64_t exit_seq;
-};
-
-static bool run_is_over(struct container *c, void *arg)
+int container_kill(struct engine *e, const char *ref, const char *signal, struct error *err)
 {
-	const struct run *run = arg;
+	autoptr(container) c = NULL;
+	struct run run;
+	int sig = SIGKILL, r;
 
-	return c->exit_seq != run->exit_seq || !container_is_running(c);
+	r = container_find(e, ref, &c, err);
+	if (r == 0 && !cstr_is_empty(signal))
+		r = signal_parse(signal, &sig, err);
+	if (r < 0)
+		return r;
+	r = kill_now(c, ref, sig, &run, err);
+	if (r < 0 || sig != SIGKILL)
+		return r;
+	/* dockerd answers when it is dead. */
+	r = container_await(c, run_is_over, &run, clock_mono_ns() + KILL_TIMEOUT_NS, NULL, err);
+	return r == -ERR_UNAVAILABLE
+		   ? error_set(err, ERR_SYSTEM,
+			       "Cannot kill container: %s: tried to kill container, "
+			       "but did not receive an exit event",
+			       ref)
+		   : r;
 }
+
+/* ---- stop ---- */
 
 static int64_t stop_deadline(struct container *c, int32_t timeout_s)
 {

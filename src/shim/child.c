@@ -203,9 +203,18 @@ static void runtime_failure(struct supervisor *s, const struct process *p, struc
 		ssize_t n = read(p->err.fd, s->buf, 512);
 
 		if (n > 0)
-			msg = arena_strndup(&a, s->buf, str_trim((struct str){ s->buf, (size_t)n }).len);
+			msg = arena_strndup(&a, s->buf,
+					    str_trim((struct str){ s->buf, (size_t)n }).len);
 	}
-	(void)error_set(err, ERR_INVALID, "%s", msg ? msg : "the runtime failed without a word");
+	if (msg == NULL)
+		msg = "the runtime failed without a word";
+	/* runc's words, whichever runtime it was: clients look for them. */
+	(void)error_set(err, ERR_INVALID, "%s%s",
+			strstr(msg, "unable to start container process") == NULL &&
+				strncmp(msg, "exec: ", 6) == 0
+			    ? "unable to start container process: "
+			    : "",
+			msg);
 }
 
 static int read_pid(struct supervisor *s, const struct process *p, pid_t *ret)
