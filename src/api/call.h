@@ -21,6 +21,8 @@
 
 struct api {
 	struct api_config config;
+	/* Change with a reload while requests read them. */
+	_Atomic(const char *const *) mirrors, insecure;
 };
 
 struct call {

@@ -1,6 +1,7 @@
 #include "api/info.h"
 
 #include <dirent.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -104,9 +105,9 @@ static void write_index(struct jsonw *w, const char *name, const char *const *mi
 	jsonw_end(w);
 }
 
-static void write_registries(const struct api *a, struct jsonw *w)
+static void write_registries(struct api *a, struct jsonw *w)
 {
-	const char *const *insecure = a->config.insecure_registries;
+	const char *const *insecure = atomic_load(&a->insecure);
 
 	jsonw_kobject(w, "RegistryConfig");
 	jsonw_karray(w, "InsecureRegistryCIDRs");
@@ -117,12 +118,12 @@ static void write_registries(const struct api *a, struct jsonw *w)
 			jsonw_string(w, *s);
 	jsonw_end(w);
 	jsonw_kobject(w, "IndexConfigs");
-	write_index(w, "docker.io", a->config.registry_mirrors, true);
+	write_index(w, "docker.io", atomic_load(&a->mirrors), true);
 	for (const char *const *s = insecure; s && *s; s++)
 		if (!is_network(*s))
 			write_index(w, *s, NULL, false);
 	jsonw_end(w);
-	write_strings(w, "Mirrors", a->config.registry_mirrors);
+	write_strings(w, "Mirrors", atomic_load(&a->mirrors));
 	jsonw_end(w);
 }
 
@@ -169,7 +170,7 @@ static void write_proxy(struct jsonw *w, const char *key, const char *upper, con
 	jsonw_kstring(w, key, value ? value : "");
 }
 
-void api_info_write(const struct api *a, struct jsonw *w)
+void api_info_write(struct api *a, struct jsonw *w)
 {
 	struct utsname uts = { 0 };
 	struct sysinfo si = { 0 };

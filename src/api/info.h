@@ -6,6 +6,6 @@
 struct api;
 
 /* One object. */
-void api_info_write(const struct api *a, struct jsonw *w);
+void api_info_write(struct api *a, struct jsonw *w);
 /* Go's name of an architecture that uname calls `machine`. */
 const char *api_go_arch(const char *machine);

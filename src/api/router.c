@@ -1,5 +1,6 @@
 #include "api/router.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,14 @@ struct api *api_new(const struct api_config *config)
 	struct api *a = new0(struct api);
 
 	a->config = *config;
+	api_set_registries(a, config->registry_mirrors, config->insecure_registries);
 	return a;
+}
+
+void api_set_registries(struct api *a, const char *const *mirrors, const char *const *insecure)
+{
+	atomic_store(&a->mirrors, mirrors);
+	atomic_store(&a->insecure, insecure);
 }
 
 void api_free(struct api *a)

@@ -28,6 +28,8 @@ struct api_config {
 
 struct api *api_new(const struct api_config *config);
 void api_free(struct api *a);
+/* After a reload. The lists must live as long as a. */
+void api_set_registries(struct api *a, const char *const *mirrors, const char *const *insecure);
 
 /* An http_handler; arg is the struct api. */
 void api_handle(void *arg, struct http_request *req, struct http_response *res);

@@ -227,6 +227,18 @@ int engine_open(const struct engine_config *cfg, struct engine **ret, struct err
 	return 0;
 }
 
+int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err)
+{
+	e->cfg.registry_mirrors = copy_list(&e->arena, cfg->registry_mirrors);
+	e->cfg.insecure_registries = copy_list(&e->arena, cfg->insecure_registries);
+	if (cfg->max_concurrent_downloads > 0)
+		e->cfg.max_concurrent_downloads = cfg->max_concurrent_downloads;
+	if (cfg->max_concurrent_uploads > 0)
+		e->cfg.max_concurrent_uploads = cfg->max_concurrent_uploads;
+	e->cfg.debug = cfg->debug;
+	return engine_image_reload(e, err);
+}
+
 void engine_close(struct engine *e)
 {
 	if (e == NULL)

@@ -94,6 +94,11 @@ void engine_config_defaults(struct engine_config *cfg);
  * ERR_CONFLICT when another engine has the data root.
  */
 MUST_CHECK int engine_open(const struct engine_config *cfg, struct engine **ret, struct error *err);
+/*
+ * Take over what may change while running: registry_mirrors,
+ * insecure_registries, max_concurrent_*, debug. One caller at a time.
+ */
+MUST_CHECK int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err);
 /* Containers go on. Ends streams and threads first. */
 void engine_close(struct engine *e);
 /* True when nothing needs a daemon: no running container, no build. */

@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "api/router.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "engine/build.h"
 #include "main/daemon.h"
 #include "network/network.h"
@@ -31,6 +33,7 @@ struct daemon {
 	struct api *api;
 	struct http_server *server;
 	char *pidfile;
+	VEC(struct settings *) reloaded;
 	int argc;
 	char **argv;
 };
@@ -72,27 +75,45 @@ static int write_pidfile(struct daemon *d, struct error *err)
 	return r < 0 ? error_wrap(err, r, "pid file") : 0;
 }
 
-/* What may change while running; the rest waits for the next start. */
+/* Read everything again; fresh keeps what the engine and the API point into. */
+static int read_again(struct daemon *d, struct settings *fresh, struct engine_config *cfg,
+		      enum log_level *ret_level, struct error *err)
+{
+	int r = settings_read_flags(fresh, d->argc, d->argv, err);
+
+	if (r == 0)
+		r = settings_read_file(fresh, err);
+	if (r == 0)
+		r = log_level_parse(settings_str(fresh, "log-level"), ret_level, err);
+	if (r == 0)
+		r = daemon_engine_config(fresh, cfg, err);
+	return r;
+}
+
+/* What may change while running does; the rest waits for the next start. */
 static void reload(struct daemon *d)
 {
-	struct settings fresh;
+	struct settings *fresh = new0(struct settings);
+	struct engine_config cfg;
 	struct error err = { 0 };
 	enum log_level level;
 	int r;
 
 	systemd_notify("RELOADING=1");
-	r = settings_read_flags(&fresh, d->argc, d->argv, &err);
+	r = read_again(d, fresh, &cfg, &level, &err);
 	if (r == 0)
-		r = settings_read_file(&fresh, &err);
-	if (r == 0)
-		r = log_level_parse(settings_str(&fresh, "log-level"), &level, &err);
+		r = engine_reload(d->engine, &cfg, &err);
 	if (r < 0) {
 		log_error("configuration not reloaded, continuing with the old one", KV_ERR(&err));
+		settings_release(fresh);
+		free(fresh);
 	} else {
-		log_set_level(settings_bool(&fresh, "debug", false) ? LOG_DEBUG : level);
-		log_info("configuration reloaded: debug and log-level");
+		log_set_level(cfg.debug ? LOG_DEBUG : level);
+		api_set_registries(d->api, cfg.registry_mirrors, cfg.insecure_registries);
+		/* A request may still read the lists of the last one: they end with us. */
+		*vec_push(&d->reloaded) = fresh;
+		log_info("configuration reloaded");
 	}
-	settings_release(&fresh);
 	systemd_notify("READY=1");
 }
 
@@ -183,6 +204,11 @@ static void finish(struct daemon *d)
 	if (d->pidfile)
 		unlink(d->pidfile);
 	free(d->pidfile);
+	vec_for_each (s, &d->reloaded) {
+		settings_release(*s);
+		free(*s);
+	}
+	vec_release(&d->reloaded);
 	settings_release(&d->settings);
 }
 

@@ -65,9 +65,10 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 @test "SIGHUP reads the log level again, SIGTERM ends with 0" {
 	engine_start
 	pid=$(cat "$ROOT/test.pid")
-	echo '{"debug":true}' >"$ROOT/engine.json"
+	echo '{"debug":true,"registry-mirrors":["http://127.0.0.1:1"],"insecure-registries":["reg.test:5000"]}' >"$ROOT/engine.json"
 	kill -HUP "$pid"
 	sleep 0.3
+	[ "$(curl -s --unix-socket "$SOCK" http://x/info | jq -r '.RegistryConfig | .Mirrors[0], .IndexConfigs["reg.test:5000"].Secure')" = "$(printf 'http://127.0.0.1:1\nfalse')" ]
 	curl -sf --unix-socket "$SOCK" http://x/_ping
 	grep -q 'configuration reloaded' "$ROOT/proad.log"
 	grep -q 'debug request' "$ROOT/proad.log"
