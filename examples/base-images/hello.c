@@ -1,14 +1,15 @@
 /* The whole of hello-world: two system calls, no library. x86-64 and arm64. */
-static const char text[] = "\n"
-			   "Hello from proa!\n"
-			   "This message shows that your installation appears to be working correctly.\n"
-			   "\n"
-			   "To print it,\n"
-			   " 1. the client asked the engine over its socket,\n"
-			   " 2. the engine pulled the image \"hello-world\" from a registry,\n"
-			   " 3. the engine made a container from the image and ran this program in it,\n"
-			   " 4. and sent its output back to the client.\n"
-			   "\n";
+static const char text[] =
+    "\n"
+    "Hello from proa!\n"
+    "This message shows that your installation appears to be working correctly.\n"
+    "\n"
+    "To print it,\n"
+    " 1. the client asked the engine over its socket,\n"
+    " 2. the engine pulled the image \"hello-world\" from a registry,\n"
+    " 3. the engine made a container from the image and ran this program in it,\n"
+    " 4. and sent its output back to the client.\n"
+    "\n";
 
 static long call(long number, long a, long b, long c)
 {
