@@ -1,0 +1,241 @@
+#!/usr/bin/env bats
+# Images end to end: pull, push, save, load, import, tag, rmi, prune; registries that lie.
+
+bats_require_minimum_version 1.5.0
+load ../lib/engine
+
+setup_file() {
+	engine_setup
+	[ "$(id -u)" = 0 ] || return 0
+	busybox_image bb:1
+	registry_start
+	# Its layer is in no other image.
+	mkdir -p "$ROOT/liar/bin"
+	cp "$(command -v busybox)" "$ROOT/liar/bin/"
+	tar -C "$ROOT/liar" -cf "$ROOT/liar.tar" .
+	python3 "$BATS_TEST_DIRNAME/../lib/liar.py" "$ROOT/liar.addr" "$ROOT/liar.tar" >"$ROOT/liar.log" 2>&1 3>&- &
+	echo $! >"$ROOT/liar.pid"
+	for _ in $(seq 100); do [ -s "$ROOT/liar.addr" ] && break; sleep 0.05; done
+	LIAR=$(cat "$ROOT/liar.addr")
+	export LIAR
+}
+teardown_file() {
+	[ -f "${ROOT:-/nonexistent}/liar.pid" ] && kill "$(cat "$ROOT/liar.pid")"
+	engine_teardown
+}
+setup() {
+	need_root
+	need_docker
+}
+
+api() { # METHOD PATH [curl flags]
+	local method=$1 path=$2
+	shift 2
+	curl -s --unix-socket "$SOCK" -X "$method" "$@" "http://x$path"
+}
+check_store() { [ "$(api POST /store/check | jq -c .Problems)" = "[]" ]; }
+image_id() { docker image inspect -f '{{.Id}}' "$1"; }
+
+@test "a pushed image comes back from the registry with the same id and digest" {
+	docker tag bb:1 "$REGISTRY/t/bb:1"
+	run docker push "$REGISTRY/t/bb:1"
+	[ "$status" = 0 ]
+	[[ $output == *"The push refers to repository [$REGISTRY/t/bb]"* ]]
+	[[ $output =~ 1:\ digest:\ (sha256:[0-9a-f]{64})\ size:\ [0-9]+ ]]
+	digest=${BASH_REMATCH[1]}
+	id=$(image_id bb:1)
+	docker rmi "$REGISTRY/t/bb:1" >/dev/null
+	run docker pull "$REGISTRY/t/bb:1"
+	[ "$status" = 0 ]
+	[[ $output == *"Digest: $digest"* ]]
+	[ "$(image_id "$REGISTRY/t/bb:1")" = "$id" ]
+	run docker pull "$REGISTRY/t/bb:1"
+	[[ $output == *"Status: Image is up to date for $REGISTRY/t/bb:1"* ]]
+	run docker pull "$REGISTRY/t/bb@$digest"
+	[ "$status" = 0 ]
+	docker rmi -f "$REGISTRY/t/bb:1" "$REGISTRY/t/bb@$digest" >/dev/null || true
+	check_store
+}
+
+@test "what skopeo copied is pulled and pushed with its digest" {
+	command -v skopeo >/dev/null || skip "skopeo is not installed"
+	docker tag bb:1 "$REGISTRY/t/src:1"
+	docker push -q "$REGISTRY/t/src:1"
+	for format in oci v2s2; do
+		for compression in gzip zstd; do
+			[ "$format$compression" = v2s2zstd ] && continue
+			skopeo copy -q --format "$format" --dest-compress-format "$compression" --src-tls-verify=false --dest-tls-verify=false \
+				"docker://$REGISTRY/t/src:1" "docker://$REGISTRY/t/copy:$format-$compression"
+			want=$(skopeo inspect --raw --tls-verify=false "docker://$REGISTRY/t/copy:$format-$compression" | sha256sum)
+			docker pull -q "$REGISTRY/t/copy:$format-$compression"
+			docker tag "$REGISTRY/t/copy:$format-$compression" "$REGISTRY/t/again:1"
+			docker push -q "$REGISTRY/t/again:1"
+			docker rmi "$REGISTRY/t/copy:$format-$compression" "$REGISTRY/t/again:1" >/dev/null
+			if [ "$compression" = gzip ]; then
+				got=$(skopeo inspect --raw --tls-verify=false "docker://$REGISTRY/t/again:1" | sha256sum)
+				[ "$got" = "$want" ] || [ "$format" = oci ]
+			fi
+		done
+	done
+	docker rmi "$REGISTRY/t/src:1"
+	check_store
+}
+
+@test "saved images load again, here and in skopeo" {
+	id=$(image_id bb:1)
+	docker tag bb:1 save/one:a
+	docker tag bb:1 save/one:b
+	docker save save/one bb:1 -o "$ROOT/save.tar"
+	docker rmi save/one:a save/one:b >/dev/null
+	run docker load -q -i "$ROOT/save.tar"
+	[ "$status" = 0 ]
+	[ "${#lines[@]}" = 3 ]
+	[ "$(image_id save/one:a)" = "$id" ]
+	gzip -k "$ROOT/save.tar"
+	docker rmi save/one:a save/one:b >/dev/null
+	docker load -q <"$ROOT/save.tar.gz"
+	[ "$(image_id save/one:b)" = "$id" ]
+	docker rmi save/one:a save/one:b >/dev/null
+	if command -v skopeo >/dev/null; then
+		skopeo inspect "docker-archive:$ROOT/save.tar:save/one:a" >/dev/null
+		skopeo copy -q "docker-archive:$ROOT/save.tar:save/one:a" "oci-archive:$ROOT/oci.tar:oci/in:1"
+		docker load -q -i "$ROOT/oci.tar"
+		[ "$(docker image inspect -f '{{.RootFS}}' oci/in:1)" = "$(docker image inspect -f '{{.RootFS}}' bb:1)" ]
+		docker rmi oci/in:1 >/dev/null
+	fi
+	run docker save nosuch:1
+	[ "$status" = 1 ]
+	[[ $output == *"No such image: nosuch:1"* ]]
+	check_store
+}
+
+@test "a file that is no archive is refused in one line" {
+	echo hello >"$ROOT/hello"
+	run docker load -i "$ROOT/hello"
+	[ "$status" = 1 ]
+	[ "${#lines[@]}" = 1 ]
+	head -c 3000 "$ROOT/save.tar" >"$ROOT/cut.tar"
+	run docker load -i "$ROOT/cut.tar"
+	[ "$status" = 1 ]
+	check_store
+}
+
+@test "import takes --change and --message, and the image runs" {
+	docker import -c 'ENV A=b' -c 'CMD ["/bin/sh","-c","echo $A"]' -m why "$ROOT/busybox.tar" imp:1
+	[ "$(docker image inspect -f '{{.Comment}}' imp:1)" = why ]
+	run docker run --rm --network none imp:1
+	[ "$output" = b ]
+	[ "$(docker history -q imp:1 | wc -l)" = 1 ]
+	docker rmi imp:1
+}
+
+@test "rmi says what docker says" {
+	run docker rmi nosuch:1
+	[ "$status" = 1 ]
+	[[ $output == *"No such image: nosuch:1" ]]
+	docker tag bb:1 two:1
+	run docker rmi "$(image_id bb:1 | cut -c8-19)"
+	[[ $output == *"must be forced) - image is referenced in multiple repositories"* ]]
+	run docker rmi two:1
+	[ "$output" = "Untagged: two:1" ]
+	docker create --name user --network none bb:1 true
+	run docker rmi bb:1
+	[ "$status" = 1 ]
+	[[ $output == *'conflict: unable to remove repository reference "bb:1" (must force) - container'*'is using its referenced image'* ]]
+	docker rm user
+	check_store
+}
+
+@test "lists filter as docker's do" {
+	docker tag bb:1 "$REGISTRY/filter/me:1"
+	[ "$(docker images -q --filter reference='*/filter/me' | wc -l)" = 1 ]
+	[ "$(docker images -q --filter reference='other' | wc -l)" = 0 ]
+	[ "$(docker images -q --filter dangling=true | wc -l)" = 0 ]
+	run docker images --filter nosuch=1
+	[ "$status" = 1 ]
+	[[ $output == *"invalid filter 'nosuch'"* ]]
+	docker rmi "$REGISTRY/filter/me:1"
+	run -0 api POST '/images/prune?filters=%7B%22nosuch%22:%5B%22a%22%5D%7D'
+	[[ $output == *"invalid filter"* ]]
+}
+
+@test "pull errors are docker's" {
+	run docker pull "$REGISTRY/t/nosuch:1"
+	[ "$status" = 1 ]
+	[[ $output == *"manifest for $REGISTRY/t/nosuch:1 not found: manifest unknown"* ]]
+	run docker pull "127.0.0.1:1/x:1"
+	[ "$status" = 1 ]
+	run docker push "$REGISTRY/never/tagged:1"
+	[ "$status" = 1 ]
+	[[ $output == *"An image does not exist locally with the tag: $REGISTRY/never/tagged"* ]]
+}
+
+@test "a registry that lies is refused, and nothing is left" {
+	before=$(docker images -q | sort)
+	for how in digest short long diffid size config gzip bomb huge; do
+		SECONDS=0
+		run timeout 50 docker pull "$LIAR/$how:1"
+		echo "$how: $output"
+		[ "$status" = 1 ]
+		[ "$SECONDS" -lt 45 ]
+		[ "$(docker images -q | sort)" = "$before" ]
+	done
+	docker pull -q "$LIAR/honest:1"
+	docker rmi "$LIAR/honest:1" >/dev/null
+	docker image prune -f >/dev/null
+	check_store
+	[ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$ROOT/test.pid")/status")" -lt 65536 ]
+}
+
+@test "a download that is cut goes on where it ended" {
+	size=$(curl -s "http://$LIAR/v2/cut/manifests/1" | jq '.layers[0].size')
+	wire=$(curl -s "http://$LIAR/wire")
+	for _ in 1 2 3 4 5 6; do
+		docker pull -q "$LIAR/cut:1" >/dev/null 2>&1 && break
+	done
+	docker image inspect "$LIAR/cut:1" >/dev/null
+	wire=$(($(curl -s "http://$LIAR/wire") - wire))
+	[ "$wire" -le $((size + 20 * 65536)) ]
+	docker rmi "$LIAR/cut:1" >/dev/null
+	check_store
+}
+
+@test "five pulls at once fetch a blob once" {
+	size=$(curl -s "http://$LIAR/v2/honest/manifests/1" | jq '.layers[0].size')
+	wire=$(curl -s "http://$LIAR/wire")
+	pids=
+	for _ in 1 2 3 4 5; do
+		docker pull -q "$LIAR/honest:1" >/dev/null 3>&- &
+		pids="$pids $!"
+	done
+	for p in $pids; do wait "$p"; done
+	[ $(($(curl -s "http://$LIAR/wire") - wire)) = "$size" ]
+	docker rmi "$LIAR/honest:1" >/dev/null
+}
+
+@test "system df is what du finds" {
+	docker pull -q "$LIAR/honest:1" >/dev/null
+	df=$(api GET /system/df | jq '.LayersSize + ([.Containers[].SizeRw] | add // 0)')
+	du=$(du -s -B1 "$ROOT/data" | cut -f1)
+	[ $((df * 100)) -gt $((du * 95)) ] && [ $((df * 100)) -lt $((du * 105)) ]
+	docker rmi "$LIAR/honest:1" >/dev/null
+}
+
+@test "kill -9 at any moment leaves a store in order" {
+	docker save bb:1 -o "$ROOT/kill.tar"
+	for i in 1 2 3 4 5 6 7 8; do
+		case $((i % 3)) in
+		0) docker pull -q "$LIAR/honest:1" >/dev/null 2>&1 3>&- & ;;
+		1) docker load -q -i "$ROOT/kill.tar" >/dev/null 2>&1 3>&- & ;;
+		2) docker rmi -f "$LIAR/honest:1" >/dev/null 2>&1 3>&- & ;;
+		esac
+		client=$!
+		sleep "0.0$((RANDOM % 10))$((RANDOM % 10))"
+		kill -9 "$(cat "$ROOT/test.pid")"
+		wait "$client" || true
+		rm -f "$SOCK"
+		engine_start
+		check_store
+	done
+	[ "$(docker run --rm --network none bb:1 echo alive)" = alive ]
+}
