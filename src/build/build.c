@@ -12,6 +12,7 @@
 #include "build/build_internal.h"
 #include "build/directive.h"
 #include "build/progress.h"
+#include "build/step_mounts.h"
 #include "build/text.h"
 #include "image/image.h"
 
@@ -80,6 +81,28 @@ static int collect_key(void *arg, const char *key, struct error *err)
 	return 0;
 }
 
+/* Mounts and files of steps: everything in there is ours. */
+static int clean_run_dir(struct builder *b, struct error *err)
+{
+	struct tree tree = { .what = "builder" };
+	auto_(arena) a = ARENA_INIT;
+	autoclose int fd = FD_NONE;
+	const char **found;
+	size_t n = 0;
+	int r = fs_open(b->cfg.run_dir, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+
+	tree.fd = fd;
+	if (r == 0)
+		r = tree_glob(&tree, &a, "*/m*", &found, &n, err);
+	for (size_t i = n; r == 0 && i > 0; i--)
+		step_mounts_detach(arena_format(&a, "%s/%s", b->cfg.run_dir, found[i - 1]));
+	if (r == 0)
+		r = tree_glob(&tree, &a, "*", &found, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = fs_remove_tree(fd, found[i], err);
+	return r;
+}
+
 /* What builds of an engine that died have left: contexts, snapshots. */
 static int clean_leftovers(struct builder *b, struct error *err)
 {
@@ -93,7 +116,9 @@ static int clean_leftovers(struct builder *b, struct error *err)
 
 	if (mkdirat(b->dir_fd, "empty", 0755) < 0 && errno != EEXIST)
 		return error_sys(err, errno, "create '%s/empty'", b->cfg.dir);
-	r = tree_glob(&tree, &a, "context-*", &found, &n, err);
+	r = clean_run_dir(b, err);
+	if (r == 0)
+		r = tree_glob(&tree, &a, "context-*", &found, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = fs_remove_tree(b->dir_fd, found[i], err);
 	if (r == 0)
@@ -334,9 +359,17 @@ static void tell_error(struct build *b, struct error *err, const struct ast_loca
 static void release_nodes(struct build *b)
 {
 	for (size_t i = 0; i < b->graph.n_nodes; i++) {
+		struct node *n = b->graph.nodes[i];
+
 		/* Those of images are in the arena. */
-		if (b->graph.nodes[i]->kind != NODE_IMAGE)
-			free(b->graph.nodes[i]->layers);
+		if (n->kind != NODE_IMAGE)
+			free(n->layers);
+		for (size_t k = 0; n->copy != NULL && k < n->copy->n_items; k++) {
+			if (n->copy->items[k].file != NULL)
+				(void)!unlinkat(b->builder->dir_fd, n->copy->items[k].file, 0);
+			free(n->copy->items[k].file);
+			free(n->copy->items[k].name);
+		}
 	}
 }
 

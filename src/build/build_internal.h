@@ -113,6 +113,10 @@ MUST_CHECK int user_lookup(int rootfd, const char *spec, bool chown, struct user
 /* Fill n->key; reads contexts and the trees of inputs. */
 MUST_CHECK int node_key(struct build *b, struct node *n, char **ret_inputs, struct error *err);
 
+/* Download an ADD URL into the builder's directory, once; checks --checksum. */
+MUST_CHECK int url_fetch(struct build *b, const struct node *n, struct copy_item *item,
+			 uint8_t sum[static SHA256_SIZE], struct error *err);
+
 /* The tree of a source: borrowed context, or a view that the caller closes. */
 struct source_tree {
 	struct tree tree;

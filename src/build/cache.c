@@ -157,12 +157,13 @@ static void copy_text(char *out, size_t size, const char *s)
 	out[n] = '\0';
 }
 
-/* Without `all` a record goes only when no image needs its layer: then it is
- * what nobody but the cache keeps. */
+/* Without `all` (?5) only what no image needs goes. */
 #define VICTIMS_SQL \
 	"SELECT key, layer, size FROM build_cache c WHERE (?1=0 OR used_ns<?1)" \
 	" AND (?2 IS NULL OR key LIKE ?2||'%') AND (?3 IS NULL OR type=?3)" \
-	" AND (?4 IS NULL OR text LIKE '%'||?4||'%') ORDER BY used_ns"
+	" AND (?4 IS NULL OR text LIKE '%'||?4||'%')" \
+	" AND (?5 OR NOT EXISTS(SELECT 1 FROM image_layers i WHERE i.diff_id=c.layer))" \
+	" ORDER BY used_ns"
 
 static int find_victims(struct store *s, const struct cache_prune *p, struct victim **ret,
 			size_t *ret_n, struct error *err)
@@ -178,6 +179,7 @@ static int find_victims(struct store *s, const struct cache_prune *p, struct vic
 	db_bind_text(&q, 2, p->id);
 	db_bind_text(&q, 3, p->type);
 	db_bind_text(&q, 4, p->description);
+	db_bind_int(&q, 5, p->all);
 	while ((r = db_step(&q, &row, err)) == 0 && row) {
 		struct victim *v = vec_push(&found);
 

@@ -37,6 +37,7 @@ struct copy_item {
 		COPY_GIT,    /* path is the repository */
 	} kind;
 	const char *path, *text;
+	char *file, *name; /* COPY_URL once fetched: in the builder's directory; owned */
 };
 
 struct copy_spec {

@@ -28,6 +28,8 @@ static int no_flags(struct request *q, struct error *err)
 
 static struct word_array node_words(const struct ast_node *n, size_t from)
 {
+	if (from >= n->n_args)
+		return (struct word_array){ 0 };
 	return (struct word_array){ n->args + from, n->n_args - from };
 }
 

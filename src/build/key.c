@@ -1,13 +1,18 @@
 /* build/key.c: what decides whether a step was done before. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/jsonw.h"
 #include "build/build_internal.h"
 #include "build/text.h"
+#include "remote/download.h"
 
-#define KEY_VERSION "proa build key 1"
-#define INPUTS_MAX  (1U << 20)
+#define KEY_VERSION   "proa build key 1"
+#define INPUTS_MAX    (1U << 20)
+#define URL_MAX_BYTES (64ULL << 30)
 
 /* The key grows from named parts; each part's own hash is kept for --explain. */
 struct keyer {
@@ -95,6 +100,76 @@ static int hash_path(struct build *b, struct keyer *k, struct arena *a, const st
 	return r;
 }
 
+struct hashing_writer {
+	struct writer writer;
+	struct fd_writer file;
+	struct hash hash;
+};
+
+static int hash_and_write(struct writer *w, const void *bytes, size_t len, struct error *err)
+{
+	struct hashing_writer *hw = (struct hashing_writer *)w;
+
+	hash_add(&hw->hash, bytes, len);
+	return writer_write(&hw->file.writer, bytes, len, err);
+}
+
+static const struct writer_ops hashing_ops = { .write = hash_and_write };
+
+static int check_sum(const struct copy_spec *c, const struct copy_item *item,
+		     const uint8_t sum[SHA256_SIZE], struct error *err)
+{
+	char hex[2 * SHA256_SIZE + 1];
+
+	hex_format(sum, SHA256_SIZE, hex);
+	if (c->checksum[0] == '\0')
+		return 0;
+	if (!cstr_starts(c->checksum, "sha256:"))
+		return error_set(err, ERR_UNIMPLEMENTED, "checksum %s is not supported yet",
+				 c->checksum);
+	if (strcmp(c->checksum + strlen("sha256:"), hex) != 0)
+		return error_set(err, ERR_CORRUPT, "digest mismatch for %s: sha256:%s != %s",
+				 item->path, hex, c->checksum);
+	return 0;
+}
+
+int url_fetch(struct build *b, const struct node *n, struct copy_item *item,
+	      uint8_t sum[static SHA256_SIZE], struct error *err)
+{
+	struct hashing_writer w = { .writer.ops = &hashing_ops };
+	autoclose int fd = FD_NONE;
+	autofree char *name =
+	    cstr_format("context-%s-url-%u-%zu", b->id, n->index, (size_t)(item - n->copy->items));
+	int r;
+
+	fd = openat(b->builder->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_sys(err, errno, "create '%s'", name);
+	fd_writer_init(&w.file, fd, b->cancel);
+	hash_init_sha256(&w.hash);
+	item->file = steal_ptr(name);
+	r = remote_download(item->path, URL_MAX_BYTES, b->cancel, &w.writer, &item->name, err);
+	hash_finish(&w.hash, sum);
+	hash_release(&w.hash);
+	return r < 0 ? r : check_sum(n->copy, item, sum, err);
+}
+
+/* With --checksum the content is known without a look at it. */
+static int url_key(struct build *b, struct node *n, struct keyer *k, struct copy_item *item,
+		   struct error *err)
+{
+	uint8_t sum[SHA256_SIZE];
+	int r;
+
+	part_text(k, "url", item->path);
+	if (n->copy->checksum[0] != '\0')
+		return 0;
+	r = url_fetch(b, n, item, sum, err);
+	if (r == 0)
+		part_digest(k, "downloaded", sum);
+	return r;
+}
+
 static int copy_key(struct build *b, struct node *n, struct keyer *k, struct error *err)
 {
 	const struct copy_spec *c = n->copy;
@@ -117,9 +192,11 @@ static int copy_key(struct build *b, struct node *n, struct keyer *k, struct err
 	if (paths)
 		r = source_open(b, &c->from, &from, err);
 	for (size_t i = 0; r == 0 && i < c->n_items; i++) {
-		const struct copy_item *item = &c->items[i];
+		struct copy_item *item = &c->items[i];
 
-		if (item->kind == COPY_PATH) {
+		if (item->kind == COPY_URL) {
+			r = url_key(b, n, k, item, err);
+		} else if (item->kind == COPY_PATH) {
 			part_text(k, "path", c->parents ? item->path : "");
 			r = hash_path(b, k, &a, &from.tree, c, item->path, err);
 		} else {

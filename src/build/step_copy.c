@@ -498,12 +498,48 @@ static int write_inline(struct copier *c, const struct copy_item *item, struct e
 	return r;
 }
 
+static int copy_url(struct copier *c, struct copy_item *item, struct error *err)
+{
+	struct stat st = { .st_mode = S_IFREG | 0600 };
+	autoclose int from = FD_NONE, to = FD_NONE;
+	uint8_t sum[SHA256_SIZE];
+	int r = 0;
+
+	if (item->file == NULL)
+		r = url_fetch(c->build, c->node, item, sum, err);
+	if (r == 0)
+		r = fs_open_beneath(c->build->builder->dir_fd, item->file, O_RDONLY, 0, &from, err);
+	if (r < 0)
+		return r;
+	if (c->spec->unpack == YES && is_archive(from))
+		return unpack_archive(c, from, err);
+	if (item->name[0] == '\0' && cstr_ends(c->spec->dest, "/"))
+		return error_set(err, ERR_INVALID, "cannot determine a filename for %s",
+				 item->path);
+	r = open_target(c, item->name, false, c->spec->dest, err);
+	if (r == 0)
+		r = make_room(c->base_fd, c->name, c->name, err);
+	if (r == 0) {
+		to = openat(c->base_fd, c->name,
+			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (to < 0)
+			r = error_sys(err, errno, "create '%s'", c->name);
+	}
+	if (r == 0)
+		r = fs_copy_data(from, to, err);
+	st.st_mtim = (struct timespec){ c->mtime_ns / NS_PER_SEC, c->mtime_ns % NS_PER_SEC };
+	if (r == 0)
+		r = set_meta(c, to, &st, item->path, err);
+	close_target(c);
+	return r;
+}
+
 static int copy_items(struct copier *c, struct error *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < c->spec->n_items; i++) {
-		const struct copy_item *item = &c->spec->items[i];
+		struct copy_item *item = &c->spec->items[i];
 
 		switch (item->kind) {
 		case COPY_PATH:
@@ -513,8 +549,7 @@ static int copy_items(struct copier *c, struct error *err)
 			r = write_inline(c, item, err);
 			break;
 		case COPY_URL:
-			r = error_set(err, ERR_UNIMPLEMENTED,
-				      "ADD from a URL is not supported yet: %s", item->path);
+			r = copy_url(c, item, err);
 			break;
 		case COPY_GIT:
 			r = error_set(err, ERR_UNIMPLEMENTED,

@@ -549,3 +549,9 @@ void step_mounts_close(struct step_mounts *m, int upper_fd)
 	unlock_caches(m);
 	arena_release(&m->arena);
 }
+
+void step_mounts_detach(const char *path)
+{
+	while (umount2(path, DETACH) == 0)
+		;
+}

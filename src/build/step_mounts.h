@@ -36,3 +36,5 @@ MUST_CHECK int step_mounts_open(struct build *b, struct node *n, struct rootfs *
 				struct step_mounts *ret, struct error *err);
 /* Also after a failed open. */
 void step_mounts_close(struct step_mounts *m, int upper_fd);
+/* Undo a mount that a step of a dead engine left at `path`. */
+void step_mounts_detach(const char *path);
