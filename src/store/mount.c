@@ -61,6 +61,10 @@ static const char *const fixed_options[][2] = {
 
 static int configure(int fs, const struct mounts *m, bool read_only)
 {
+	/* Read-only, the writable layer is one more layer to read from. */
+	if (m->upper && read_only &&
+	    sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", m->upper) < 0)
+		return -1;
 	for (size_t i = 0; i < m->n_lower; i++) {
 		if (sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", m->lower[i]) < 0)
 			return -1;
@@ -140,6 +144,8 @@ static int old_options(const struct mounts *m, const char *base, bool read_only,
 	int r = buf_addf(b, err, "redirect_dir=off,metacopy=off,index=off%s,lowerdir=",
 			 m->userxattr ? ",userxattr" : "");
 
+	if (r == 0 && m->upper && read_only)
+		r = buf_addf(b, err, "%s%s", relative(m->upper, base), m->n_lower ? ":" : "");
 	for (size_t i = 0; r == 0 && i < m->n_lower; i++)
 		r = buf_addf(b, err, "%s%s", i ? ":" : "", relative(m->lower[i], base));
 	if (r == 0 && m->upper && !read_only)

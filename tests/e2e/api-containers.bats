@@ -292,6 +292,21 @@ new() { # NAME CMD-JSON [EXTRA]
 	api DELETE '/containers/arc?force=1'
 }
 
+@test "export: a new, a running and a stopped container, with what changed" {
+	new ex '["sh","-c","echo x >/made; rm /etc/group; sleep 100"]'
+	api GET /containers/ex/export
+	[ "$code" = 200 ] && tar tf "$ROOT/body" | grep -qx etc/group
+	api POST /containers/ex/start
+	sleep 0.3
+	api GET /containers/ex/export
+	tar tf "$ROOT/body" | grep -qx made
+	! tar tf "$ROOT/body" | grep -qx etc/group
+	api POST /containers/ex/kill
+	api GET /containers/ex/export
+	[ "$(tar xOf "$ROOT/body" made)" = x ]
+	api DELETE '/containers/ex?force=1'
+}
+
 @test "stats: one object, a stream, top, changes, update, inspect with size" {
 	new st '["sleep","100"]'
 	api POST /containers/st/start
