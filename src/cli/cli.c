@@ -222,7 +222,7 @@ static int command_dispatch(struct cli *cli, int argc, char *const *argv)
 		return command_call(cli, c, path, argc - 1, argv + 1);
 	}
 	if (argc == 1 || is_help(argv[1])) {
-		usage_print_group(stdout, cli->program, g);
+		usage_print_group(argc == 1 ? stderr : stdout, cli->program, g);
 		return 0;
 	}
 	path = arena_format(&cli->arena, "%s %s", argv[0], argv[1]);
@@ -263,7 +263,8 @@ static int cli_start(struct cli *cli, int argc, char **argv)
 		return 0;
 	}
 	if (cli->global.help || used == argc - 1) {
-		usage_print_top(stdout, cli->program, cli_width(STDOUT_FILENO));
+		usage_print_top(cli->global.help ? stdout : stderr, cli->program,
+				cli_width(STDOUT_FILENO));
 		return 0;
 	}
 	return command_dispatch(cli, argc - 1 - used, argv + 1 + used);

@@ -98,6 +98,7 @@ int cmd_events(struct cli *cli, const struct args *args, struct error *err)
 	if (r < 0) {
 		autofree char *why = xstrdup(err->msg);
 
+		cli->status = 64;
 		return error_set(err, ERR_INVALID, "Error parsing format: %s", why);
 	}
 	if (*args_str(args, "since"))

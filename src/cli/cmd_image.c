@@ -218,6 +218,13 @@ int cmd_images(struct cli *cli, const struct args *args, struct error *err)
 	return r;
 }
 
+static bool is_image_id(const char *s)
+{
+	if (cstr_starts(s, "sha256:"))
+		s += strlen("sha256:");
+	return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
+}
+
 int cmd_tag(struct cli *cli, const struct args *args, struct error *err)
 {
 	const char *target = args_operand(args, 1);
@@ -226,6 +233,13 @@ int cmd_tag(struct cli *cli, const struct args *args, struct error *err)
 	auto_(buf) q = api_query();
 	char name[REFERENCE_TEXT_MAX];
 
+	if (reference_parse(args_operand(args, 0), &ref, &why) < 0 &&
+	    !is_image_id(args_operand(args, 0)))
+		return error_set(
+		    err, ERR_INVALID,
+		    "Error parsing reference: \"%s\" is not a valid repository/tag: %s",
+		    args_operand(args, 0), why.msg);
+	memset(&why, 0, sizeof(why));
 	if (reference_parse(target, &ref, &why) < 0 || reference_has_digest(&ref))
 		return error_set(
 		    err, ERR_INVALID,

@@ -113,8 +113,10 @@ static int inspect(struct cli *cli, const struct args *args, const struct kind *
 	struct error *failures =
 	    arena_array(&cli->arena, args->operands.len + 1, sizeof(*failures));
 	size_t n_failed = 0;
-	int r = 0;
+	int r = *format && strcmp(format, "json") != 0 ? document_check(cli, format, err) : 0;
 
+	if (r < 0)
+		return r;
 	if (!api_client(cli, err))
 		return -err->kind;
 	for (size_t i = 0; i < args->operands.len && r == 0; i++) {

@@ -10,7 +10,7 @@
 #include "cli/config.h"
 #include "cli/template.h"
 
-enum { OUTPUT_MAX = 256 << 20 };
+enum { OUTPUT_MAX = 256 << 20, EXIT_TEMPLATE = 64 };
 
 struct json *listing_add(struct cli *cli, struct listing *l, const struct json *labels)
 {
@@ -193,13 +193,30 @@ const char *format_choose(struct cli *cli, const struct args *args, const char *
 	return NULL;
 }
 
+int document_check(struct cli *cli, const char *format, struct error *err)
+{
+	struct template *t = NULL;
+
+	if (template_parse(&cli->arena, format, &t, err) == 0)
+		return 0;
+	{
+		autofree char *why = xstrdup(err->msg);
+
+		cli->status = EXIT_TEMPLATE;
+		return error_set(err, ERR_INVALID, "template parsing error: %s", why);
+	}
+}
+
 int document_format(struct cli *cli, const char *format, const struct json *doc, struct buf *out,
 		    struct error *err)
 {
 	struct template_root root = { .value = doc };
 	struct template *t = NULL;
-	int r = template_parse(&cli->arena, format, &t, err);
+	int r = document_check(cli, format, err);
 
+	if (r < 0)
+		return r;
+	r = template_parse(&cli->arena, format, &t, err);
 	if (r == 0)
 		r = template_execute(t, &root, out, err);
 	if (r < 0) {

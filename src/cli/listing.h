@@ -65,6 +65,8 @@ const char *format_choose(struct cli *cli, const struct args *args, const char *
  * last cell of a line is not padded (Go's text/tabwriter). */
 void tabs_align(struct buf *out, const char *text);
 
+/* A template that does not parse: ERR_INVALID with the same prefix, exit code 64. */
+MUST_CHECK int document_check(struct cli *cli, const char *format, struct error *err);
 /* Print one document by --format: '' and 'json' are handled by the caller. The
  * failure's prefix is "template parsing error: ". */
 MUST_CHECK int document_format(struct cli *cli, const char *format, const struct json *doc,

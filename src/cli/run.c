@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/run.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 #include "cli/pull.h"
 #include "cli/session.h"
 #include "oci/reference.h"
+
+/* A value of a flag is wrong, whatever the text says. */
+enum { EXIT_FLAGS = 125 };
 
 /* Some failures are shown without the program's name, and end with 1. */
 static int plain_failure(struct cli *cli, struct error *err, int status)
@@ -51,7 +55,11 @@ static int cidfile_write(const char *path, const char *id, struct error *err)
 		return 0;
 	r = fs_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666, &fd, err);
 	if (r < 0)
-		return error_wrap(err, r, "failed to create the container ID file");
+		return error_set(err, ERR_SYSTEM,
+				 "failed to create the container ID file: open %s: %s", path,
+				 err->sys == ENOENT   ? "no such file or directory"
+				 : err->sys == EACCES ? "permission denied"
+						      : "cannot be opened");
 	return fs_write_all(fd, id, strlen(id), err);
 }
 
@@ -157,8 +165,10 @@ int cmd_create(struct cli *cli, const struct args *args, struct error *err)
 	int r;
 
 	r = run_config_build(cli, args, &config, err);
-	if (r < 0)
+	if (r < 0) {
+		cli->status = EXIT_FLAGS;
 		return r;
+	}
 	r = container_create(cli, args, &config, &id, err);
 	if (r < 0)
 		return plain_failure(cli, err, 1);
@@ -252,6 +262,8 @@ int cmd_run(struct cli *cli, const struct args *args, struct error *err)
 	r = run_config_build(cli, args, &config, err);
 	if (r < 0 && cstr_starts(err->msg, "conflicting options: cannot specify both --attach"))
 		return plain_failure(cli, err, 1);
+	if (r < 0)
+		cli->status = EXIT_FLAGS;
 	if (r == 0)
 		r = session_keys(&keys, cli, args_str(args, "detach-keys"), err);
 	if (r == 0 && session_check_tty(config.attach_in, config.tty, err) < 0)

@@ -1,0 +1,178 @@
+#!/usr/bin/env bats
+# The command line without an engine: parsing, help, names, contexts, generated documentation.
+
+PROA_BUILD=${PROA_BUILD:-$BATS_TEST_DIRNAME/../../build/src/main}
+
+setup() {
+	ROOT=$(mktemp -d /tmp/proa-cli-XXXXXX)
+	ln -s "$(realpath "$PROA_BUILD/proa")" "$ROOT/docker"
+	export DOCKER_CONFIG=$ROOT/config
+	unset DOCKER_HOST DOCKER_CONTEXT PROA_HOST
+	mkdir "$DOCKER_CONFIG"
+}
+teardown() { rm -rf "$ROOT"; }
+
+proa() { "$PROA_BUILD/proa" "$@"; }
+nowhere() { proa -H "unix://$ROOT/none.sock" "$@"; }
+
+@test "it names itself as it was called" {
+	[[ "$(proa --version)" == "proa version "* ]]
+	[[ "$("$ROOT/docker" --version)" == "Docker version "*", build proa-"* ]]
+	[[ "$("$ROOT/docker" ps --help)" == "Usage:  docker ps [OPTIONS]"* ]]
+	[[ "$(proa container list --help)" == "Usage:  proa container ls [OPTIONS]"* ]]
+}
+
+@test "help: top, groups, commands, topics" {
+	[ -z "$(proa 2>/dev/null)" ]
+	[[ "$(proa --help)" == "Usage:  proa [OPTIONS] COMMAND"*"Common Commands:"*"Management Commands:"*"Global Options:"* ]]
+	[[ "$(proa image --help)" == "Usage:  proa image COMMAND"*"Commands:"*"ls "* ]]
+	[ "$(proa help ps)" = "$(proa ps --help)" ]
+	run proa help nosuch
+	[ "$status" = 1 ] && [ "$output" = "unknown help topic: nosuch" ]
+	[[ "$(proa rm --help)" == *"Aliases:
+  proa container rm, proa container remove, proa rm"* ]]
+}
+
+@test "wrong flags end with 125 and the usage" {
+	run proa ps --nope
+	[ "$status" = 125 ]
+	[ "$output" = "unknown flag: --nope
+
+Usage:  proa ps [OPTIONS]
+
+Run 'proa ps --help' for more information" ]
+	run proa run -Z x
+	[ "$status" = 125 ] && [[ "$output" == "unknown shorthand flag: 'Z' in -Z"* ]]
+	run proa run -m x img
+	[ "$status" = 125 ] && [[ "$output" == 'invalid argument "x" for "-m, --memory" flag: invalid size: '"'x'"* ]]
+	run proa --nope
+	[ "$status" = 125 ] && [[ "$output" == "unknown flag: --nope"* ]]
+}
+
+@test "wrong counts and unknown commands end with 1" {
+	run proa run
+	[ "$status" = 1 ] && [[ "$output" == "proa: 'proa run' requires at least 1 argument"*"See 'proa run --help'"* ]]
+	run proa tag a
+	[ "$status" = 1 ] && [[ "$output" == "proa: 'proa tag' requires 2 arguments"* ]]
+	run proa pul
+	[ "$status" = 1 ] && [[ "$output" == "proa: unknown command: proa pul"*"Did you mean 'proa pull'?"* ]]
+	run "$ROOT/docker" pul
+	[ "$status" = 1 ] && [[ "$output" != *"Did you mean"* ]]
+	run proa volume nosuch
+	[ "$status" = 1 ] && [[ "$output" == "proa: unknown command: proa volume nosuch"* ]]
+}
+
+@test "no engine: the text of docker, 1 or 125" {
+	run nowhere ps
+	[ "$status" = 1 ]
+	[ "$output" = "Cannot connect to the Docker daemon at unix://$ROOT/none.sock. Is the docker daemon running?" ]
+	run nowhere run x
+	[ "$status" = 125 ] && [[ "$output" == "proa: Cannot connect to the Docker daemon"*"Run 'proa run --help'"* ]]
+	run nowhere version --format '{{.Client.Context}}'
+	[ "$status" = 1 ] && [ "${lines[0]}" = default ]
+}
+
+@test "what is not there is refused" {
+	for c in "swarm init" "service ls" "compose up" "plugin ls" "manifest inspect x" "trust sign x"; do
+		# shellcheck disable=SC2086 # words
+		run proa $c
+		[ "$status" = 1 ] && [[ "$output" == *"not supported"* ]]
+	done
+}
+
+@test "flags of run are checked before anything is asked" {
+	check() {
+		local want=$1
+		shift
+		run nowhere run "$@" x
+		[ "$status" = 125 ] && [[ "$output" == *"$want"* ]] || { echo "$* gave: $output"; return 1; }
+	}
+	check "invalid containerPort: foo" -p foo
+	check "invalid ranges specified for container and host Ports" -p 80-81:90-95
+	check "conflicting options: cannot specify both --restart and --rm" --rm --restart always
+	check "--pid: invalid PID mode" --pid foo
+	check "--no-healthcheck conflicts with --health-* options" --no-healthcheck --health-cmd a
+	check "--health-interval cannot be negative" --health-interval -1s
+	check "invalid value: 200. Valid memory swappiness range is 0-100" --memory-swappiness 200
+	check "network-scoped aliases are only supported for user-defined networks" --network-alias a
+	check "zz is not a valid mac address" --mac-address zz
+	check "open /nosuch: no such file or directory" --env-file /nosuch
+	check 'Invalid --security-opt: "foo"' --security-opt foo
+	check "invalid storage option" --storage-opt foo
+	check "invalid pull option: 'foo'" --pull foo
+	check "not supported yet" --use-api-socket
+	check "bad mode specified: z" --device /dev/null:/dev/x:z
+	check "invalid spec: :/a: empty section between colons" -v :/a
+	check "invalid detach keys (foo)" --detach-keys foo
+	run nowhere run UPPER
+	[ "$status" = 125 ] && [[ "$output" == *"repository name (library/UPPER) must be lowercase"* ]]
+}
+
+@test "contexts: create, use, list, inspect, remove" {
+	run proa context create abc --docker host=tcp://1.2.3.4:5 --description de
+	[ "$status" = 0 ] && [ "${lines[0]}" = abc ]
+	[ "$(jq -r .Endpoints.docker.Host "$DOCKER_CONFIG"/contexts/meta/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad/meta.json)" = tcp://1.2.3.4:5 ]
+	proa context use abc
+	[ "$(proa context show)" = abc ]
+	[ "$(jq -r .currentContext "$DOCKER_CONFIG/config.json")" = abc ]
+	[[ "$(proa context ls)" == *"abc *     de            tcp://1.2.3.4:5"* ]] || proa context ls
+	run proa context rm abc
+	[ "$status" = 1 ] && [[ "$output" == *'context "abc" is in use, set -f flag to force remove'* ]]
+	[ "$(DOCKER_HOST=unix:///x proa context show 2>/dev/null)" = default ]
+	proa context use default
+	[ "$(jq -r .currentContext "$DOCKER_CONFIG/config.json")" = null ]
+	proa context rm abc
+	run proa context inspect abc
+	[ "$status" = 1 ] && [[ "$output" == *'context "abc": context not found'* ]]
+	run proa context create a --docker host=x
+	[ "$status" = 1 ] && [[ "$output" == *"is invalid, names are validated against regexp"* ]]
+}
+
+@test "the configuration keeps keys that proa does not know" {
+	echo '{"auths":{"r.example":{"auth":"YTpi"}},"strange":{"k":[1,2]},"psFormat":"{{.ID}}"}' >"$DOCKER_CONFIG/config.json"
+	proa logout r.example
+	[ "$(jq -c .strange "$DOCKER_CONFIG/config.json")" = '{"k":[1,2]}' ]
+	[ "$(jq -c .auths "$DOCKER_CONFIG/config.json")" = '{}' ]
+	[ "$(stat -c %a "$DOCKER_CONFIG/config.json")" = 600 ]
+	echo '{' >"$DOCKER_CONFIG/config.json"
+	run proa context show
+	[ "$status" = 0 ] && [[ "$output" == *"WARNING: Error loading config file"*default ]]
+}
+
+@test "credential helpers are asked, told and emptied" {
+	cat >"$ROOT/docker-credential-fake" <<-'H'
+		#!/bin/sh
+		echo "$1 $(cat)" >>"$FAKE_LOG"
+	H
+	chmod +x "$ROOT/docker-credential-fake"
+	echo '{"credsStore":"fake"}' >"$DOCKER_CONFIG/config.json"
+	PATH=$ROOT:$PATH FAKE_LOG=$ROOT/log proa logout r.example
+	[ "$(cat "$ROOT/log")" = "erase r.example" ]
+}
+
+@test "generated: completions parse, man pages compile, the reference names each command" {
+	for kind in man bash zsh fish markdown; do proa __generate $kind "$ROOT/$kind"; done
+	bash -n "$ROOT/bash/proa.bash"
+	grep -q -- '-l network-alias' "$ROOT/fish/proa.fish"
+	grep -q -- '--network-alias' "$ROOT/zsh/_proa"
+	grep -q '^## proa container run$' "$ROOT/markdown/commands.md"
+	command -v scdoc >/dev/null || skip "scdoc is not installed"
+	for page in "$ROOT"/man/*.scd; do scdoc <"$page" >/dev/null || { echo "$page"; return 1; }; done
+	[ -f "$ROOT/man/proa-container-run.1.scd" ] && [ -f "$ROOT/man/proa.1.scd" ]
+}
+
+@test "bash completion offers flags and commands" {
+	proa __generate bash "$ROOT/bash"
+	complete_words() {
+		# shellcheck disable=SC1091
+		(. "$ROOT/bash/proa.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _proa; printf '%s\n' "${COMPREPLY[@]}")
+	}
+	complete_words proa image hist | grep -qx history
+	complete_words proa run --netw | grep -qx -- --network-alias
+	complete_words proa vol | grep -qx volume
+}
+
+@test "the program starts without libcurl and libcrypto" {
+	run ldd "$PROA_BUILD/proa"
+	[[ "$output" != *libcurl* ]] && [[ "$output" != *libcrypto* ]] && [[ "$output" != *libssl* ]]
+}
