@@ -131,7 +131,8 @@ static int count_failed(struct cli *cli, const struct args *a, const struct erro
 	fprintf(stderr, "%s: %s\n\n", cli->program, e->msg);
 	usage_print_line(stderr, cli->program, a->path, a->cmd);
 	fprintf(stderr, "\n%s '%s %s --help' for more information\n",
-		strstr(e->msg, "at least") ? "See" : "Run", cli->program, a->path);
+		strstr(e->msg, "at least") && !strstr(e->msg, "at most") ? "See" : "Run",
+		cli->program, a->path);
 	return 1;
 }
 

@@ -395,7 +395,7 @@ int cmd_attach(struct cli *cli, const struct args *args, struct error *err)
 		r = attach_stream(cli, name, &config, &stream, err);
 	if (r == 0) {
 		session_begin(&s);
-		session_resize(&s);
+		session_redraw(&s);
 		r = session_pump(&s, &stream, err);
 		session_end(&s);
 	}

@@ -135,6 +135,19 @@ void session_end(struct session *s)
 	free(steal_ptr(s->pending));
 }
 
+void session_redraw(struct session *s)
+{
+	auto_(buf) q = api_query();
+	struct winsize w;
+
+	if (!s->tty || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || (w.ws_row == 0 && w.ws_col == 0))
+		return;
+	client_query_add_int(&q, "h", w.ws_row + 1);
+	client_query_add_int(&q, "w", w.ws_col + 1);
+	if (api_json(s->cli, "POST", s->resize_path, q.data, NULL, NULL, NULL) == 0)
+		session_resize(s);
+}
+
 void session_resize(struct session *s)
 {
 	auto_(buf) q = api_query();

@@ -44,6 +44,8 @@ void session_begin(struct session *s);
 MUST_CHECK int session_pump(struct session *s, struct client_stream *stream, struct error *err);
 /* Tell the size of our terminal, now and when it changes. */
 void session_resize(struct session *s);
+/* The same by way of another size, so that the process draws its screen anew. */
+void session_redraw(struct session *s);
 void session_end(struct session *s);
 
 /* Refuse -it without a terminal: "the input device is not a TTY". */
