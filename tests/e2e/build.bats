@@ -1,0 +1,156 @@
+#!/usr/bin/env bats
+# Builds as users run them: the stock docker CLI on POST /build.
+
+load ../lib/engine
+
+setup_file() {
+	engine_setup
+	[ "$(id -u)" = 0 ] || return 0
+	busybox_image bb:1
+}
+teardown_file() { engine_teardown; }
+setup() {
+	need_root
+	need_docker
+	CTX=$(mktemp -d "$ROOT/ctx-XXXXXX")
+}
+
+dockerfile() { cat >"$CTX/Dockerfile"; }
+build() { docker build "$@" 2>/dev/null; }
+
+@test "a build tells its steps, tags the image, and the image runs" {
+	echo hello >"$CTX/a"
+	dockerfile <<-D
+		FROM bb:1
+		WORKDIR /app
+		COPY a .
+		RUN echo "built \$(cat a)" > out
+		CMD ["cat", "/app/out"]
+	D
+	run build -t demo:1 "$CTX"
+	[ "$status" = 0 ]
+	[[ "$output" == *"Step 1/5 : FROM bb:1"* ]]
+	[[ "$output" == *" ---> Running in "* ]]
+	[[ "$output" == *"Successfully built "* ]]
+	[[ "$output" == *"Successfully tagged demo:1"* ]]
+	[ "$(docker run --rm demo:1)" = "built hello" ]
+}
+
+@test "the second build is all cache and the same image, from another directory too" {
+	echo hello >"$CTX/a"
+	printf 'FROM bb:1\nCOPY a /\nRUN cat /proc/sys/kernel/random/uuid > /when\n' >"$CTX/Dockerfile"
+	one=$(build -q "$CTX")
+	cp -r "$CTX" "$CTX-other" && touch -d 2001-01-01 "$CTX-other/a"
+	two=$(build -q "$CTX-other")
+	[ -n "$one" ] && [ "$one" = "$two" ]
+	run build "$CTX-other"
+	[[ "$output" == *"Using cache"* ]]
+	echo changed >"$CTX/a"
+	[ "$(build -q "$CTX")" != "$one" ]
+	[ "$(build -q --no-cache "$CTX-other")" != "$one" ]
+}
+
+@test "a command that fails ends the build with Docker's words and its code" {
+	printf 'FROM bb:1\nRUN echo seen; exit 7\n' >"$CTX/Dockerfile"
+	run docker build "$CTX"
+	[ "$status" = 7 ]
+	[[ "$output" == *seen* ]]
+	[[ "$output" == *"The command '/bin/sh -c echo seen; exit 7' returned a non-zero code: 7"* ]]
+}
+
+@test "mistakes are named with their line before anything runs" {
+	printf 'FROM bb:1\nCPOY a b\n' >"$CTX/Dockerfile"
+	run docker build "$CTX"
+	[ "$status" = 1 ]
+	[[ "$output" == *"dockerfile parse error on line 2: unknown instruction: CPOY (did you mean COPY?)"* ]]
+	printf 'FROM bb:1\nCOPY nope /\n' >"$CTX/Dockerfile"
+	run docker build "$CTX"
+	[ "$status" = 1 ]
+	[[ "$output" == *'Dockerfile:2: COPY nope /: "/nope": not found'* ]]
+	printf 'ARG only=1\n' >"$CTX/Dockerfile"
+	run docker build "$CTX"
+	[ "$status" = 1 ]
+	curl -sf --unix-socket "$SOCK" http://x/_ping
+}
+
+@test "four stages of one second take one second" {
+	{
+		for s in a b c d; do printf 'FROM bb:1 AS %s\nRUN sleep 1; echo %s > /%s\n' $s $s $s; done
+		echo 'FROM bb:1'
+		for s in a b c d; do echo "COPY --from=$s /$s /"; done
+	} >"$CTX/Dockerfile"
+	start=$(date +%s%N)
+	build -q -t par:1 "$CTX"
+	took=$((($(date +%s%N) - start) / 1000000))
+	echo "took $took ms"
+	[ "$took" -lt 3000 ]
+	[ "$(docker run --rm par:1 cat /a /b /c /d | tr -d '\n')" = abcd ]
+}
+
+@test "cache mounts last, nothing of a mount is in the image" {
+	dockerfile <<-'D'
+		FROM bb:1
+		RUN --mount=type=cache,id=t,target=/c echo kept > /c/f
+		RUN --mount=type=cache,id=t,target=/c cp /c/f /copied
+		RUN --mount=type=bind,target=/ctx ls /ctx/Dockerfile
+		RUN --mount=type=tmpfs,target=/t touch /t/x
+	D
+	build -q -t mounts:1 "$CTX"
+	run docker run --rm mounts:1 sh -c 'cat /copied; ls / | grep -xE "c|ctx|t" | wc -l'
+	[ "${lines[0]}" = kept ] && [ "${lines[1]}" = 0 ]
+}
+
+@test "a client that leaves takes its build along" {
+	printf 'FROM bb:1\nRUN echo up; sleep 987\n' >"$CTX/Dockerfile"
+	timeout 2 docker build "$CTX" >/dev/null 2>&1 || true
+	for _ in $(seq 50); do
+		pgrep -f 'sleep 987' >/dev/null || break
+		sleep 0.1
+	done
+	run pgrep -fx 'sleep 987'
+	[ "$status" != 0 ]
+	[ -z "$(ls "$ROOT/run/build")" ]
+}
+
+@test "build arguments, targets, labels and a Dockerfile from stdin" {
+	dockerfile <<-'D'
+		ARG BASE=nope
+		FROM ${BASE} AS first
+		ARG V=default
+		RUN echo $V > /v
+		FROM first AS second
+		RUN exit 1
+	D
+	build -q -t args:1 --build-arg BASE=bb:1 --build-arg V=given --label who=me --target first "$CTX"
+	[ "$(docker run --rm args:1 cat /v)" = given ]
+	[ "$(docker inspect -f '{{.Config.Labels.who}}' args:1)" = me ]
+	run bash -c 'printf "FROM bb:1\nRUN echo from-stdin\n" | docker build - 2>/dev/null'
+	[[ "$output" == *from-stdin* ]]
+}
+
+@test "prune gives back what images do not need, and a build works afterwards" {
+	printf 'FROM bb:1\nRUN echo gone > /gone\n' >"$CTX/Dockerfile"
+	build -q -t gone:1 "$CTX"
+	docker rmi gone:1 >/dev/null
+	run docker builder prune -f
+	[ "$status" = 0 ] && [[ "$output" == *"Total reclaimed space"* ]]
+	build -q "$CTX"
+}
+
+@test "a build dies with kill -9 and leaves nothing behind the next start" {
+	printf 'FROM bb:1\nRUN sleep 986\n' >"$CTX/Dockerfile"
+	docker build "$CTX" >/dev/null 2>&1 3>&- &
+	sleep 1
+	kill -9 "$(cat "$ROOT/test.pid")"
+	sleep 0.3
+	engine_start
+	for _ in $(seq 50); do
+		pgrep -fx 'sleep 986' >/dev/null || break
+		sleep 0.1
+	done
+	run pgrep -fx 'sleep 986'
+	[ "$status" != 0 ]
+	[ -z "$(ls "$ROOT/run/build")" ]
+	printf 'FROM bb:1\nRUN true\n' >"$CTX/Dockerfile"
+	build -q "$CTX"
+}
