@@ -136,12 +136,43 @@ static int check_unused(int fd, const char *path, struct error *err)
 	return r;
 }
 
+/* Path below the mount point, not yet cleaned. */
+static char *relative_of(const struct cgroup_hierarchy *h, const char *path)
+{
+	return cstr_format("%s/%s", *path == '/' ? "" : h->self, path);
+}
+
+static char *absolute_of(const struct cgroup_hierarchy *h, const char *path)
+{
+	autofree char *relative = relative_of(h, path);
+	autofree char *joined = cstr_format("%s/%s", h->mount, relative);
+
+	return fs_path_clean(joined);
+}
+
+int cgroup_plan(const struct cgroup_host *h, const char *path, struct arena *a,
+		struct cgroup_dir ret[static CGROUP_HIERARCHY_MAX], size_t *ret_n,
+		struct error *err)
+{
+	int r = check_path(path, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < h->n; i++) {
+		autofree char *full = absolute_of(&h->at[i], path);
+
+		ret[i] = (struct cgroup_dir){ h->at[i].version, h->at[i].controllers, FD_NONE,
+					      arena_strdup(a, full) };
+	}
+	*ret_n = h->n;
+	return 0;
+}
+
 static int make_in(const struct cgroup_hierarchy *h, const char *path, struct cgroup_dir *ret,
 		   struct error *err)
 {
-	autofree char *full = cstr_format("%s/%s", *path == '/' ? "" : h->self, path);
-	autofree char *shown = cstr_format("%s%s%s", h->mount, *full == '/' ? "" : "/", full);
-	autofree char *clean = fs_path_clean(shown);
+	autofree char *full = relative_of(h, path);
+	autofree char *clean = absolute_of(h, path);
 	autoclose int fd = open(h->mount, DIR_FLAGS | O_CLOEXEC);
 	struct str rest = str_of(full), part;
 	bool made = true;

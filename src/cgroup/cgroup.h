@@ -102,6 +102,11 @@ DEFINE_AUTO(cgroup, cgroup_release);
  */
 MUST_CHECK int cgroup_create(const struct cgroup_host *h, const char *path, bool lenient,
 			     struct cgroup *ret, struct error *err);
+/* Where cgroup_create would make `path`: version, controllers and path (in the arena) of each
+ * hierarchy; fds are FD_NONE. For a record that is written before the groups are. */
+MUST_CHECK int cgroup_plan(const struct cgroup_host *h, const char *path, struct arena *a,
+			   struct cgroup_dir ret[static CGROUP_HIERARCHY_MAX], size_t *ret_n,
+			   struct error *err);
 /*
  * Open groups that exist, by absolute paths as cgroup_dir.path gave them.
  * Directories that are gone are left out (a group of n == 0 is a success).

@@ -51,7 +51,7 @@ static int exit_code(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Wait for pid; signals that reach us go to it. All signals are blocked before it is started. */
+/* Wait for pid; signals that reach us go to it. All signals are blocked. */
 static int wait_for(pid_t pid, const sigset_t *set, int *ret_status, struct error *err)
 {
 	for (;;) {
@@ -90,7 +90,6 @@ int cli_run(struct cli *c, int argc, char **argv, struct error *err)
 	if (r < 0)
 		return r;
 	if (!f.detach) {
-		block_signals(&set);
 		if (!f.no_subreaper && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 			return error_sys(err, errno, "become a subreaper");
 		f.o.ret_console = &console;
@@ -98,6 +97,9 @@ int cli_run(struct cli *c, int argc, char **argv, struct error *err)
 	r = runtime_create(&c->options, &f.o, &pid, err);
 	if (r < 0)
 		return r;
+	/* Until here a signal ends us, and our death the half-made container. */
+	if (!f.detach)
+		block_signals(&set);
 	r = runtime_start(&c->options, f.o.id, err);
 	if (r == 0 && f.detach)
 		return 0;

@@ -91,12 +91,28 @@ static int open_bundle(struct making *m, struct error *err)
 	return fs_open(real, O_PATH | O_DIRECTORY, 0, &m->bundle, err);
 }
 
+/* A bundle may hold a FIFO: opened without waiting, only a regular file is read. */
+static int read_config(const char *path, struct buf *text, struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	char self[FS_PROC_FD_MAX];
+	struct stat st;
+	int r = fs_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(err, ERR_INVALID, "'%s' is not a regular file", path);
+	fs_proc_fd_path(fd, self);
+	return fs_read_file(self, text, err);
+}
+
 static int load_config(struct making *m, struct buf *text, struct error *err)
 {
 	const char *name = m->create->config ? m->create->config : "config.json";
 	autofree char *path = cstr_format("%s%s%s", *name == '/' ? "" : m->state.bundle,
 					  *name == '/' ? "" : "/", name);
-	int r = fs_read_file(path, text, err);
+	int r = read_config(path, text, err);
 
 	if (r == -ERR_NOT_FOUND)
 		return error_set(err, ERR_NOT_FOUND, "JSON specification file %s not found", name);
@@ -147,6 +163,11 @@ static int check(struct making *m, struct error *err)
 		r = namespaces_plan(&m->config, &m->ns, err);
 	if (r < 0)
 		return r;
+	if (m->ns.create & CLONE_NEWUSER &&
+	    (m->config.linux_.n_uid_mappings == 0 || m->config.linux_.n_gid_mappings == 0))
+		return error_set(
+		    err, ERR_INVALID,
+		    "linux.uidMappings, linux.gidMappings: a new user namespace needs both");
 	m->state.namespaces = m->ns.create | m->ns.join;
 	s->user_ns = m->state.namespaces & CLONE_NEWUSER;
 	for (size_t i = 0; i < m->config.n_mounts; i++) {
@@ -190,13 +211,16 @@ static int make_cgroup(struct making *m, struct error *err)
 	r = cgroup_host_detect(&m->arena, &m->host, err);
 	if (r < 0 || m->options->no_cgroup)
 		return r;
-	r = cgroup_create(&m->host, cstr_is_empty(path) ? m->create->id : path, rootless,
-			  &m->cgroup, err);
+	if (cstr_is_empty(path))
+		path = m->create->id;
+	/* Recorded before they are made: `delete --force` after our sudden death finds them. */
+	r = cgroup_plan(&m->host, path, &m->arena, m->state.cgroups, &m->state.n_cgroups, err);
+	if (r == 0)
+		r = state_write(&m->dir, &m->state, err);
+	if (r == 0)
+		r = cgroup_create(&m->host, path, rootless, &m->cgroup, err);
 	if (r < 0)
 		return error_wrap(err, r, "linux.cgroupsPath");
-	for (size_t i = 0; i < m->cgroup.n; i++)
-		m->state.cgroups[i] = m->cgroup.at[i];
-	m->state.n_cgroups = m->cgroup.n;
 	return limits_apply(&m->cgroup, &m->config, &m->arena, rootless, err);
 }
 
@@ -345,11 +369,9 @@ static int run_runtime_hooks(struct making *m, struct error *err)
 {
 	const struct spec_hooks *h = &m->config.hooks;
 	auto_(buf) b = BUF_INIT(STATE_MAX);
-	/* A hook may ask for the state. */
-	int r = state_write(&m->dir, &m->state, err);
+	int r;
 
-	if (r == 0)
-		r = state_format(&m->state, STATUS_CREATING, false, &b, err);
+	r = state_format(&m->state, STATUS_CREATING, false, &b, err);
 	if (r == 0)
 		r = hooks_run("prestart", h->prestart, h->n_prestart, b.data, b.len, err);
 	if (r == 0)
@@ -411,10 +433,7 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 	if (r < 0)
 		return r;
 	m->made_dir = true;
-	/* Written at once: a `delete --force` after our sudden death finds the cgroups. */
 	r = make_cgroup(m, err);
-	if (r == 0)
-		r = state_write(&m->dir, &m->state, err);
 	if (r == 0)
 		r = state_root_open(m->options, false, &m->root_fd, err);
 	if (r == 0)
@@ -432,16 +451,20 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 		r = prepare_mounts(m, err);
 	if (r == 0)
 		r = fork_child(m, err);
-	if (r == 0)
-		r = process_start_time(m->pid, &m->state.pid_start, err);
 	if (r < 0)
 		return r;
+	/* A child that is dead already has told why: that is the error to give. */
 	m->state.pid = m->pid;
-	r = serve_child(m, err);
+	if (process_start_time(m->pid, &m->state.pid_start, err) < 0)
+		m->state.pid_start = 0;
+	/* With the pid on record init can be found and killed, whatever becomes of us. */
+	r = state_write(&m->dir, &m->state, err);
+	if (r == 0)
+		r = serve_child(m, err);
+	if (r == 0 && m->state.pid_start == 0)
+		r = error_set(err, ERR_SYSTEM, "the container's init died while it was set up");
 	if (r == 0)
 		r = receive_console(m, err);
-	if (r == 0)
-		r = state_write(&m->dir, &m->state, err);
 	return r < 0 ? r : pid_file_write(m->create->pid_file, m->pid, err);
 }
 

@@ -57,7 +57,7 @@ int state_check_id(const char *id, struct error *err)
 
 	if (n == 0)
 		return error_set(err, ERR_INVALID, "container id cannot be empty");
-	if (n > ID_MAX || !fs_is_component(id) ||
+	if (n > ID_MAX || *id == '.' || !fs_is_component(id) ||
 	    strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-") != n)
 		return error_set(err, ERR_INVALID, "invalid container id format: '%.80s'", id);
 	return 0;

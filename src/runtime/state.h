@@ -63,7 +63,8 @@ const char *state_root(const struct runtime_options *o, struct arena *a);
 /* The root opened O_PATH; made (0711) when `create`. ERR_NOT_FOUND when absent. */
 MUST_CHECK int state_root_open(const struct runtime_options *o, bool create, int *ret_fd,
 			       struct error *err);
-/* A name of [A-Za-z0-9_+.-], not "." nor "..", at most 1024 long. ERR_INVALID. */
+/* A name of [A-Za-z0-9_+.-] that does not start with a dot (such are ours), at most 1024 long.
+ * ERR_INVALID. */
 MUST_CHECK int state_check_id(const char *id, struct error *err);
 /* Make and lock the directory of a new container. ERR_CONFLICT when there is one. */
 MUST_CHECK int state_create(const struct runtime_options *o, const char *id, struct state_dir *ret,

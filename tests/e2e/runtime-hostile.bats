@@ -1,0 +1,255 @@
+#!/usr/bin/env bats
+# Images, configs and containers that mean harm: a clear refusal or a harmless
+# result, the host untouched, nothing left (security.md rows 1-7, 12-15).
+# bats file_tags=root
+
+load ../lib/runtime.bash
+setup() {
+	runtime_setup
+	[ -d "$T" ] || return 0
+	mkdir -p "$T/host/deep"
+	echo precious >"$T/host/canary"
+	BEFORE=$(cd "$T/host" && find . -printf '%p %y %m %s\n' | sort)
+}
+teardown() { runtime_teardown; }
+
+host_untouched() {
+	[ "$(cat "$T/host/canary")" = precious ]
+	[ "$(cd "$T/host" && find . -printf '%p %y %m %s\n' | sort)" = "$BEFORE" ]
+}
+
+@test "runtime: bad configs are refused with the member's name, and nothing is left" {
+	bad=0
+	while IFS='|' read -r program want; do
+		[ -n "$program" ] || continue
+		cp "$B/config.json" "$T/keep.json"
+		config "$program"
+		run rt run -b "$B" "$CID"
+		cp "$T/keep.json" "$B/config.json"
+		if [ "$status" -eq 0 ] || [[ "$output" != *"$want"* ]]; then
+			echo "$program gave $status: $output"
+			bad=1
+		fi
+		nothing_left
+	done <"$BATS_TEST_DIRNAME/../should-fail/runtime/configs.txt"
+	[ "$bad" -eq 0 ]
+	host_untouched
+}
+
+@test "runtime: texts that are no config are refused" {
+	for text in '' '{' '[]' 'null' '{"ociVersion":1}' '{"ociVersion":"1.0.2","ociVersion":"1.0.2"}' \
+		'{"ociVersion":"9.0.0","root":{"path":"rootfs"}}' '{"ociVersion":"1.0.2"}'; do
+		printf '%s' "$text" >"$B/config.json"
+		run rt run -b "$B" "$CID"
+		[ "$status" -eq 1 ]
+		[[ "$output" == *"proa-runtime: config.json"* ]]
+		nothing_left
+	done
+	rm "$B/config.json"
+	run rt run -b "$B" "$CID"
+	[[ "$output" == *"specification file config.json not found"* ]]
+	mkfifo "$B/config.json"
+	run timeout 5 "$RT" --root "$STATE" run -b "$B" "$CID" </dev/null
+	[ "$status" -ne 0 ]
+}
+
+@test "runtime: symlinks where /dev, /proc, /sys, /etc, /tmp should be never lead to the host" {
+	for d in dev proc sys etc tmp; do
+		for target in "$T/host" "../../../../../../..$T/host" "/../..$T/host"; do
+			rm -rf "$B/rootfs"
+			make_rootfs "$B/rootfs"
+			rm -rf "$B/rootfs/$d"
+			ln -s "$target" "$B/rootfs/$d"
+			config ".mounts += [{\"destination\":\"/$d/vol\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}]"
+			run rt run -b "$B" "$CID"
+			host_untouched
+			nothing_left
+			config '.mounts |= .[:-1]'
+		done
+	done
+}
+
+@test "runtime: FIFOs, devices and loops in the image hang nothing" {
+	rm "$B/rootfs/etc/passwd"
+	mkfifo "$B/rootfs/etc/passwd"
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	rm -r "$B/rootfs/dev"
+	mkfifo "$B/rootfs/dev"
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 1 ]
+	nothing_left
+	rm "$B/rootfs/dev"
+	ln -s dev "$B/rootfs/dev"
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 1 ]
+	nothing_left
+	host_untouched
+}
+
+@test "runtime: a huge /etc/passwd costs no memory" {
+	truncate -s 10G "$B/rootfs/etc/passwd"
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+}
+
+@test "runtime: mount targets through symlinks stay in the root; no file is made on the host" {
+	ln -s "$T/host" "$B/rootfs/link"
+	ln -s "../../../../../../../..$T/host" "$B/rootfs/up"
+	echo x >"$T/file"
+	config ".mounts += [
+		{\"destination\":\"/link/made\",\"type\":\"bind\",\"source\":\"$T/file\",\"options\":[\"bind\"]},
+		{\"destination\":\"/up/deep/er\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},
+		{\"destination\":\"/../../../..$T/host/x\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}]"
+	mkdir -p "$B/rootfs$T/host"
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	host_untouched
+	nothing_left
+	rm -r "$B/rootfs/tmp"
+	mkdir "$B/rootfs/tmp"
+	run rt run -b "$B" "$CID"
+	host_untouched
+	nothing_left
+}
+
+@test "runtime: proc and sysfs are mounted on ordinary directories only" {
+	rm -r "$B/rootfs/proc"
+	ln -s tmp "$B/rootfs/proc"
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"must be mounted on an ordinary directory"* ]]
+	nothing_left
+}
+
+@test "runtime: nothing is mounted inside /proc, and nothing but procfs on it" {
+	config ".mounts += [{\"destination\":\"/proc/sys\",\"type\":\"bind\",\"source\":\"$T/host\",\"options\":[\"bind\"]}]"
+	run rt run -b "$B" "$CID"
+	[[ "$output" == *"inside /proc"* ]]
+	config ".mounts[-1].destination=\"//proc/./../proc//self/attr\""
+	run rt run -b "$B" "$CID"
+	[[ "$output" == *"inside /proc"* ]]
+	config ".mounts[-1].destination=\"/proc\""
+	run rt run -b "$B" "$CID"
+	[[ "$output" == *"cannot be mounted onto /proc"* ]]
+	nothing_left
+}
+
+@test "runtime: a masked path that the image replaced by a symlink masks nothing else" {
+	config '.linux.maskedPaths += ["/etc/mask"] | .linux.readonlyPaths += ["/etc/ro"]'
+	ln -s "$T/host/canary" "$B/rootfs/etc/mask"
+	ln -s "$T/host" "$B/rootfs/etc/ro"
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	host_untouched
+}
+
+@test "runtime: a working directory through /proc/self/fd or a symlink is refused or inside" {
+	for cwd in /proc/self/fd/3 /proc/self/fd/7 /proc/1/cwd /proc/self/root; do
+		config ".process.cwd=\"$cwd\""
+		run rt run -b "$B" "$CID"
+		[ "$status" -eq 1 ]
+		nothing_left
+	done
+	ln -s "$T/host" "$B/rootfs/w"
+	config '.process.cwd="/w/new"'
+	args sh -c 'readlink /proc/self/cwd'
+	run rt run -b "$B" "$CID"
+	host_untouched
+	args sleep 1000
+	config '.process.cwd="/"'
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	for i in 3 4 5 6 7 8 9; do
+		run rt exec --cwd /proc/self/fd/$i "$CID" true
+		[ "$status" -eq 255 ]
+	done
+	rt delete -f "$CID"
+}
+
+@test "runtime: the container finds no fd but 0 to 2, in run and in exec" {
+	args sh -c 'for f in /proc/self/fd/*; do echo ${f##*/}; done; sleep 1000'
+	rt run -d -b "$B" "$CID" </dev/null >"$T/out" 2>/dev/null
+	for i in $(seq 50); do [ "$(wc -l <"$T/out")" -ge 3 ] && break; sleep 0.1; done
+	[ "$(ls /proc/"$(rt state "$CID" | jq .pid)"/fd | tr '\n' ' ')" = "0 1 2 " ]
+	exec 8<"$T/host/canary"
+	run rt exec "$CID" sh -c 'ls /proc/$$/fd | wc -l'
+	exec 8<&-
+	[ "$output" -le 4 ]
+	rt delete -f "$CID"
+}
+
+@test "runtime: the runtime's executable cannot be written through /proc/PID/exe" {
+	cp "$RT" "$T/proa-copy"
+	sum=$(sha256sum <"$T/proa-copy")
+	args /proc/self/exe init -- sleep 1000
+	timeout 20 unshare -m --propagation private "$T/proa-copy" --root "$STATE" run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1 || true
+	pid=$(rt state "$CID" | jq .pid)
+	if [ "$pid" -gt 0 ] 2>/dev/null; then
+		run sh -c "echo evil >/proc/$pid/exe"
+		[ "$status" -ne 0 ]
+		rt delete -f "$CID"
+	fi
+	[ "$(sha256sum <"$T/proa-copy")" = "$sum" ]
+	nothing_left
+}
+
+@test "runtime: stdin of /dev/null is the container's, not the host's node" {
+	args sh -c 'chmod 0 /proc/self/fd/0; ls -l /dev/null'
+	before=$(stat -c %a /dev/null)
+	config '.process.capabilities.effective += ["CAP_FOWNER"]|.process.capabilities.permitted += ["CAP_FOWNER"]|.process.capabilities.bounding += ["CAP_FOWNER"]'
+	run rt run -b "$B" "$CID" </dev/null
+	[ "$(stat -c %a /dev/null)" = "$before" ]
+}
+
+@test "runtime: an init that died, a state cut in half, a pid reused are seen" {
+	args sleep 1000
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	kill -9 "$(rt state "$CID" | jq .pid)"
+	for i in $(seq 50); do
+		[ "$(rt state "$CID" | jq -r .status)" = stopped ] && break
+		sleep 0.1
+	done
+	[ "$(rt state "$CID" | jq -r .status)" = stopped ]
+	run rt exec "$CID" true
+	[[ "$output" == *"stopped container"* ]]
+	sleep 1000 &
+	other=$!
+	jq ".pid=$other" "$STATE/$CID/state.json" >"$T/s" && cp "$T/s" "$STATE/$CID/state.json"
+	run rt kill "$CID" KILL
+	[ "$status" -eq 1 ]
+	kill -0 $other
+	kill $other
+	head -c 100 "$T/s" >"$STATE/$CID/state.json"
+	run rt state "$CID"
+	[ "$status" -eq 1 ]
+	run rt delete "$CID"
+	[ "$status" -eq 1 ]
+	rt delete --force "$CID"
+	[ ! -e "$STATE/$CID" ]
+	for d in /sys/fs/cgroup/*; do rmdir "$d$CG" 2>/dev/null || true; done
+}
+
+@test "runtime: create killed at any moment is cleaned by delete --force" {
+	args sleep 1000
+	for ms in 0.001 0.002 0.004 0.006 0.008 0.010; do
+		timeout -s KILL $ms "$RT" --root "$STATE" create -b "$B" "$CID" </dev/null >/dev/null 2>&1 || true
+		rt delete --force "$CID"
+		sleep 0.05
+		nothing_left
+	done
+}
+
+@test "runtime: bad ids and arguments" {
+	for id in '' . .. a/b ../x 'a b' .hidden "$(printf 'x%.0s' $(seq 2000))"; do
+		run rt create -b "$B" "$id"
+		[ "$status" -eq 1 ]
+	done
+	run rt create -b "$B"
+	[[ "$output" == *'"create" requires exactly 1 argument'* ]]
+	run rt create -b /no/such "$CID"
+	[[ "$output" == *"/no/such"* ]]
+	run rt kill "$CID" NOSUCH
+	[ "$status" -eq 1 ]
+	run rt exec --user 4294967296 "$CID" true
+	[ "$status" -eq 255 ]
+}
