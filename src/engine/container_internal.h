@@ -125,6 +125,8 @@ struct container_root {
 	}
 MUST_CHECK int container_root_open(struct container *c, bool read_only, struct container_root *ret,
 				   struct error *err);
+/* The file system alone, without what is mounted on it, for reading only. */
+MUST_CHECK int container_view_open(struct container *c, int *ret_fd, struct error *err);
 void container_root_close(struct container_root *r);
 DEFINE_AUTO(container_root, container_root_close);
 

@@ -21,7 +21,6 @@
 #include "base/vec.h"
 #include "engine/container_internal.h"
 #include "engine/volume.h"
-#include "store/mount.h"
 #include "store/snapshot.h"
 #include "store/store.h"
 
@@ -374,19 +373,12 @@ int container_export(struct engine *e, const char *ref, struct writer *out,
 {
 	struct pack_options o = { .no_root_entry = true, .cancel = cancel };
 	autoptr(container) c = NULL;
-	autofree char *key = NULL;
-	auto_(mounts) m = { 0 };
 	autoclose int root = FD_NONE;
 	int r;
 
 	r = container_find(e, ref, &c, err);
-	if (r < 0)
-		return r;
-	/* The file system itself, without what is mounted on it. */
-	key = cstr_format("container/%s", c->id);
-	r = snapshot_mounts(e->store->snapshots, key, &m, err);
 	if (r == 0)
-		r = mount_open(&m, true, &root, err);
+		r = container_view_open(c, &root, err);
 	if (r == 0)
 		r = writer_write(out, "", 0, err);
 	if (r == 0)
@@ -398,24 +390,89 @@ int container_export(struct engine *e, const char *ref, struct writer *out,
 
 /* ---- diff ---- */
 
-struct changes {
-	struct jsonw *w;
-	bool any;
+struct change {
+	char *path;
+	enum change_kind kind;
 };
 
-static int change_write(void *arg, const char *path, enum change_kind kind, struct error *err)
+struct changes {
+	VEC(struct change) at;
+};
+
+/*
+ * Where the runtime mounts something it needs a file or directory to mount on.
+ * docker has these in a layer of its own, so that nobody sees them as changes.
+ */
+static bool is_mount_point(const struct container *c, const char *path)
+{
+	static const char *const known[] = { "/etc/hosts",   "/etc/hostname", "/etc/resolv.conf",
+					     "/etc/mtab",    "/.dockerenv",   "/sbin/docker-init",
+					     "/dev/console", "/dev/pts",      "/dev/shm",
+					     "/dev/mqueue",  "/proc",         "/sys" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(known); i++)
+		if (strcmp(path, known[i]) == 0)
+			return true;
+	for (i = 0; i < c->n_mounts; i++)
+		if (strcmp(path, c->mounts[i].destination) == 0)
+			return true;
+	return false;
+}
+
+/* A directory that is there, or was touched, only for a mount point in it. */
+static bool is_only_around(const struct changes *ch, size_t at, const bool *hidden)
+{
+	const char *dir = ch->at.at[at].path;
+	size_t len = strlen(dir), i;
+	bool around = false;
+
+	for (i = at + 1; i < ch->at.len && strncmp(ch->at.at[i].path, dir, len) == 0; i++) {
+		if (ch->at.at[i].path[len] != '/')
+			continue;
+		if (!hidden[i])
+			return false;
+		around = true;
+	}
+	return around;
+}
+
+static int change_add(void *arg, const char *path, enum change_kind kind, struct error *err)
 {
 	struct changes *ch = arg;
 
 	(void)err;
-	if (!ch->any)
-		jsonw_array(ch->w);
-	ch->any = true;
-	jsonw_object(ch->w);
-	jsonw_kstring(ch->w, "Path", path);
-	jsonw_kint(ch->w, "Kind", kind);
-	jsonw_end(ch->w);
+	*vec_push(&ch->at) = (struct change){ xstrdup(path), kind };
 	return 0;
+}
+
+static void changes_write(const struct container *c, struct changes *ch, struct jsonw *w)
+{
+	bool *hidden = xcalloc(ch->at.len + 1, sizeof(*hidden));
+	bool any = false;
+	size_t i;
+
+	/* Children come after their parents, so look from the end. */
+	for (i = ch->at.len; i > 0; i--)
+		hidden[i - 1] = (ch->at.at[i - 1].kind == CHANGE_ADDED &&
+				 is_mount_point(c, ch->at.at[i - 1].path)) ||
+				is_only_around(ch, i - 1, hidden);
+	for (i = 0; i < ch->at.len; i++) {
+		if (hidden[i])
+			continue;
+		if (!any)
+			jsonw_array(w);
+		any = true;
+		jsonw_object(w);
+		jsonw_kstring(w, "Path", ch->at.at[i].path);
+		jsonw_kint(w, "Kind", ch->at.at[i].kind);
+		jsonw_end(w);
+	}
+	if (any)
+		jsonw_end(w);
+	else
+		jsonw_null(w);
+	free(hidden);
 }
 
 static int collect_changes(struct container *c, struct changes *ch, struct error *err)
@@ -438,7 +495,7 @@ static int collect_changes(struct container *c, struct changes *ch, struct error
 			*vec_push(&lowers) = fd;
 	}
 	if (r == 0)
-		r = pack_changes(upper, lowers.at, lowers.len, change_write, ch, err);
+		r = pack_changes(upper, lowers.at, lowers.len, change_add, ch, err);
 	vec_for_each (lower, &lowers)
 		close(*lower);
 	vec_release(&lowers);
@@ -448,17 +505,17 @@ static int collect_changes(struct container *c, struct changes *ch, struct error
 int container_changes(struct engine *e, const char *ref, struct jsonw *out, struct error *err)
 {
 	autoptr(container) c = NULL;
-	struct changes ch = { .w = out };
+	struct changes ch = { 0 };
 	int r;
 
 	r = container_find(e, ref, &c, err);
-	if (r == 0)
-		r = collect_changes(c, &ch, err);
 	if (r < 0)
 		return r;
-	if (ch.any)
-		jsonw_end(out);
-	else
-		jsonw_null(out);
-	return 0;
+	r = collect_changes(c, &ch, err);
+	if (r == 0)
+		changes_write(c, &ch, out);
+	vec_for_each (one, &ch.at)
+		free(one->path);
+	vec_release(&ch.at);
+	return r;
 }

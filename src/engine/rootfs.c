@@ -6,8 +6,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "engine/container_internal.h"
@@ -36,6 +39,30 @@ int container_root_open(struct container *c, bool read_only, struct container_ro
 	if (r < 0)
 		return r;
 	return mount_open(&m, read_only, &ret->fd, err);
+}
+
+int container_view_open(struct container *c, int *ret_fd, struct error *err)
+{
+	autofree char *key = cstr_format("container/%s", c->id);
+	auto_(mounts) m = { 0 };
+	int r;
+
+	r = snapshot_mounts(c->engine->store->snapshots, key, &m, err);
+	if (r < 0)
+		return r;
+	if (m.upper) {
+		/* The writable directory as one more layer below: a look disturbs nobody. */
+		char **lower = xcalloc(m.n_lower + 2, sizeof(*lower));
+
+		lower[0] = steal_ptr(m.upper);
+		memcpy(lower + 1, m.lower, m.n_lower * sizeof(*lower));
+		free(m.lower);
+		m.lower = lower;
+		m.n_lower++;
+		free(m.work);
+		m.work = NULL;
+	}
+	return mount_open(&m, true, ret_fd, err);
 }
 
 void container_root_close(struct container_root *r)
