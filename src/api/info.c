@@ -110,6 +110,8 @@ static void write_registries(struct api *a, struct jsonw *w)
 	const char *const *insecure = atomic_load(&a->insecure);
 
 	jsonw_kobject(w, "RegistryConfig");
+	write_strings(w, "AllowNondistributableArtifactsCIDRs", NULL);
+	write_strings(w, "AllowNondistributableArtifactsHostnames", NULL);
 	jsonw_karray(w, "InsecureRegistryCIDRs");
 	jsonw_string(w, "::1/128");
 	jsonw_string(w, "127.0.0.0/8");

@@ -293,6 +293,33 @@ static void test_idle(struct http_server *s)
 		close(fds[i]);
 }
 
+static void test_tcp(uint16_t port)
+{
+	int before = atomic_load(&canceled);
+	char text[8], out[512];
+	int fds[6], alive = 0;
+
+	snprintf(text, sizeof(text), "%u", (unsigned)port);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		struct timeval tv = { .tv_sec = 5 };
+
+		if (http_dial_tcp("127.0.0.1", text, 2000, &fds[i], NULL) < 0)
+			abort();
+		fcntl(fds[i], F_SETFL, 0);
+		setsockopt(fds[i], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+		if (send(fds[i], "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n", 32, MSG_NOSIGNAL) == 32)
+			alive += read(fds[i], out, sizeof(out)) > 0;
+	}
+	is_int(alive, 4, "one address gets no more than its share of connections");
+	(void)!send(fds[0], "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n", 31, MSG_NOSIGNAL);
+	usleep(50 * 1000);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	for (int i = 0; i < 100 && atomic_load(&canceled) == before; i++)
+		usleep(10 * 1000);
+	is_int(atomic_load(&canceled), before + 1, "over TCP too the handler learns of the end");
+}
+
 static void test_client(void)
 {
 	auto_(buf) got = BUF_INIT(4096);
@@ -325,9 +352,10 @@ static void test_client(void)
 
 int main(void)
 {
-	struct http_server_config config = { .name = "t",
-					     .header_timeout_ms = 1000,
-					     .accept_context_fd = true };
+	uint16_t port = 0;
+	struct http_server_config config = {
+		.name = "t", .max_per_peer = 4, .header_timeout_ms = 1000, .accept_context_fd = true
+	};
 	char dir[] = "/tmp/http_test_XXXXXX";
 	struct http_server *s, *other;
 	struct error err;
@@ -343,6 +371,7 @@ int main(void)
 	(void)!write(file_fd, "file!", 5);
 	is_int(http_server_new(&config, handler, NULL, &s, &err), 0, "a server");
 	is_int(http_server_listen_unix(s, socket_path, 0660, (gid_t)-1, &err), 0, "listens");
+	is_int(http_server_listen_tcp(s, "127.0.0.1", 0, NULL, &port, &err), 0, "and on TCP");
 	is_int(stat(socket_path, &st), 0, "its socket exists");
 	is_int(st.st_mode & 07777, 0660, "with the mode asked for");
 	is_int(http_server_new(&config, handler, NULL, &other, &err), 0, "another server");
@@ -358,6 +387,7 @@ int main(void)
 	test_gone();
 	test_slow_heads();
 	test_idle(s);
+	test_tcp(port);
 	test_client();
 	http_server_stop(s);
 	pthread_join(thread, NULL);
