@@ -67,6 +67,7 @@ engine_teardown() {
 busybox_root() {
 	mkdir -p "$1"/bin "$1"/etc "$1"/tmp "$1"/root "$1"/home "$1"/var
 	chmod 1777 "$1/tmp"
+	chmod 755 "$1" # mktemp made it 0700: nobody but root could use it
 	cp "$(command -v busybox)" "$1/bin/busybox"
 	for a in $("$1/bin/busybox" --list); do
 		[ -e "$1/bin/$a" ] || ln -s busybox "$1/bin/$a"
