@@ -365,6 +365,16 @@ static void unsubscribe(struct stream *s)
 	*at = s->sub.next;
 }
 
+/* 1970 itself is a time that was given, and 0 means none. */
+static int parse_bound(const char *text, int64_t *ret_ns, struct error *err)
+{
+	int r = time_parse_query(text, ret_ns, err);
+
+	if (r == 0 && *ret_ns == 0)
+		*ret_ns = 1;
+	return r;
+}
+
 int events_stream(struct engine *e, const char *since, const char *until,
 		  const struct json *filters, struct writer *out, const struct cancel *cancel,
 		  struct error *err)
@@ -379,9 +389,9 @@ int events_stream(struct engine *e, const char *since, const char *until,
 
 	r = filters_read(filters, known, &f, err);
 	if (r == 0 && !cstr_is_empty(since))
-		r = time_parse_query(since, &s.since_ns, err);
+		r = parse_bound(since, &s.since_ns, err);
 	if (r == 0 && !cstr_is_empty(until))
-		r = time_parse_query(until, &s.until_ns, err);
+		r = parse_bound(until, &s.until_ns, err);
 	if (r < 0)
 		return r;
 	s.filters = &f;

@@ -114,8 +114,12 @@ need_nc() { command -v socat >/dev/null || command -v nc >/dev/null || skip "nee
 	sleep 0.5
 	grep -q '200 OK' "$ROOT/headers"
 	kill $pid
-	api GET "/events?since=0&until=$(date +%s)"
-	[ "$code" = 200 ]
+	api POST /volumes/create -H 'Content-Type: application/json' -d '{"Name":"ev"}'
+	[ "$code" = 201 ]
+	api GET "/events?since=0&until=$(($(date +%s) + 1))"
+	[ "$code" = 200 ] && [ "$(jq -r 'select(.Type == "volume" and .Action == "create") | .Actor.ID' <<<"$body")" = ev ]
+	api DELETE /volumes/ev
+	[ "$code" = 204 ]
 	api GET '/events?since=x'
 	[ "$code" = 400 ]
 }
