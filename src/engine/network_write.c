@@ -145,11 +145,12 @@ void network_settings_write(struct container *c, struct jsonw *w)
 	LOCKED(&r->lock);
 	a = attachment_get(r, c->id);
 	id = sandbox_id(a);
-	key = a && a->key[0] ? cstr_format("%s/netns/%s", r->engine->cfg.exec_root, a->key)
-			     : xstrdup(a && strcmp(a->mode, "host") == 0 && a->members.len &&
-					       a->members.at[0].active
-					   ? "/proc/1/ns/net"
-					   : "");
+	if (a && a->key[0])
+		key = cstr_format("%s/netns/%s", r->engine->cfg.exec_root, a->key);
+	else if (a && strcmp(a->mode, "host") == 0 && a->members.len && a->members.at[0].active)
+		key = cstr_format("%s/netns/default", r->engine->cfg.exec_root);
+	else
+		key = xstrdup("");
 	jsonw_object(w);
 	jsonw_kstring(w, "Bridge", "");
 	jsonw_kstring(w, "SandboxID", id);
