@@ -101,6 +101,45 @@ static int none_read(struct decompressor *d, void *out, size_t len, size_t *ret_
 	return 0;
 }
 
+/* At least n bytes of input in one piece, unless it ends before. */
+static int fill_to(struct decompressor *d, size_t n, struct error *err)
+{
+	size_t got;
+	int r;
+
+	if (d->in_len - d->in_at >= n)
+		return 0;
+	memmove(d->in, d->in + d->in_at, d->in_len - d->in_at);
+	d->in_len -= d->in_at;
+	d->in_at = 0;
+	while (d->in_len < n) {
+		r = reader_read(d->from, d->in + d->in_len, IN_SIZE - d->in_len, &got, err);
+		if (r < 0)
+			return r;
+		if (got == 0)
+			break;
+		d->in_len += got;
+	}
+	return 0;
+}
+
+/* isa-l does not mind reserved flags; zlib does, and two readers must not
+ * see different things. */
+static int gzip_check_header(struct decompressor *d, struct error *err)
+{
+	const unsigned char *at;
+	int r = fill_to(d, 4, err);
+
+	if (r < 0)
+		return r;
+	at = (const unsigned char *)d->in + d->in_at;
+	if (d->in_len - d->in_at < 4 || memcmp(at, "\x1f\x8b\x08", 3) != 0)
+		return error_set(err, ERR_CORRUPT, "gzip: garbage after the end");
+	if (at[3] & 0xe0)
+		return error_set(err, ERR_CORRUPT, "gzip: reserved flags in the header");
+	return 0;
+}
+
 /* After a member: padding, the end, or another member. */
 static int gzip_border(struct decompressor *d, struct error *err)
 {
@@ -119,8 +158,9 @@ static int gzip_border(struct decompressor *d, struct error *err)
 		if (d->in_at < d->in_len)
 			break;
 	}
-	if ((unsigned char)d->in[d->in_at] != 0x1f)
-		return error_set(err, ERR_CORRUPT, "gzip: garbage after the end");
+	r = gzip_check_header(d, err);
+	if (r < 0)
+		return r;
 	isal_inflate_reset(d->gzip);
 	d->gzip->crc_flag = ISAL_GZIP;
 	d->between = false;
@@ -307,6 +347,11 @@ int decompressor_new(struct reader *from, struct decompressor **ret, struct erro
 		return r;
 	}
 	if (d->kind == COMPRESSION_GZIP) {
+		r = gzip_check_header(d, err);
+		if (r < 0) {
+			decompressor_free(d);
+			return r;
+		}
 		d->gzip = new0(struct inflate_state);
 		isal_inflate_init(d->gzip);
 		d->gzip->crc_flag = ISAL_GZIP;

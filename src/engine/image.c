@@ -5,12 +5,14 @@
  */
 #include "engine/image.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "engine/image_impl.h"
 #include "store/check.h"
@@ -62,6 +64,42 @@ static int change_remote(void *arg, const struct remote_config *c, struct error 
 	return remote_configure(arg, c, err);
 }
 
+/* What a killed process left: downloads without an image, layers without a name. */
+static void *sweep(void *arg)
+{
+	struct engine *e = arg;
+	const struct gc_options o = { .cancel = &e->images->stop_sweeping };
+	struct error err;
+
+	if (gc_run(e->store, &o, NULL, &err) < 0 && err.kind != ERR_CANCELED)
+		log_warn("unused content not removed, continuing", KV_ERR(&err));
+	return NULL;
+}
+
+static void start_sweeper(struct engine *e)
+{
+	struct image_room *room = e->images;
+	sigset_t all, old;
+
+	if (cancel_init(&room->stop_sweeping, NULL) < 0)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	room->has_sweeper = pthread_create(&room->sweeper, NULL, sweep, e) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!room->has_sweeper)
+		cancel_release(&room->stop_sweeping);
+}
+
+static void stop_sweeper(struct image_room *room)
+{
+	if (!room->has_sweeper)
+		return;
+	cancel_fire(&room->stop_sweeping);
+	pthread_join(room->sweeper, NULL);
+	cancel_release(&room->stop_sweeping);
+}
+
 int image_room_open(struct engine *e, struct error *err)
 {
 	struct image_room *room = new0(struct image_room);
@@ -78,6 +116,7 @@ int image_room_open(struct engine *e, struct error *err)
 	pthread_cond_init(&room->flights_changed, &attr);
 	pthread_condattr_destroy(&attr);
 	e->images = room;
+	start_sweeper(e);
 	return 0;
 }
 
@@ -87,6 +126,7 @@ void image_room_close(struct engine *e)
 
 	if (!room)
 		return;
+	stop_sweeper(room);
 	e->images = NULL;
 	remote_free(room->remote);
 	map_release(&room->flights);

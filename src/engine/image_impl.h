@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "engine/image.h"
@@ -19,6 +20,9 @@ struct image_room {
 	pthread_mutex_t flights_lock;
 	pthread_cond_t flights_changed;
 	struct map flights;
+	pthread_t sweeper; /* gc of what a crash left, once after the start */
+	bool has_sweeper;
+	struct cancel stop_sweeping;
 };
 
 /*

@@ -241,7 +241,7 @@ static int get_config(struct pull *p, struct error *err)
 	if (r == 0)
 		r = image_config_parse(&p->arena, p->config.data, p->config.len, &p->parsed, err);
 	if (r < 0)
-		return error_wrap(err, r, "image config");
+		return r;
 	if (p->parsed.n_diff_ids != m->n_layers)
 		return error_set(err, ERR_INVALID,
 				 "the manifest has %zu layers, the image config %zu", m->n_layers,

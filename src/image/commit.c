@@ -113,7 +113,8 @@ static int start_packing(struct packing *p, pthread_t *thread, int *ret_read, st
 
 static int copy_into(struct packing *p, int root, struct layer_info *ret, struct error *err)
 {
-	const struct apply_options o = { .cancel = p->cancel };
+	const struct apply_options o = { .cancel = p->cancel,
+					 .userxattr = snapshots_need_userxattr() };
 	struct fd_reader in;
 	pthread_t thread;
 	int fd = FD_NONE, r;

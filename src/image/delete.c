@@ -18,13 +18,19 @@ struct name {
 	struct reference ref;
 };
 
+struct layers {
+	struct digest *diff_ids;
+	size_t n;
+};
+
 /* One deletion: what was removed goes straight into the answer. */
 struct deletion {
 	struct store *store;
 	const struct image_delete_options *o;
 	struct jsonw *w;
-	VEC(struct name) names;  /* tags and repo digests of the image */
-	VEC(struct digest) gone; /* diffIDs that gc took */
+	VEC(struct name) names;    /* tags and repo digests of the image */
+	VEC(struct digest) gone;   /* diffIDs that gc took */
+	VEC(struct layers) layers; /* of the images deleted so far */
 	uint64_t freed;
 };
 
@@ -150,11 +156,14 @@ static void note_gone(void *arg, const struct digest *diff_id)
 	*vec_push(&d->gone) = *diff_id;
 }
 
-static bool is_gone(struct deletion *d, const struct digest *diff_id)
+/* True once: a layer of several images is told of once. */
+static bool take_gone(struct deletion *d, const struct digest *diff_id)
 {
 	vec_for_each (g, &d->gone) {
-		if (digest_same(g, diff_id))
+		if (digest_same(g, diff_id)) {
+			*g = d->gone.at[--d->gone.len];
 			return true;
+		}
 	}
 	return false;
 }
@@ -178,7 +187,7 @@ static void answer_layers(struct deletion *d, const struct digest *diff_ids, siz
 		*vec_push(&chains) = chain;
 	}
 	for (size_t i = n; i > 0; i--) {
-		if (!is_gone(d, &diff_ids[i - 1]))
+		if (!take_gone(d, &diff_ids[i - 1]))
 			continue;
 		digest_format(&chains.at[i - 1], text);
 		answer(d, "Deleted", text);
@@ -188,25 +197,36 @@ static void answer_layers(struct deletion *d, const struct digest *diff_ids, siz
 
 static int delete_rows(struct deletion *d, const char *id, struct error *err)
 {
-	const struct gc_options o = { .removed_layer = note_gone, .arg = d };
-	autofree struct digest *diff_ids = NULL;
-	struct gc_stats stats;
-	size_t n;
-	int r = images_layers(d->store, id, &diff_ids, &n, err);
+	struct layers layers;
+	int r = images_layers(d->store, id, &layers.diff_ids, &layers.n, err);
 
-	if (r == 0)
-		r = images_delete(d->store, id, err);
+	if (r < 0)
+		return r;
+	*vec_push(&d->layers) = layers;
+	r = images_delete(d->store, id, err);
 	if (r < 0)
 		return r;
 	answer(d, "Deleted", id);
 	if (d->o->event)
 		d->o->event(d->o->event_arg, "delete", id, id);
-	d->gone.len = 0;
+	return 0;
+}
+
+/* Free the space of everything deleted, in one sweep. */
+static int sweep(struct deletion *d, struct error *err)
+{
+	const struct gc_options o = { .removed_layer = note_gone, .arg = d };
+	struct gc_stats stats;
+	int r;
+
+	if (d->layers.len == 0)
+		return 0;
 	r = gc_run(d->store, &o, &stats, err);
 	if (r < 0)
 		return r;
 	d->freed += stats.blob_bytes + stats.layer_bytes;
-	answer_layers(d, diff_ids, n);
+	vec_for_each (l, &d->layers)
+		answer_layers(d, l->diff_ids, l->n);
 	return 0;
 }
 
@@ -321,6 +341,9 @@ static void deletion_release(struct deletion *d)
 	forget_names(d);
 	vec_release(&d->names);
 	vec_release(&d->gone);
+	vec_for_each (l, &d->layers)
+		free(l->diff_ids);
+	vec_release(&d->layers);
 }
 
 int image_delete(struct store *s, const char *name, const struct image_delete_options *o,
@@ -337,6 +360,8 @@ int image_delete(struct store *s, const char *name, const struct image_delete_op
 		jsonw_array(w);
 		n = find_name(&d, name);
 		r = n ? delete_by_name(&d, id, n, name, err) : delete_by_id(&d, id, err);
+		if (r == 0)
+			r = sweep(&d, err);
 		jsonw_end(w);
 	}
 	deletion_release(&d);
@@ -414,6 +439,8 @@ int image_prune(struct store *s, const struct json *filters, const struct image_
 			if (r == 0)
 				r = prune_one(&p, *id, err);
 		}
+		if (r == 0)
+			r = sweep(&p.d, err);
 		if (p.ids.len > 0)
 			jsonw_end(w);
 		jsonw_kint(w, "SpaceReclaimed", (int64_t)p.d.freed);

@@ -46,11 +46,12 @@ static int check_diff_id(const struct digest *want, const struct digest *got, st
 static int apply_plain(int root, struct reader *plain, const struct unpack_layer *u,
 		       struct layer_info *ret, struct error *err)
 {
+	bool confined = snapshots_need_userxattr();
 	const struct apply_options o = {
 		.max_bytes = u->max_bytes,
 		.no_owner = geteuid() != 0,
-		.skip_devices = geteuid() != 0,
-		.userxattr = geteuid() != 0,
+		.skip_devices = confined,
+		.userxattr = confined,
 		.cancel = u->cancel,
 	};
 	static const struct reader_ops ops = { progress_read };

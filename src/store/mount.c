@@ -202,7 +202,7 @@ bool snapshots_overlay_works(const char *root)
 			    .n_lower = 1,
 			    .upper = upper,
 			    .work = work,
-			    .userxattr = geteuid() != 0 };
+			    .userxattr = snapshots_need_userxattr() };
 	autoclose int fd = FD_NONE, dir = FD_NONE;
 	bool works;
 

@@ -29,6 +29,18 @@ const char *snapshot_driver_name(enum snapshot_driver d)
 	return d == SNAPSHOT_COPY ? "vfs" : "overlay2";
 }
 
+bool snapshots_need_userxattr(void)
+{
+	/* "inside outside length" of the first range; the whole in the first namespace. */
+	static const char whole[] = "         0          0 4294967295";
+	auto_(buf) b = BUF_INIT(65536);
+
+	if (geteuid() != 0)
+		return true;
+	return fs_read_file("/proc/self/uid_map", &b, NULL) == 0 && b.len > 0 &&
+	       strncmp(b.data, whole, strlen(whole)) != 0;
+}
+
 enum snapshot_driver snapshots_driver(const struct snapshots *s)
 {
 	return s->driver;
@@ -410,7 +422,7 @@ static int fill_mounts(struct snapshots *s, int64_t number, const struct digest 
 		return r;
 	m.upper = cstr_format("%s/%lld/fs", s->root, (long long)number);
 	m.work = cstr_format("%s/%lld/work", s->root, (long long)number);
-	m.userxattr = geteuid() != 0;
+	m.userxattr = snapshots_need_userxattr();
 	*ret = m;
 	m = (struct mounts){ 0 };
 	return 0;
@@ -538,7 +550,7 @@ int snapshot_view(struct snapshots *s, const struct digest *diff_ids, size_t n_l
 		*ret = (struct mounts){ .root = steal_ptr(m.lower[0]) };
 		return 0;
 	}
-	m.userxattr = geteuid() != 0;
+	m.userxattr = snapshots_need_userxattr();
 	*ret = m;
 	m = (struct mounts){ 0 };
 	return 0;

@@ -39,6 +39,10 @@ enum snapshot_driver snapshots_driver(const struct snapshots *s);
 /* Whether an overlay can be mounted with its upper directory below root. */
 bool snapshots_overlay_works(const char *root);
 
+/* In a user namespace trusted.* attributes cannot be set: overlays then keep
+ * their marks in user.overlay.* and are mounted with userxattr. */
+bool snapshots_need_userxattr(void);
+
 /* How to assemble a root file system. Owned strings; release with mounts_release. */
 struct mounts {
 	char *root;   /* copy driver, or a single layer: bind this directory; else NULL */

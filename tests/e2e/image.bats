@@ -232,7 +232,7 @@ image_id() { docker image inspect -f '{{.Id}}' "$1"; }
 		client=$!
 		sleep "0.0$((RANDOM % 10))$((RANDOM % 10))"
 		kill -9 "$(cat "$ROOT/test.pid")"
-		wait "$client" || true
+		{ wait "$client" "$(cat "$ROOT/test.pid")" || true; } 2>/dev/null
 		rm -f "$SOCK"
 		engine_start
 		check_store
