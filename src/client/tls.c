@@ -44,10 +44,16 @@ struct libssl {
 	void (*err_text)(unsigned long code, char *out, size_t len);
 };
 
+struct pump_buffer {
+	char bytes[16 * 1024];
+	size_t at, len;
+};
+
 struct pump {
 	struct libssl lib;
 	void *ssl;
 	int tls_fd, plain_fd;
+	struct pump_buffer in, out; /* from the server, to the server */
 };
 
 static int load(struct libssl *lib, struct error *err)
@@ -158,42 +164,57 @@ static int shake_hands(struct pump *p, const struct host *h, struct error *err)
 	}
 }
 
-static bool to_tls(struct pump *p)
+/* Take from the plain side. False at its end. */
+static bool read_plain(struct pump *p)
 {
-	char chunk[16 * 1024];
-	ssize_t n = recv(p->plain_fd, chunk, sizeof(chunk), 0);
-	size_t done = 0;
+	ssize_t n = recv(p->plain_fd, p->out.bytes, sizeof(p->out.bytes), MSG_DONTWAIT);
 
-	while (n > 0 && done < (size_t)n) {
-		size_t sent = 0;
-		int r = p->lib.write(p->ssl, chunk + done, (size_t)n - done, &sent);
-
-		if (r != 1 && !wait_for(p, r, -1))
-			return false;
-		done += sent;
-	}
-	return n > 0;
+	p->out.at = 0;
+	p->out.len = n > 0 ? (size_t)n : 0;
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-static bool from_tls(struct pump *p)
+/* The four steps below never wait, so that neither direction holds up the other. */
+static bool write_plain(struct pump *p)
 {
-	char chunk[16 * 1024];
-	size_t n = 0, done = 0;
-	int r = p->lib.read(p->ssl, chunk, sizeof(chunk), &n);
+	while (p->in.at < p->in.len) {
+		ssize_t n = send(p->plain_fd, p->in.bytes + p->in.at, p->in.len - p->in.at,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	if (r != 1) {
-		int code = p->lib.get_error(p->ssl, r);
-
-		return code == ERROR_WANT_READ || code == ERROR_WANT_WRITE;
-	}
-	while (done < n) {
-		ssize_t sent = send(p->plain_fd, chunk + done, n - done, MSG_NOSIGNAL);
-
-		if (sent < 0)
-			return false;
-		done += (size_t)sent;
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		p->in.at += (size_t)n;
 	}
 	return true;
+}
+
+static bool is_waiting(const struct pump *p, int r)
+{
+	int code = p->lib.get_error(p->ssl, r);
+
+	return code == ERROR_WANT_READ || code == ERROR_WANT_WRITE;
+}
+
+static bool write_tls(struct pump *p)
+{
+	while (p->out.at < p->out.len) {
+		size_t n = 0;
+		int r = p->lib.write(p->ssl, p->out.bytes + p->out.at, p->out.len - p->out.at, &n);
+
+		if (r != 1)
+			return is_waiting(p, r);
+		p->out.at += n;
+	}
+	return true;
+}
+
+static bool read_tls(struct pump *p)
+{
+	int r;
+
+	p->in.at = p->in.len = 0;
+	r = p->lib.read(p->ssl, p->in.bytes, sizeof(p->in.bytes), &p->in.len);
+	return r == 1 || is_waiting(p, r);
 }
 
 static void pump_free(struct pump *p)
@@ -210,20 +231,29 @@ static void pump_free(struct pump *p)
 static void pump_run(void *arg)
 {
 	struct pump *p = arg;
-	struct pollfd fds[] = { { .fd = p->plain_fd, .events = POLLIN },
-				{ .fd = p->tls_fd, .events = POLLIN } };
+	bool open = true;
 
 	for (;;) {
-		bool more = p->lib.pending(p->ssl) != 0;
+		bool in_empty = p->in.at == p->in.len, out_empty = p->out.at == p->out.len;
+		bool more = in_empty && p->lib.pending(p->ssl) != 0;
+		struct pollfd fds[] = { { .fd = open || !in_empty ? p->plain_fd : -1 },
+					{ .fd = p->tls_fd } };
 
+		fds[0].events =
+		    (short)((open && out_empty ? POLLIN : 0) | (in_empty ? 0 : POLLOUT));
+		fds[1].events = (short)((in_empty ? POLLIN : 0) | (out_empty ? 0 : POLLOUT));
 		if (poll(fds, ARRAY_LEN(fds), more ? 0 : -1) < 0 && errno != EINTR)
 			break;
-		if (fds[0].revents && !to_tls(p)) {
+		if (open && out_empty && (fds[0].revents & (POLLIN | POLLHUP)) && !read_plain(p)) {
 			/* Half-close: close_notify tells the server that stdin has ended. */
 			p->lib.shutdown(p->ssl);
-			fds[0].fd = -1;
+			open = false;
 		}
-		if ((more || fds[1].revents) && !from_tls(p))
+		if (p->out.at < p->out.len && !write_tls(p))
+			break;
+		if (in_empty && (more || fds[1].revents) && !read_tls(p))
+			break;
+		if (p->in.at < p->in.len && !write_plain(p))
 			break;
 	}
 	pump_free(p);

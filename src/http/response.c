@@ -430,6 +430,12 @@ int http_response_detach(struct http_response *res, const char *upgrade, int *re
 	return 0;
 }
 
+/* What the client sent and the other end has not taken yet. */
+struct pump_buffer {
+	char bytes[16 * 1024];
+	size_t at, len;
+};
+
 /* One step from the socketpair to the client. False at its end. */
 static bool pump_out(struct http_response *res)
 {
@@ -441,20 +447,24 @@ static bool pump_out(struct http_response *res)
 	return n > 0 && raw_write(res, chunk, (size_t)n, NULL) == 0;
 }
 
-/* What the client sent. False at its half-close. */
-static bool pump_in(struct http_response *res)
+/* Read what the client sent. False at its half-close. */
+static bool pump_fill(struct http_response *res, struct pump_buffer *b)
 {
-	char chunk[16 * 1024];
-	size_t n = 0, at = 0;
+	b->at = b->len = 0;
+	return http_source_read(&res->conn->src, b->bytes, sizeof(b->bytes), &b->len, NULL) == 0 &&
+	       b->len > 0;
+}
 
-	if (http_source_read(&res->conn->src, chunk, sizeof(chunk), &n, NULL) < 0 || n == 0)
-		return false;
-	while (at < n) {
-		ssize_t sent = send(res->pump_fd, chunk + at, n - at, MSG_NOSIGNAL);
+/* Never waits: a process that writes before it reads must still be drained. */
+static bool pump_in(struct http_response *res, struct pump_buffer *b)
+{
+	while (b->at < b->len) {
+		ssize_t n = send(res->pump_fd, b->bytes + b->at, b->len - b->at,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (sent < 0)
-			return false;
-		at += (size_t)sent;
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR;
+		b->at += (size_t)n;
 	}
 	return true;
 }
@@ -462,26 +472,35 @@ static bool pump_in(struct http_response *res)
 static void pump(struct http_response *res)
 {
 	struct http_transport *t = &res->conn->transport;
+	struct pump_buffer in = { .len = 0 };
 	struct pollfd fds[] = {
-		{ .fd = res->pump_fd, .events = POLLIN },
-		{ .fd = t->fd, .events = POLLIN },
+		{ .fd = res->pump_fd },
+		{ .fd = t->fd },
 		{ .fd = res->conn->cancel.fd, .events = POLLIN },
 	};
+	bool open = true;
 
 	t->read_timeout_ms = -1;
 	for (;;) {
-		bool more = fds[1].fd >= 0 && t->ops->pending(t) > 0;
+		bool empty = in.at == in.len;
+		bool more = open && empty && t->ops->pending(t) > 0;
 
+		fds[0].events = empty ? POLLIN : POLLIN | POLLOUT;
+		fds[1].fd = open && empty ? t->fd : -1;
+		fds[1].events = POLLIN;
 		if (poll(fds, ARRAY_LEN(fds), more ? 0 : -1) < 0 && errno != EINTR)
 			break;
 		if (fds[2].revents)
 			break;
-		if (fds[0].revents && !pump_out(res))
+		if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) && !pump_out(res))
 			break;
-		if ((more || (fds[1].fd >= 0 && fds[1].revents)) && !pump_in(res)) {
+		if (more || (fds[1].fd >= 0 && fds[1].revents))
+			open = pump_fill(res, &in);
+		/* The other end reads no more: its output still counts. */
+		if (in.at < in.len && !pump_in(res, &in))
+			in.at = in.len;
+		if (!open && in.at == in.len)
 			shutdown(res->pump_fd, SHUT_WR);
-			fds[1].fd = -1;
-		}
 	}
 	close(res->pump_fd);
 	res->pump_fd = FD_NONE;

@@ -137,6 +137,13 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	! curl -sf "http://127.0.0.1:$port/_ping"
 	if command -v docker >/dev/null; then
 		cp client.pem cert.pem && cp client-key.pem key.pem
+		export DOCKER_CERT_PATH=$ROOT DOCKER_TLS_VERIFY=1 DOCKER_HOST=tcp://localhost:$port
+		# A process that answers while it is still being sent to.
+		busybox_tar "$ROOT/busybox.tar"
+		docker import "$ROOT/busybox.tar" bb:1
+		head -c 2000000 /dev/urandom >"$ROOT/bytes"
+		timeout 20 docker run -i --rm bb:1 cat <"$ROOT/bytes" >"$ROOT/back"
+		cmp "$ROOT/bytes" "$ROOT/back"
 		[ "$(DOCKER_CERT_PATH=$ROOT DOCKER_TLS_VERIFY=1 DOCKER_HOST=tcp://localhost:$port docker version -f '{{.Server.Os}}')" = linux ]
 	fi
 }
