@@ -166,6 +166,11 @@ static int find_image(void *arg, struct arena *a, const char *name, const struct
 	};
 	int r = cfg->image(cfg->arg, &ask, &id, err);
 
+	/* Checks look at the Dockerfile; a base that is not here says nothing to them. */
+	if (r < 0 && b->q->check && r != -ERR_CANCELED) {
+		*ret = (struct plan_image){ 0 };
+		return 0;
+	}
 	if (r == 0)
 		r = lease_add(cfg->store->db, b->lease.id, REF_IMAGE, id, err);
 	if (r == 0)

@@ -18,6 +18,7 @@
 struct keyer {
 	struct hash hash;
 	struct jsonw *inputs;
+	unsigned n; /* tells parts of one name apart */
 };
 
 static void part(struct keyer *k, const char *name, const void *bytes, size_t len)
@@ -33,6 +34,14 @@ static void part_text(struct keyer *k, const char *name, const char *text)
 {
 	part(k, name, text ? text : "", text ? strlen(text) : 0);
 	jsonw_kstring(k->inputs, name, text ? text : "");
+}
+
+/* One of several of that name. */
+static void part_item(struct keyer *k, const char *name, const char *text)
+{
+	autofree char *numbered = cstr_format("%s %u", name, ++k->n);
+
+	part_text(k, numbered, text);
 }
 
 static void part_digest(struct keyer *k, const char *name, const uint8_t sum[SHA256_SIZE])
@@ -92,8 +101,8 @@ static int hash_path(struct build *b, struct keyer *k, struct arena *a, const st
 		hash_release(&h);
 		base = strrchr(found[i], '/');
 		if (r == 0) {
-			part_text(k, "name", c->parents ? found[i] : base ? base + 1 : found[i]);
-			part_digest(k, arena_format(a, "content /%s", found[i]), sum);
+			part_item(k, "name", c->parents ? found[i] : base ? base + 1 : found[i]);
+			part_digest(k, arena_format(a, "content %u /%s", ++k->n, found[i]), sum);
 		}
 	}
 	(void)b;
@@ -161,7 +170,7 @@ static int url_key(struct build *b, struct node *n, struct keyer *k, struct copy
 	uint8_t sum[SHA256_SIZE];
 	int r;
 
-	part_text(k, "url", item->path);
+	part_item(k, "url", item->path);
 	if (n->copy->checksum[0] != '\0')
 		return 0;
 	r = url_fetch(b, n, item, sum, err);
@@ -183,7 +192,7 @@ static int copy_key(struct build *b, struct node *n, struct keyer *k, struct err
 	part_text(k, "chmod", c->chmod);
 	part_text(k, "checksum", c->checksum);
 	for (size_t i = 0; i < c->excludes.len; i++)
-		part_text(k, "exclude", c->excludes.at[i]);
+		part_item(k, "exclude", c->excludes.at[i]);
 	part_text(k, "flags",
 		  arena_format(&a, "add=%d link=%d parents=%d unpack=%d owner=%d", c->add, c->link,
 			       c->parents, (int)c->unpack, c->from.node == NULL));
@@ -197,11 +206,11 @@ static int copy_key(struct build *b, struct node *n, struct keyer *k, struct err
 		if (item->kind == COPY_URL) {
 			r = url_key(b, n, k, item, err);
 		} else if (item->kind == COPY_PATH) {
-			part_text(k, "path", c->parents ? item->path : "");
+			part_item(k, "path", c->parents ? item->path : "");
 			r = hash_path(b, k, &a, &from.tree, c, item->path, err);
 		} else {
-			part_text(k, "item", item->path);
-			part_text(k, "text", item->text);
+			part_item(k, "item", item->path);
+			part_item(k, "text", item->text);
 		}
 	}
 	return r;
@@ -228,7 +237,7 @@ static int mount_key(struct build *b, struct keyer *k, const struct mount_spec *
 	uint8_t sum[SHA256_SIZE];
 	int r;
 
-	part_text(k, "mount",
+	part_item(k, "mount",
 		  arena_format(&a,
 			       "type=%d target=%s ro=%d required=%d mode=%lld uid=%lld "
 			       "gid=%lld size=%lld",
@@ -237,8 +246,8 @@ static int mount_key(struct build *b, struct keyer *k, const struct mount_spec *
 			       (long long)m->mount.uid, (long long)m->mount.gid,
 			       (long long)m->mount.size_limit));
 	if (m->mount.type == MOUNT_SECRET) {
-		part_text(k, "secret", m->mount.id ? m->mount.id : m->mount.source);
-		part_text(k, "env", m->mount.env);
+		part_item(k, "secret", m->mount.id ? m->mount.id : m->mount.source);
+		part_item(k, "env", m->mount.env);
 	}
 	if (m->mount.type != MOUNT_BIND)
 		return 0;
@@ -260,7 +269,7 @@ static int run_key(struct build *b, struct node *n, struct keyer *k, struct erro
 	int r = 0;
 
 	for (size_t i = 0; i < run->args.len; i++)
-		part_text(k, "arg", run->args.at[i]);
+		part_item(k, "arg", run->args.at[i]);
 	for (size_t i = 0; i < run->env.len; i++) {
 		autofree char *name = NULL;
 

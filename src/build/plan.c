@@ -727,7 +727,9 @@ int plan_build(struct arena *a, const struct dockerfile *d, const struct plan_op
 
 		g.stages[i].stage = &d->stages[i];
 		g.stages[i].index = (unsigned)i;
-		if (name[0] == '\0' && d->n_stages > 1)
+		if (d->n_stages == 1)
+			name = "";
+		else if (name[0] == '\0')
 			name = arena_format(a, "stage-%zu", i);
 		g.stages[i].name = name;
 	}

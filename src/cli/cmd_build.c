@@ -13,6 +13,7 @@
 #include "cli/api.h"
 #include "cli/body.h"
 #include "cli/build_context.h"
+#include "cli/build_extra.h"
 #include "cli/commands.h"
 #include "cli/credentials.h"
 #include "cli/flag_check.h"
@@ -27,6 +28,7 @@ struct result {
 	struct cli *cli;
 	const char *id; /* of the image */
 	bool quiet;
+	struct build_view *view; /* NULL: the classic stream */
 };
 
 static void message_take(void *data, const struct json *m)
@@ -38,6 +40,8 @@ static void message_take(void *data, const struct json *m)
 		result->id = arena_strdup(&result->cli->arena, id);
 	else if (result->quiet && text && cstr_starts(text, "sha256:"))
 		result->id = arena_strndup(&result->cli->arena, text, strcspn(text, "\n"));
+	else if (result->view)
+		build_view_message(result->view, m);
 }
 
 static void query_int(struct buf *q, const char *key, const struct args *args, const char *flag)
@@ -166,10 +170,8 @@ static int refuse(const struct args *args, struct error *err)
 }
 
 /* proa's own words beside the query: the body, when the directory goes as an fd. */
-static const char *extra_body(struct cli *cli, const struct build_context *c)
+static const char *extra_body(struct cli *cli, const struct build_context *c, struct json *extra)
 {
-	struct json *extra = json_new_object(&cli->arena);
-
 	if (c->dockerfile_text)
 		json_set(&cli->arena, extra, "dockerfileText",
 			 json_new_string(&cli->arena, c->dockerfile_text));
@@ -178,8 +180,8 @@ static const char *extra_body(struct cli *cli, const struct build_context *c)
 
 /* The request of an open context: the directory itself to proad on this
  * machine, else a tar. */
-static int request_send(struct cli *cli, struct build_context *c, const char *query,
-			struct client_response **ret, struct error *err)
+static int request_send(struct cli *cli, struct build_context *c, struct build_extra *extra,
+			const char *query, struct client_response **ret, struct error *err)
 {
 	struct client_request req = { .method = "POST", .path = "/build", .query = query };
 	struct http_header header = { "X-Registry-Config", NULL };
@@ -190,13 +192,18 @@ static int request_send(struct cli *cli, struct build_context *c, const char *qu
 		return r;
 	req.headers = &header;
 	req.n_headers = 1;
+	if (extra->any && !(c->dir_fd >= 0 && api_is_local_proa(cli)))
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "secrets, contexts, outputs, --check, --explain and --plan need a "
+				 "directory as context and a proad on this machine");
 	if (c->remote)
 		return api_stream(cli, &req, ret, err);
 	if (c->dir_fd >= 0 && api_is_local_proa(cli)) {
-		req.body = extra_body(cli, c);
+		req.body = extra_body(cli, c, extra->json);
 		req.body_len = strlen(req.body);
-		req.fds = &c->dir_fd;
-		req.n_fds = 1;
+		extra->fds[0] = c->dir_fd;
+		req.fds = extra->fds;
+		req.n_fds = extra->n_fds;
 		return api_stream(cli, &req, ret, err);
 	}
 	req.content_type = "application/x-tar";
@@ -241,6 +248,8 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 					    .message = message_take,
 					    .data = &result };
 	AUTO(build_context_release) struct build_context context = BUILD_CONTEXT_INIT;
+	AUTO(build_extra_release) struct build_extra extra = BUILD_EXTRA_INIT;
+	size_t findings = 0;
 	autoptr(client_response) response = NULL;
 	auto_(buf) q = api_query();
 	int r = refuse(args, err);
@@ -255,8 +264,12 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 				       err);
 	if (r == 0)
 		r = query_build(cli, args, &q, err);
+	if (r == 0)
+		r = build_extra_read(cli, args, &extra, err);
 	if (r < 0)
 		return r;
+	if (extra.events && options.mode != PROGRESS_RAW)
+		result.view = build_view_new(args_bool(args, "check"));
 	if (*args_str(args, "iidfile"))
 		unlink(args_str(args, "iidfile"));
 	if (context.dockerfile_text && !(context.dir_fd >= 0 && api_is_local_proa(cli)))
@@ -265,11 +278,18 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 	client_query_add(&q, "remote", context.remote);
 	if (result.quiet)
 		options.mode = PROGRESS_QUIET;
-	r = request_send(cli, &context, q.data, &response, err);
+	r = request_send(cli, &context, &extra, q.data, &response, err);
 	if (r == 0)
 		r = progress_show(cli, response->body, &options, err);
+	if (result.view && (r == 0 || !args_bool(args, "check")))
+		build_view_finish(result.view, &findings);
+	build_view_free(result.view);
 	if (r < 0)
 		return r;
+	if (args_bool(args, "check")) {
+		cli->status = findings ? 1 : 0;
+		return 0;
+	}
 	if (result.quiet && result.id)
 		printf("%s\n", result.id);
 	return iidfile_write(args_str(args, "iidfile"), result.id, err);

@@ -131,7 +131,7 @@ static int message_show(struct display *d, const struct json *m, struct error *e
 			d->cli->status = code;
 		return error_set(err, ERR_SYSTEM, "%s", error);
 	}
-	if (!shown || json_get(m, "aux"))
+	if (!shown || json_get(m, "aux") || json_get(m, "proa"))
 		return 0;
 	if (d->tty && id && *id && json_get(m, "progressDetail")) {
 		message_redraw(d, m);

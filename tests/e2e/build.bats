@@ -154,3 +154,36 @@ build() { docker build "$@" 2>/dev/null; }
 	printf 'FROM bb:1\nRUN true\n' >"$CTX/Dockerfile"
 	build -q "$CTX"
 }
+
+@test "proa build: secrets, named contexts, outputs, checks, plans and reasons" {
+	proa() { "$PROA_BUILD/proa" "$@"; }
+	printf s3cret >"$ROOT/secret"
+	mkdir -p "$ROOT/named" && echo n >"$ROOT/named/n"
+	dockerfile <<-'D'
+		FROM bb:1
+		RUN --mount=type=secret,id=s,required wc -c < /run/secrets/s > /len
+		COPY --from=other n /
+		CMD x
+	D
+	opts=(--secret "id=s,src=$ROOT/secret" --build-context "other=$ROOT/named" "$CTX")
+	run proa build --progress=plain -t x:1 "${opts[@]}"
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ "$output" == *"#2 [2/3] RUN --mount=type=secret"* ]]
+	[[ "$output" == *"#2 DONE "* ]]
+	[ "$(docker run --rm x:1 cat /len)" = 6 ]
+	run grep -rls s3cret "$ROOT/data" "$ROOT/run"
+	[ -z "$output" ]
+	run proa build --progress=plain "${opts[@]}"
+	[[ "$output" == *"#2 CACHED"* ]]
+	run proa build --check "$CTX"
+	[ "$status" = 1 ]
+	[[ "$output" == *"WARNING: JSONArgsRecommended"* ]]
+	echo changed >"$ROOT/named/n"
+	run proa build --plan "${opts[@]}"
+	[[ "$output" == *"#2 CACHED"* && "$output" == *"because would run"* ]]
+	run proa build --explain "${opts[@]}"
+	[[ "$output" == *"because content"*"/n changed"* ]]
+	proa build -o "$ROOT/out" "${opts[@]}" >/dev/null 2>&1
+	[ "$(cat "$ROOT/out/n")" = changed ]
+}

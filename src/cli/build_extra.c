@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/build_extra.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/str.h"
+
+#define SECRET_MAX (500U << 10) /* bytes; BuildKit's limit */
+
+/* "a=1,b=2": the value of key, in the arena; NULL when absent. */
+static const char *csv_get(struct arena *a, const char *text, const char *key)
+{
+	struct str rest = str_of(text), field;
+
+	while (str_split(&rest, ',', &field)) {
+		ptrdiff_t eq = str_find(field, '=');
+
+		if (eq > 0 && str_eqs(str_sub(field, 0, (size_t)eq), key))
+			return arena_strndup(a, field.at + eq + 1, field.len - (size_t)eq - 1);
+	}
+	return NULL;
+}
+
+static int keep_fd(struct build_extra *e, int take_fd, struct json *o, struct arena *a,
+		   struct error *err)
+{
+	if (e->n_fds == BUILD_FDS_MAX) {
+		close(take_fd);
+		return error_set(err, ERR_INVALID, "too many contexts and outputs");
+	}
+	json_set(a, o, "fd", json_new_int(a, (int64_t)e->n_fds));
+	e->fds[e->n_fds++] = take_fd;
+	return 0;
+}
+
+static int secret_bytes(struct arena *a, const char *text, const char *id, struct buf *out,
+			struct error *err)
+{
+	const char *src = csv_get(a, text, "src"), *env = csv_get(a, text, "env"), *value;
+
+	if (src == NULL)
+		src = csv_get(a, text, "source");
+	if (src != NULL)
+		return fs_read_file(src, out, err);
+	value = getenv(env ? env : id);
+	if (value == NULL)
+		return error_set(err, ERR_NOT_FOUND, "secret %s: neither a file nor a variable",
+				 id);
+	return buf_add(out, value, strlen(value), err);
+}
+
+static int add_secret(struct arena *a, struct json *list, const char *text, struct error *err)
+{
+	auto_(buf) bytes = BUF_INIT(SECRET_MAX), coded = BUF_INIT(2 * SECRET_MAX);
+	const char *id = csv_get(a, text, "id");
+	struct json *o = json_new_object(a);
+	int r;
+
+	if (id == NULL)
+		return error_set(err, ERR_INVALID, "invalid secret %s: no id", text);
+	r = secret_bytes(a, text, id, &bytes, err);
+	if (r == 0)
+		r = base64_encode(&coded, bytes.data ? bytes.data : "", bytes.len, false, err);
+	if (r < 0)
+		return error_wrap(err, r, "secret %s", id);
+	json_set(a, o, "id", json_new_string(a, id));
+	json_set(a, o, "value", json_new_string(a, arena_strdup(a, coded.data ? coded.data : "")));
+	json_push(a, list, o);
+	return 0;
+}
+
+static int add_context(struct arena *a, struct build_extra *e, struct json *list, const char *text,
+		       struct error *err)
+{
+	const char *eq = strchr(text, '=');
+	struct json *o = json_new_object(a);
+	int fd, r;
+
+	if (eq == NULL || eq == text)
+		return error_set(err, ERR_INVALID, "invalid context value: %s, expected key=value",
+				 text);
+	json_set(a, o, "name", json_new_string(a, arena_strndup(a, text, (size_t)(eq - text))));
+	json_set(a, o, "value", json_new_string(a, eq + 1));
+	json_push(a, list, o);
+	if (strstr(eq + 1, "://") != NULL)
+		return 0;
+	r = fs_open(eq + 1, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+	return r < 0 ? error_wrap(err, r, "build context %s", eq + 1) : keep_fd(e, fd, o, a, err);
+}
+
+static int open_output(const char *type, const char *dest, int *ret_fd, struct error *err)
+{
+	int r;
+
+	if (strcmp(type, "local") != 0 && strcmp(dest, "-") == 0) {
+		*ret_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		return *ret_fd < 0 ? error_set(err, ERR_INVALID, "stdout is closed") : 0;
+	}
+	if (strcmp(type, "local") != 0)
+		return fs_open(dest, O_WRONLY | O_CREAT | O_TRUNC, 0666, ret_fd, err);
+	r = fs_mkdir_all(dest, 0777, err);
+	return r < 0 ? r : fs_open(dest, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+}
+
+/* "type=local,dest=out", and for short "out" (a directory) and "-" (a tar). */
+static int add_output(struct arena *a, struct build_extra *e, struct json *list, const char *text,
+		      struct error *err)
+{
+	const char *type = csv_get(a, text, "type"), *dest = csv_get(a, text, "dest");
+	struct json *o = json_new_object(a);
+	int fd, r;
+
+	if (strchr(text, '=') == NULL) {
+		type = strcmp(text, "-") == 0 ? "tar" : "local";
+		dest = text;
+	}
+	if (type == NULL)
+		return error_set(err, ERR_INVALID, "invalid output %s: type is required", text);
+	json_set(a, o, "type", json_new_string(a, type));
+	json_push(a, list, o);
+	if (dest == NULL)
+		return 0;
+	r = open_output(type, dest, &fd, err);
+	return r < 0 ? error_wrap(err, r, "output %s", dest) : keep_fd(e, fd, o, a, err);
+}
+
+static int read_lists(struct arena *a, const struct args *args, struct build_extra *e,
+		      struct error *err)
+{
+	struct json *secrets = json_new_array(a), *contexts = json_new_array(a);
+	struct json *outputs = json_new_array(a);
+	int r = 0;
+
+	args_for_each(text, args, "secret")
+	{
+		if (r == 0)
+			r = add_secret(a, secrets, text, err);
+	}
+	args_for_each(text, args, "build-context")
+	{
+		if (r == 0)
+			r = add_context(a, e, contexts, text, err);
+	}
+	args_for_each(text, args, "output")
+	{
+		if (r == 0)
+			r = add_output(a, e, outputs, text, err);
+	}
+	json_set(a, e->json, "secrets", secrets);
+	json_set(a, e->json, "contexts", contexts);
+	json_set(a, e->json, "outputs", outputs);
+	e->any |= secrets->n_items + contexts->n_items + outputs->n_items > 0;
+	return r;
+}
+
+static struct json *words(struct arena *a, const struct args *args, const char *flag)
+{
+	struct json *list = json_new_array(a);
+
+	args_for_each(text, args, flag) json_push(a, list, json_new_string(a, text));
+	return list;
+}
+
+int build_extra_read(struct cli *cli, const struct args *args, struct build_extra *ret,
+		     struct error *err)
+{
+	static const struct {
+		const char *flag, *key;
+		bool events;
+	} bools[] = {
+		{ "check", "check", true },
+		{ "explain", "explain", true },
+		{ "plan", "plan", true },
+		{ "real-times", "realTimes", false },
+	};
+	struct arena *a = &cli->arena;
+
+	ret->json = json_new_object(a);
+	ret->events = args_set(args, "progress") || getenv("BUILDKIT_PROGRESS") != NULL;
+	for (size_t i = 0; i < ARRAY_LEN(bools); i++) {
+		if (!args_bool(args, bools[i].flag))
+			continue;
+		json_set(a, ret->json, bools[i].key, json_new_bool(a, true));
+		ret->events |= bools[i].events;
+		ret->any = true;
+	}
+	ret->events = ret->events && !args_bool(args, "quiet");
+	json_set(a, ret->json, "events", json_new_bool(a, ret->events));
+	json_set(a, ret->json, "entitlements", words(a, args, "allow"));
+	json_set(a, ret->json, "noCacheFilter", words(a, args, "no-cache-filter"));
+	ret->any |= args_count(args, "allow") + args_count(args, "no-cache-filter") > 0;
+	return read_lists(a, args, ret, err);
+}
+
+void build_extra_release(struct build_extra *e)
+{
+	while (e->n_fds > 1)
+		close(e->fds[--e->n_fds]);
+}

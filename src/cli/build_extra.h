@@ -1,0 +1,38 @@
+/*
+ * cli/build_extra.h: what `proa build` has beyond the stock API: secrets, named
+ * contexts, outputs, checks and plans, and BuildKit-like progress.
+ */
+#pragma once
+
+#include "base/json.h"
+#include "cli/args.h"
+#include "cli/cli.h"
+
+#define BUILD_FDS_MAX 16
+
+struct build_extra {
+	struct json *json;
+	int fds[BUILD_FDS_MAX]; /* [0] is the context's place; owned from [1] on */
+	size_t n_fds;
+	bool events; /* steps are told as events */
+	bool any;    /* something that only a local proad can do */
+};
+
+#define BUILD_EXTRA_INIT \
+	{ \
+		.n_fds = 1 \
+	}
+
+/* Read the flags; opens files and directories. ERR_INVALID, ERR_NOT_FOUND. */
+MUST_CHECK int build_extra_read(struct cli *cli, const struct args *args, struct build_extra *ret,
+				struct error *err);
+void build_extra_release(struct build_extra *e);
+
+/* Shows events as BuildKit's plain progress does, on stderr. */
+struct build_view;
+struct build_view *build_view_new(bool check);
+/* One message of the stream; those that are no events are left alone. */
+void build_view_message(struct build_view *v, const struct json *m);
+/* Warnings at the end; with --check the verdict, and *ret_findings. */
+void build_view_finish(struct build_view *v, size_t *ret_findings);
+void build_view_free(struct build_view *v);
