@@ -1,0 +1,196 @@
+#!/usr/bin/env bats
+# A container's life through the stock docker CLI: run, stop, kill, restart, rm, and what is said.
+
+bats_require_minimum_version 1.5.0
+load ../lib/engine
+
+setup_file() {
+	engine_setup
+	[ "$(id -u)" = 0 ] || return 0
+	busybox_image bb:1
+}
+teardown_file() { engine_teardown; }
+setup() {
+	need_root
+	need_docker
+	export N="$BATS_TEST_NUMBER"
+}
+teardown() { timeout -k 1 20 docker rm -f "c$N" >/dev/null 2>&1 || true; }
+
+d() { timeout -k 1 20 docker "$@"; }
+run_it() { d run --network none "$@"; }
+eventually() { # COMMAND...: within 5 s
+	local i
+	for i in $(seq 50); do
+		"$@" && return 0
+		sleep 0.1
+	done
+	return 1
+}
+status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
+
+@test "run prints the output and leaves nothing with --rm" {
+	run run_it --rm bb:1 echo hi
+	[ "$status" = 0 ] && [ "$output" = hi ]
+	[ -z "$(d ps -aq)" ]
+	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
+}
+
+@test "exit codes are the process's, 127 for not found, 126 for not executable, 125 for the engine's no" {
+	run run_it --rm bb:1 sh -c 'exit 7'
+	[ "$status" = 7 ]
+	run -127 run_it --rm bb:1 nosuch
+	[ "$status" = 127 ]
+	[[ "$output" == *'exec: "nosuch": executable file not found in $PATH'* ]]
+	run run_it --rm bb:1 /etc
+	[ "$status" = 126 ]
+	run run_it --rm --restart always bb:1 true
+	[ "$status" = 125 ]
+	run run_it --rm bb:1 sh -c 'sh -c "kill -9 \$\$"; exit $?'
+	[ "$status" = 137 ]
+}
+
+@test "a failed start of --rm leaves no container" {
+	run -127 run_it --name "c$N" --rm bb:1 nosuch
+	[ "$status" = 127 ]
+	eventually test -z "$(d ps -aq --filter name="c$N")"
+}
+
+@test "a name is taken once, and again after rm" {
+	run_it -d --name "c$N" bb:1 sleep 100
+	run run_it -d --name "c$N" bb:1 sleep 100
+	[ "$status" = 125 ]
+	[[ "$output" == *"Conflict. The container name \"/c$N\" is already in use by container"* ]]
+	d rm -f "c$N"
+	run_it -d --name "c$N" bb:1 true
+}
+
+@test "start, stop, start, restart, kill: states, codes and second calls" {
+	run_it -d --name "c$N" bb:1 sh -c 'trap "exit 4" TERM; while :; do sleep 0.1; done'
+	status_is "c$N" running
+	d stop -t 5 "c$N"
+	[ "$(d inspect -f '{{.State.ExitCode}}' "c$N")" = 4 ]
+	d start "c$N"
+	first=$(d inspect -f '{{.State.StartedAt}}' "c$N")
+	d restart -t 0 "c$N"
+	[ "$(d inspect -f '{{.State.StartedAt}}' "c$N")" != "$first" ]
+	d kill "c$N"
+	status_is "c$N" exited
+	[ "$(d wait "c$N")" = 137 ]
+	run d kill "c$N"
+	[ "$status" = 1 ]
+	[[ "$output" == *"Cannot kill container: c$N: Container "*" is not running"* ]]
+}
+
+@test "stop ends a process that ignores TERM after its time" {
+	run_it -d --name "c$N" bb:1 sleep 1000
+	d stop -t 1 "c$N"
+	[ "$(d inspect -f '{{.State.ExitCode}}' "c$N")" = 137 ]
+}
+
+@test "a running container is removed with force only" {
+	run_it -d --name "c$N" bb:1 sleep 100
+	run d rm "c$N"
+	[ "$status" = 1 ]
+	[[ "$output" == *"You cannot remove a running container"* ]]
+	d rm -f "c$N"
+	run d inspect "c$N"
+	[ "$status" = 1 ]
+}
+
+@test "pause stops the clock of a container, unpause goes on" {
+	run_it -d --name "c$N" bb:1 sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
+	d pause "c$N"
+	status_is "c$N" paused
+	a=$(d logs "c$N" | wc -l)
+	sleep 0.3
+	[ "$(d logs "c$N" | wc -l)" = "$a" ]
+	run d pause "c$N"
+	[[ "$output" == *"is already paused"* ]]
+	run d exec "c$N" true
+	[[ "$output" == *"is paused, unpause the container before exec"* ]]
+	d unpause "c$N"
+	sleep 0.3
+	[ "$(d logs "c$N" | wc -l)" -gt "$a" ]
+}
+
+@test "rename keeps the container and frees the old name" {
+	run_it -d --name "old$N" bb:1 sleep 100
+	d rename "old$N" "c$N"
+	run d inspect "old$N"
+	[ "$status" = 1 ]
+	run d rename "c$N" "c$N"
+	[[ "$output" == *"Renaming a container with the same name as its current name"* ]]
+}
+
+@test "restart policies: on-failure counts, always comes back, a stop is final" {
+	run_it -d --name "c$N" --restart on-failure:2 bb:1 sh -c 'exit 3'
+	eventually status_is "c$N" exited
+	[ "$(d inspect -f '{{.RestartCount}}' "c$N")" = 2 ]
+	d rm "c$N"
+	run_it -d --name "c$N" --restart always bb:1 sh -c 'sleep 0.2'
+	came_back() { [ "$(d inspect -f '{{.RestartCount}}' "c$N")" -ge 1 ]; }
+	eventually came_back
+	d stop -t 0 "c$N"
+	sleep 0.5
+	status_is "c$N" exited
+}
+
+@test "a health check turns healthy and unhealthy, and can restart" {
+	run_it -d --name "c$N" --health-cmd 'test -f /ok' --health-interval 200ms --health-retries 2 bb:1 sleep 100
+	health_is() { [ "$(d inspect -f '{{.State.Health.Status}}' "c$N")" = "$1" ]; }
+	eventually health_is unhealthy
+	[[ "$(d ps --format '{{.Status}}' --filter name="c$N")" == *"(unhealthy)"* ]]
+	d exec "c$N" touch /ok
+	eventually health_is healthy
+	[ "$(d inspect -f '{{len .State.Health.Log}}' "c$N")" -ge 1 ]
+	d rm -f "c$N"
+	run_it -d --name "c$N" --label proa.health-on-failure=restart --health-cmd false --health-interval 200ms \
+		--health-retries 1 --stop-timeout 0 bb:1 sleep 100
+	was_restarted() { [ "$(d inspect -f '{{.RestartCount}}' "c$N")" -ge 1 ]; }
+	eventually was_restarted
+}
+
+@test "wait and ps see the end; filters find and refuse" {
+	run_it -d --name "c$N" -l a=b bb:1 sh -c 'exit 5'
+	[ "$(d wait "c$N")" = 5 ]
+	id=$(d inspect -f '{{.Id}}' "c$N")
+	[ "$(d ps -aq --no-trunc --filter label=a=b)" = "$id" ]
+	[ "$(d ps -aq --no-trunc --filter exited=5)" = "$id" ]
+	[ "$(d ps -aq --no-trunc --filter "name=^c$N\$")" = "$id" ]
+	[ "$(d ps -aq --no-trunc --filter ancestor=bb:1 --filter status=exited)" = "$id" ]
+	[ -z "$(d ps -aq --filter label=a=c)" ]
+	run d ps --filter nosuch=1
+	[ "$status" = 1 ]
+	[ "$(d inspect -f '{{.State.ExitCode}}' "${id:0:6}")" = 5 ]
+}
+
+@test "events tell the life in docker's order" {
+	since=$(date +%s.%N)
+	run_it --name "c$N" bb:1 true
+	d rm "c$N"
+	got=$(d events --since "$since" --until "$(date +%s.%N)" --filter container="c$N" --filter type=container --format '{{.Action}}' | tr '\n' ' ')
+	[ "$got" = "create attach start die destroy " ] || [ "$got" = "create start die destroy " ]
+}
+
+@test "prune removes what has stopped and refuses unknown filters" {
+	run_it --name "c$N" bb:1 true
+	run curl -s --unix-socket "$SOCK" -X POST 'http://x/containers/prune?filters=%7B%22nosuch%22:%5B%221%22%5D%7D'
+	[[ "$output" == *"invalid filter 'nosuch'"* ]]
+	d container prune -f | grep -q "Total reclaimed space: "
+	[ -z "$(d ps -aq --filter name="c$N")" ]
+}
+
+@test "40 containers come and go and leave nothing" {
+	before=$(ls /proc/"$(cat "$ROOT/test.pid")"/fd | wc -l)
+	for i in $(seq 10); do
+		for k in 1 2 3 4; do run_it --rm bb:1 true & done
+		wait
+	done
+	[ -z "$(d ps -aq)" ]
+	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
+	! grep -q "$ROOT" /proc/self/mounts
+	sleep 0.3
+	after=$(ls /proc/"$(cat "$ROOT/test.pid")"/fd | wc -l)
+	[ "$after" -le $((before + 4)) ]
+}

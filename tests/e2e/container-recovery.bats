@@ -1,0 +1,81 @@
+#!/usr/bin/env bats
+# The engine dies, containers do not.
+
+bats_require_minimum_version 1.5.0
+load ../lib/engine
+
+setup_file() {
+	engine_setup
+	[ "$(id -u)" = 0 ] || return 0
+	busybox_image bb:1
+}
+teardown_file() { engine_teardown; }
+setup() {
+	need_root
+	need_docker
+}
+d() { timeout -k 1 20 docker "$@"; }
+run_it() { d run --network none "$@"; }
+die() {
+	kill -9 "$(cat "$ROOT/test.pid")"
+	while kill -0 "$(cat "$ROOT/test.pid")" 2>/dev/null; do sleep 0.02; done
+	rm -f "$SOCK"
+}
+
+@test "containers, logs, exec sessions and exit codes outlive kill -9" {
+	run_it -d --name lives bb:1 sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
+	run_it -d --name ends bb:1 sh -c 'sleep 0.5; exit 9'
+	pid=$(d inspect -f '{{.State.Pid}}' lives)
+	d exec lives sh -c 'sleep 0.6; echo survived' >"$ROOT/exec" 2>/dev/null &
+	sleep 0.3
+	die
+	sleep 0.5
+	engine_start
+	wait || true
+	[ "$(cat "$ROOT/exec")" = survived ]
+	[ "$(d inspect -f '{{.State.Pid}} {{.State.Status}}' lives)" = "$pid running" ]
+	[ "$(d inspect -f '{{.State.Status}} {{.State.ExitCode}}' ends)" = "exited 9" ]
+	[ "$(d logs lives | sort -n | uniq -c | awk '$1 != 1' | wc -l)" = 0 ]
+	[ "$(d exec lives echo again)" = again ]
+	d stop -t 0 lives
+	[ "$(d inspect -f '{{.State.ExitCode}}' lives)" = 137 ]
+	d rm lives ends
+}
+
+@test "restart policies hold when everything has died" {
+	run_it -d --name always --restart always bb:1 sleep 100
+	run_it -d --name stopped --restart unless-stopped bb:1 sleep 100
+	run_it -d --name once bb:1 sleep 100
+	run_it -d --name removed --rm bb:1 sleep 100
+	d stop -t 0 stopped
+	pids=$(d inspect -f '{{.State.Pid}}' always once removed)
+	die
+	kill -9 $pids
+	sleep 0.3
+	engine_start
+	for _ in $(seq 30); do
+		[ "$(d inspect -f '{{.State.Status}}' always)" = running ] && break
+		sleep 0.1
+	done
+	[ "$(d inspect -f '{{.State.Status}}' always)" = running ]
+	[ "$(d inspect -f '{{.State.Status}}' stopped)" = exited ]
+	[ "$(d inspect -f '{{.State.Status}}' once)" = exited ]
+	[ -z "$(d ps -aq --filter name=removed)" ]
+	d rm -f always stopped once
+	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
+}
+
+@test "kill -9 in the middle of runs leaves nothing half-made" {
+	for i in 1 2 3; do
+		for k in 1 2 3 4; do run_it --rm bb:1 true >/dev/null 2>&1 & done
+		sleep 0.0$((RANDOM % 9))
+		die
+		wait || true
+		engine_start
+	done
+	sleep 0.5
+	[ -z "$(d ps -q)" ]
+	d container prune -f >/dev/null
+	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
+	[ "$(run_it --rm bb:1 echo fine)" = fine ]
+}
