@@ -27,11 +27,12 @@ die() {
 	run_it -d --name ends bb:1 sh -c 'sleep 0.5; exit 9'
 	pid=$(d inspect -f '{{.State.Pid}}' lives)
 	d exec lives sh -c 'sleep 0.6; echo survived' >"$ROOT/exec" 2>/dev/null &
+	session=$!
 	sleep 0.3
 	die
 	sleep 0.5
 	engine_start
-	wait || true
+	wait "$session" || true
 	[ "$(cat "$ROOT/exec")" = survived ]
 	[ "$(d inspect -f '{{.State.Pid}} {{.State.Status}}' lives)" = "$pid running" ]
 	[ "$(d inspect -f '{{.State.Status}} {{.State.ExitCode}}' ends)" = "exited 9" ]
@@ -67,10 +68,14 @@ die() {
 
 @test "kill -9 in the middle of runs leaves nothing half-made" {
 	for i in 1 2 3; do
-		for k in 1 2 3 4; do run_it --rm bb:1 true >/dev/null 2>&1 & done
+		runs=
+		for k in 1 2 3 4; do
+			run_it --rm bb:1 true >/dev/null 2>&1 &
+			runs="$runs $!"
+		done
 		sleep 0.0$((RANDOM % 9))
 		die
-		wait || true
+		wait $runs || true
 		engine_start
 	done
 	sleep 0.5
