@@ -86,12 +86,8 @@ static int v1_cpuset_inherit(int parent, int dirfd, struct error *err)
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		auto_(buf) b = BUF_INIT(65536);
-		int r = cgroup_read(dirfd, files[i], &b, err);
+		int r = cgroup_read(parent, files[i], &b, err);
 
-		if (r == 0 && b.len > 0)
-			continue;
-		if (r == 0)
-			r = cgroup_read(parent, files[i], &b, err);
 		if (r == 0 && b.len > 0)
 			r = cgroup_write(dirfd, files[i], b.data, err);
 		if (r < 0)

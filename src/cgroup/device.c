@@ -51,35 +51,53 @@ static int rule_check(const struct cgroup_device_rule *rule, struct error *err)
 	return access_bits(rule->access, &bits, err);
 }
 
+/* One line; the files stay open for all of them. */
+static int write_rule(int fd, const char *text, struct error *err)
+{
+	size_t len = strlen(text);
+
+	if (write(fd, text, len) == (ssize_t)len)
+		return 0;
+	if (errno == EINVAL)
+		return error_set(err, ERR_INVALID, "the kernel refuses '%s'", text);
+	return error_sys(err, errno, "write '%s'", text);
+}
+
+static int write_rules(int fd, const struct cgroup_device_rule *u, struct error *err)
+{
+	char major[24] = "*", minor[24] = "*", text[80];
+	int r = 0;
+
+	if (u->major >= 0)
+		snprintf(major, sizeof(major), "%lld", (long long)u->major);
+	if (u->minor >= 0)
+		snprintf(minor, sizeof(minor), "%lld", (long long)u->minor);
+	/* v1 takes 'a' only for everything at once: write both kinds otherwise. */
+	if (u->type == 'a' && u->major < 0 && u->minor < 0 && strlen(u->access) == 3)
+		return write_rule(fd, "a", err);
+	for (const char *type = u->type == 'a'   ? "bc"
+				: u->type == 'b' ? "b"
+						 : "c";
+	     *type && r == 0; type++) {
+		snprintf(text, sizeof(text), "%c %s:%s %s", *type, major, minor, u->access);
+		r = write_rule(fd, text, err);
+	}
+	return r;
+}
+
 static int limit_v1(const struct cgroup_dir *d, const struct cgroup_device_rule *rules, size_t n,
 		    struct error *err)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct cgroup_device_rule *u = &rules[i];
-		const char *file = u->allow ? "devices.allow" : "devices.deny";
-		char major[24] = "*", minor[24] = "*", text[80];
-		int r;
+	autoclose int allow = openat(d->fd, "devices.allow", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	autoclose int deny = openat(d->fd, "devices.deny", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 
-		if (u->major >= 0)
-			snprintf(major, sizeof(major), "%lld", (long long)u->major);
-		if (u->minor >= 0)
-			snprintf(minor, sizeof(minor), "%lld", (long long)u->minor);
-		/* v1 takes 'a' only for everything at once: write both kinds otherwise. */
-		if (u->type == 'a' && u->major < 0 && u->minor < 0 && strlen(u->access) == 3) {
-			r = cgroup_write(d->fd, file, "a", err);
-			if (r < 0)
-				return error_wrap(err, r, "device rule %zu", i);
-			continue;
-		}
-		for (const char *type = u->type == 'a'   ? "bc"
-					: u->type == 'b' ? "b"
-							 : "c";
-		     *type; type++) {
-			snprintf(text, sizeof(text), "%c %s:%s %s", *type, major, minor, u->access);
-			r = cgroup_write(d->fd, file, text, err);
-			if (r < 0)
-				return error_wrap(err, r, "device rule %zu", i);
-		}
+	if (allow < 0 || deny < 0)
+		return error_sys(err, errno, "open the device list of '%s'", d->path);
+	for (size_t i = 0; i < n; i++) {
+		int r = write_rules(rules[i].allow ? allow : deny, &rules[i], err);
+
+		if (r < 0)
+			return error_wrap(err, r, "device rule %zu", i);
 	}
 	return 0;
 }

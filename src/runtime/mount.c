@@ -120,10 +120,29 @@ int mount_map_ids(int mount, bool recursive, int user_ns, struct error *err)
 	return 0;
 }
 
+/* The usual case, one missing component below a directory that is there. */
+static int make_last(int root, const char *path, int *ret_fd)
+{
+	const char *slash = strrchr(path, '/');
+	autofree char *parent = NULL;
+	autoclose int dir = FD_NONE;
+
+	if (slash == NULL || slash == path || !fs_is_component(slash + 1))
+		return -1;
+	parent = str_dup((struct str){ path, (size_t)(slash - path) });
+	if (fs_open_in_root(root, parent, O_PATH | O_DIRECTORY, 0, &dir, NULL) < 0 ||
+	    mkdirat(dir, slash + 1, 0755) < 0)
+		return -1;
+	*ret_fd = openat(dir, slash + 1, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *ret_fd < 0 ? -1 : 0;
+}
+
 int rootfs_target_dir(int root, const char *path, int *ret_fd, struct error *err)
 {
 	int r = fs_open_in_root(root, path, O_PATH | O_DIRECTORY, 0, ret_fd, err);
 
+	if (r == -ERR_NOT_FOUND && make_last(root, path, ret_fd) == 0)
+		return 0;
 	if (r == -ERR_NOT_FOUND)
 		r = fs_mkdir_all_in_root(root, path, 0755, 0, 0, ret_fd, err);
 	return r;
