@@ -208,6 +208,7 @@ static int host_build(struct arena *a, const struct args *args, struct run_confi
 		json_set(a, host, "StorageOpt", body_map(a, args, "storage-opt"));
 	if (args_set(args, "init"))
 		json_set(a, host, "Init", json_new_bool(a, args_bool(args, "init")));
+	set_text(a, host, "HealthOnFailure", args, "health-on-failure");
 	set_text(a, host, "Runtime", args, "runtime");
 	set_text(a, host, "Isolation", args, "isolation");
 	r = namespaces_build(a, args, host, err);
