@@ -60,6 +60,8 @@ engine_teardown() {
 	fi
 	engine_stop
 	registry_stop
+	# A bridge outlives its engine, so that containers do; here nothing is left to use it.
+	ip link del "$BRIDGE" 2>/dev/null || true
 	[ -z "${KEEP_ROOT:-}" ] && rm -rf "$ROOT"
 }
 
