@@ -324,6 +324,8 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 	autofree char *id = NULL;
 	int r;
 
+	for (const char *const *c = b->q->cache_from; c && *c; c++)
+		progress_text(b->progress, "[Warning] cache-from is not supported yet: %s\n", *c);
 	progress_graph(b->progress, &b->graph);
 	r = solve(b, err);
 	if (r < 0 || b->q->plan)
@@ -371,7 +373,8 @@ static void release_nodes(struct build *b)
 			free(n->layers);
 		for (size_t k = 0; n->copy != NULL && k < n->copy->n_items; k++) {
 			if (n->copy->items[k].file != NULL)
-				(void)!unlinkat(b->builder->dir_fd, n->copy->items[k].file, 0);
+				(void)!fs_remove_tree(b->builder->dir_fd, n->copy->items[k].file,
+						      NULL);
 			free(n->copy->items[k].file);
 			free(n->copy->items[k].name);
 		}

@@ -72,7 +72,8 @@ struct build_context {
 	const char *name; /* "" for the main one */
 	int fd;           /* borrowed directory, or FD_NONE */
 	struct reader *tar;
-	const char *image; /* "docker-image://x": x */
+	const char *image;  /* "docker-image://x": x */
+	const char *remote; /* a git repository, or the URL of a tar or of a Dockerfile */
 };
 
 struct build_ulimit {
@@ -107,6 +108,7 @@ struct build_request {
 	const struct build_secret *secrets;
 	size_t n_secrets;
 	const char *const *extra_hosts;
+	const char *const *cache_from; /* told to be not supported yet */
 	const char *const *no_cache_stages;
 	struct build_resources resources;
 	const struct json *registry_auth;

@@ -117,6 +117,12 @@ MUST_CHECK int node_key(struct build *b, struct node *n, char **ret_inputs, stru
 MUST_CHECK int url_fetch(struct build *b, const struct node *n, struct copy_item *item,
 			 uint8_t sum[static SHA256_SIZE], struct error *err);
 
+/* Check an ADD repository out into the builder's directory, once; *ret_fd owned. */
+MUST_CHECK int git_fetch(struct build *b, const struct node *n, struct copy_item *item, int *ret_fd,
+			 struct error *err);
+/* Is this file an archive that ADD unpacks? Recognised by content; the offset is 0 after. */
+bool archive_is(int fd);
+
 /* The tree of a source: borrowed context, or a view that the caller closes. */
 struct source_tree {
 	struct tree tree;

@@ -9,8 +9,11 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "build/build_internal.h"
+#include "build/git.h"
+#include "remote/download.h"
 
-#define IGNORE_FILE_MAX (4U << 20)
+#define IGNORE_FILE_MAX   (4U << 20)
+#define CONTEXT_MAX_BYTES (64ULL << 30)
 
 static int unpack_context(struct build *b, const struct build_context *c, struct opened_context *o,
 			  struct error *err)
@@ -31,6 +34,63 @@ static int unpack_context(struct build *b, const struct build_context *c, struct
 		r = archive_extract(o->fd, ".", decompressor_reader(d), &options, &stats, err);
 	decompressor_free(d);
 	return r < 0 ? error_wrap(err, r, "read build context") : 0;
+}
+
+static int name_directory(struct build *b, struct opened_context *o)
+{
+	return snprintf(o->dirname, sizeof(o->dirname), "context-%s-%zu", b->id, b->n_contexts);
+}
+
+/* What a URL gives: an archive is the context, a text is its Dockerfile. */
+static int use_download(struct build *b, struct opened_context *o, int fd, struct error *err)
+{
+	struct build_context c = { .fd = FD_NONE };
+	autoclose int to = FD_NONE;
+	struct fd_reader from;
+	int r;
+
+	fd_reader_init(&from, fd, b->cancel);
+	c.tar = &from.reader;
+	if (archive_is(fd))
+		return unpack_context(b, &c, o, err);
+	name_directory(b, o);
+	if (mkdirat(b->builder->dir_fd, o->dirname, 0700) < 0)
+		return error_sys(err, errno, "create '%s'", o->dirname);
+	o->unpacked = true;
+	r = fs_open_beneath(b->builder->dir_fd, o->dirname, O_RDONLY | O_DIRECTORY, 0, &o->fd, err);
+	if (r == 0)
+		r = fs_open_beneath(o->fd, "Dockerfile", O_WRONLY | O_CREAT | O_EXCL, 0600, &to,
+				    err);
+	return r < 0 ? r : fs_copy_data(fd, to, err);
+}
+
+static int download_context(struct build *b, const char *url, struct opened_context *o,
+			    struct error *err)
+{
+	autofree char *file = cstr_format("context-%s-download", b->id), *name = NULL;
+	autoclose int fd = FD_NONE;
+	struct fd_writer w;
+	int r =
+	    fs_open_beneath(b->builder->dir_fd, file, O_RDWR | O_CREAT | O_EXCL, 0600, &fd, err);
+
+	if (r < 0)
+		return r;
+	(void)!unlinkat(b->builder->dir_fd, file, 0);
+	fd_writer_init(&w, fd, b->cancel);
+	r = remote_download(url, CONTEXT_MAX_BYTES, b->cancel, &w.writer, &name, err);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = error_sys(err, errno, "seek");
+	return r < 0 ? error_wrap(err, r, "remote context") : use_download(b, o, fd, err);
+}
+
+static int remote_context(struct build *b, const char *url, struct opened_context *o,
+			  struct error *err)
+{
+	if (!git_is_url(url))
+		return download_context(b, url, o, err);
+	name_directory(b, o);
+	o->unpacked = true;
+	return git_checkout(b->builder->cfg.dir, o->dirname, url, false, b->cancel, &o->fd, err);
 }
 
 static int read_text(int fd, const char *path, struct buf *b, struct error *err)
@@ -80,6 +140,8 @@ static int open_context(struct build *b, const struct build_context *c, struct e
 			return error_sys(err, errno, "open build context");
 	} else if (c->tar != NULL) {
 		r = unpack_context(b, c, o, err);
+	} else if (c->remote != NULL) {
+		r = remote_context(b, c->remote, o, err);
 	} else if (c->image == NULL) {
 		r = fs_open_beneath(b->builder->dir_fd, "empty", O_RDONLY | O_DIRECTORY, 0, &o->fd,
 				    err);

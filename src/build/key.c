@@ -5,8 +5,10 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/jsonw.h"
 #include "build/build_internal.h"
+#include "build/git.h"
 #include "build/text.h"
 #include "remote/download.h"
 
@@ -179,6 +181,59 @@ static int url_key(struct build *b, struct node *n, struct keyer *k, struct copy
 	return r;
 }
 
+int git_fetch(struct build *b, const struct node *n, struct copy_item *item, int *ret_fd,
+	      struct error *err)
+{
+	autofree char *name =
+	    cstr_format("context-%s-git-%u-%zu", b->id, n->index, (size_t)(item - n->copy->items));
+	const char *colon = strchr(item->path, '#') ? strchr(strchr(item->path, '#'), ':') : NULL;
+	int r;
+
+	if (item->file == NULL) {
+		item->file = steal_ptr(name);
+		return git_checkout(b->builder->cfg.dir, item->file, item->path,
+				    n->copy->keep_git_dir == YES, b->cancel, ret_fd, err);
+	}
+	{
+		autofree char *path =
+		    cstr_format("%s/%s", item->file, colon && colon[1] ? colon + 1 : ".");
+		autoclose int top = FD_NONE;
+
+		r = fs_open_beneath(b->builder->dir_fd, item->file, O_RDONLY | O_DIRECTORY, 0, &top,
+				    err);
+		return r < 0 ? r
+			     : fs_open_in_root(top, path + strlen(item->file) + 1,
+					       O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+	}
+}
+
+static int git_key(struct build *b, struct node *n, struct keyer *k, struct copy_item *item,
+		   struct error *err)
+{
+	struct tree tree = { .what = "repository", .zero_owner = true, .cancel = b->cancel };
+	struct ignore ignore = { 0 };
+	const char *no_git = ".git";
+	auto_(arena) a = ARENA_INIT;
+	autoclose int fd = FD_NONE;
+	auto_(hash) h = { 0 };
+	uint8_t sum[SHA256_SIZE];
+	int r = git_fetch(b, n, item, &fd, err);
+
+	/* What git keeps about itself differs from checkout to checkout. */
+	if (r == 0)
+		r = ignore_compile(&a, &no_git, 1, NULL, &ignore, err);
+	tree.fd = fd;
+	tree.ignore = &ignore;
+	hash_init_sha256(&h);
+	if (r == 0)
+		r = tree_hash(&tree, "", NULL, &h, err);
+	hash_finish(&h, sum);
+	part_item(k, "git", item->path);
+	if (r == 0)
+		part_digest(k, "checked out", sum);
+	return r;
+}
+
 static int copy_key(struct build *b, struct node *n, struct keyer *k, struct error *err)
 {
 	const struct copy_spec *c = n->copy;
@@ -205,6 +260,8 @@ static int copy_key(struct build *b, struct node *n, struct keyer *k, struct err
 
 		if (item->kind == COPY_URL) {
 			r = url_key(b, n, k, item, err);
+		} else if (item->kind == COPY_GIT) {
+			r = git_key(b, n, k, item, err);
 		} else if (item->kind == COPY_PATH) {
 			part_item(k, "path", c->parents ? item->path : "");
 			r = hash_path(b, k, &a, &from.tree, c, item->path, err);

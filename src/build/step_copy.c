@@ -293,8 +293,7 @@ static void close_target(struct copier *c)
 	map_release(&c->links);
 }
 
-/* Is this file an archive that ADD unpacks? Recognised by content. */
-static bool is_archive(int fd)
+bool archive_is(int fd)
 {
 	struct fd_reader from;
 	struct decompressor *d = NULL;
@@ -348,7 +347,7 @@ static int try_unpack(struct copier *c, const char *path, struct error *err)
 	if (!c->spec->add || c->spec->unpack == NO)
 		return 0;
 	r = fs_open_in_root(c->tree->fd, path, O_RDONLY | O_NONBLOCK, 0, &fd, NULL);
-	if (r < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !is_archive(fd))
+	if (r < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !archive_is(fd))
 		return 0;
 	r = unpack_archive(c, fd, err);
 	return r < 0 ? r : 1;
@@ -511,7 +510,7 @@ static int copy_url(struct copier *c, struct copy_item *item, struct error *err)
 		r = fs_open_beneath(c->build->builder->dir_fd, item->file, O_RDONLY, 0, &from, err);
 	if (r < 0)
 		return r;
-	if (c->spec->unpack == YES && is_archive(from))
+	if (c->spec->unpack == YES && archive_is(from))
 		return unpack_archive(c, from, err);
 	if (item->name[0] == '\0' && cstr_ends(c->spec->dest, "/"))
 		return error_set(err, ERR_INVALID, "cannot determine a filename for %s",
@@ -534,6 +533,25 @@ static int copy_url(struct copier *c, struct copy_item *item, struct error *err)
 	return r;
 }
 
+static int copy_git(struct copier *c, struct copy_item *item, struct error *err)
+{
+	struct tree tree = { .what = "repository", .zero_owner = true };
+	const struct tree *before = c->tree;
+	autoclose int fd = FD_NONE;
+	int r = git_fetch(c->build, c->node, item, &fd, err);
+
+	if (r == 0)
+		r = make_dirs(c, c->spec->dest, &c->base_fd, err);
+	tree.fd = fd;
+	tree.cancel = c->build->cancel;
+	c->tree = &tree;
+	if (r == 0)
+		r = tree_walk(&tree, "", NULL, copy_entry, c, err);
+	close_target(c);
+	c->tree = before;
+	return r;
+}
+
 static int copy_items(struct copier *c, struct error *err)
 {
 	int r = 0;
@@ -552,9 +570,7 @@ static int copy_items(struct copier *c, struct error *err)
 			r = copy_url(c, item, err);
 			break;
 		case COPY_GIT:
-			r = error_set(err, ERR_UNIMPLEMENTED,
-				      "ADD from a git repository is not supported yet: %s",
-				      item->path);
+			r = copy_git(c, item, err);
 			break;
 		}
 	}

@@ -171,9 +171,7 @@ static int copy_contexts(struct arena *a, const struct engine_build *b, struct b
 
 	c[0] = (struct build_context){ .name = "", .fd = b->context_fd, .tar = b->context };
 	if (b->remote != NULL && b->remote[0] != '\0')
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "building from a remote context is not supported yet: %s",
-				 b->remote);
+		c[0] = (struct build_context){ .name = "", .fd = FD_NONE, .remote = b->remote };
 	for (size_t i = 0; i < b->n_named_contexts; i++) {
 		const struct engine_build_context *from = &b->named_contexts[i];
 		struct build_context *to = &c[i + 1];
@@ -271,6 +269,7 @@ static int make_request(struct arena *a, const struct engine_build *b, struct bu
 		.n_build_args = b->n_build_args,
 		.n_labels = b->n_labels,
 		.extra_hosts = b->extra_hosts,
+		.cache_from = b->cache_from,
 		.no_cache_stages = b->no_cache_filter,
 		.registry_auth = b->registry_auth,
 		.no_cache = b->no_cache,

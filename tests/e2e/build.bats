@@ -187,3 +187,37 @@ build() { docker build "$@" 2>/dev/null; }
 	proa build -o "$ROOT/out" "${opts[@]}" >/dev/null 2>&1
 	[ "$(cat "$ROOT/out/n")" = changed ]
 }
+
+@test "contexts and ADD from git and from URLs" {
+	command -v git >/dev/null || skip "git is not installed"
+	git init -q "$ROOT/repo"
+	mkdir "$ROOT/repo/sub"
+	printf 'FROM bb:1\nCOPY . /r\n' | tee "$ROOT/repo/Dockerfile" >"$ROOT/repo/sub/Dockerfile"
+	echo v1 >"$ROOT/repo/sub/f"
+	git -C "$ROOT/repo" add -A
+	git -C "$ROOT/repo" -c user.name=a -c user.email=a@b commit -qm one
+	git -C "$ROOT/repo" tag v1
+	git clone -q --bare "$ROOT/repo" "$ROOT/repo.git"
+	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?t=g:1&remote=file://$ROOT/repo.git%23v1:sub"
+	[[ "$output" == *"Successfully tagged g:1"* ]]
+	[ "$(docker run --rm g:1 cat /r/f)" = v1 ]
+	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?remote=file://$ROOT/repo.git%23nope"
+	[[ "$output" == *"couldn't find remote ref nope"* ]]
+	git -C "$ROOT/repo.git" update-server-info
+	port=$((20000 + RANDOM % 20000))
+	python3 -m http.server $port --bind 127.0.0.1 -d "$ROOT" >/dev/null 2>&1 3>&- &
+	server=$!
+	for _ in $(seq 50); do curl -s -o /dev/null "http://127.0.0.1:$port/" && break; sleep 0.1; done
+	tar -C "$ROOT/repo" -czf "$ROOT/c.tgz" Dockerfile sub
+	sum=$(sha256sum "$ROOT/c.tgz" | cut -d' ' -f1)
+	dockerfile <<-D
+		FROM bb:1
+		ADD http://127.0.0.1:$port/repo.git#v1:sub /g
+		ADD --checksum=sha256:$sum http://127.0.0.1:$port/c.tgz /raw/
+		ADD --unpack=true http://127.0.0.1:$port/c.tgz /un/
+	D
+	run build -t u:1 "$CTX"
+	run docker run --rm u:1 sh -c 'cat /g/f /un/sub/f; stat -c %a /raw/c.tgz'
+	kill $server
+	[ "${lines[0]}" = v1 ] && [ "${lines[1]}" = v1 ] && [ "${lines[2]}" = 600 ]
+}
