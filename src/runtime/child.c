@@ -94,7 +94,8 @@ static int become_root(struct child *c, struct error *err)
 static int enter_cgroups(struct child *c, struct error *err)
 {
 	for (size_t i = 0; i < c->n_entry; i++)
-		if (write(c->entry[i], "0", 1) != 1)
+		if (!(c->in_cgroup && c->rootfs.cgroup->at[i].version == 2) &&
+		    write(c->entry[i], "0", 1) != 1)
 			return error_sys(err, errno, "enter cgroup '%s'",
 					 c->rootfs.cgroup->at[i].path);
 	/* Its root is where we stand now, so it comes after. */

@@ -47,6 +47,7 @@ struct child {
 	int entry[CGROUP_HIERARCHY_MAX];
 	size_t n_entry;
 	bool needs_map;
+	bool in_cgroup; /* born in the v2 group: the slow write into it is not needed */
 };
 
 /* Never returns. */

@@ -322,7 +322,7 @@ static int fork_child(struct making *m, struct error *err)
 	const struct cgroup_dir *v2 = cgroup_find_v2(&m->cgroup);
 	struct child *c = &m->child;
 	autoclose int cwd = FD_NONE;
-	bool in_cgroup;
+	bool in_cgroup = false;
 	int pair[2], r;
 
 	c->config = &m->config;
@@ -357,6 +357,7 @@ static int fork_child(struct making *m, struct error *err)
 				     err);
 	if (r == 0 && m->pid == 0) {
 		close(pair[0]);
+		c->in_cgroup = in_cgroup;
 		child_main(c);
 	}
 	close(pair[1]);

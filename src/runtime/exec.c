@@ -41,6 +41,7 @@ struct executing {
 	int pidfd, socket, console, console_ours;
 	int entry[CGROUP_HIERARCHY_MAX];
 	size_t n_entry;
+	bool in_cgroup;
 	pid_t pid;
 };
 
@@ -246,7 +247,8 @@ static int enter(struct executing *x, struct error *err)
 	int flags = (int)(x->state.namespaces & ~(uint32_t)CLONE_NEWPID);
 
 	for (size_t i = 0; i < x->n_entry; i++)
-		if (write(x->entry[i], "0", 1) != 1)
+		if (!(x->in_cgroup && x->cgroup.at[i].version == 2) &&
+		    write(x->entry[i], "0", 1) != 1)
 			return error_sys(err, errno, "enter cgroup '%s'", x->cgroup.at[i].path);
 	if (setns(x->pidfd, flags) < 0)
 		return error_sys(err, errno, "join the container's namespaces");
@@ -336,8 +338,8 @@ static int fork_exec(struct executing *x, struct error *err)
 {
 	autoclose int own = FD_NONE;
 	enum child_message_kind kind;
+	const struct cgroup_dir *v2 = cgroup_find_v2(&x->cgroup);
 	int pair[2], r;
-	bool unused;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_sys(err, errno, "socketpair");
@@ -347,7 +349,7 @@ static int fork_exec(struct executing *x, struct error *err)
 		if (own < 0 || setns(x->pidfd, CLONE_NEWPID) < 0)
 			return error_sys(err, errno, "join the container's PID namespace");
 	}
-	r = namespace_clone(0, FD_NONE, false, &unused, &x->pid, err);
+	r = namespace_clone(0, v2 ? v2->fd : FD_NONE, false, &x->in_cgroup, &x->pid, err);
 	if (r == 0 && x->pid == 0) {
 		x->socket = pair[1];
 		exec_child(x);
