@@ -175,6 +175,27 @@ static int mount_old_way(const struct mounts *m, bool read_only, int *ret_fd, st
 	return 0;
 }
 
+/* A plain directory as a mount of its own; who may not mount gets the directory. */
+static int clone_dir(const char *path, bool read_only, int *ret_fd, struct error *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0 && (errno == EPERM || errno == ENOSYS))
+		return fs_open(path, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+	if (fd < 0)
+		return mount_error(errno, "mount directory", err);
+	if (read_only &&
+	    syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+		int r = mount_error(errno, "mount directory read-only", err);
+
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
 int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error *err)
 {
 	int fd;
@@ -182,7 +203,7 @@ int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error
 	if (fault_hit("mount"))
 		return error_sys(err, errno, "mount overlay");
 	if (m->root)
-		return fs_open(m->root, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+		return clone_dir(m->root, read_only, ret_fd, err);
 	fd = mount_by_fd(m, read_only || !m->upper);
 	if (fd < 0 && (errno == EINVAL || errno == ENOSYS))
 		return mount_old_way(m, read_only || !m->upper, ret_fd, err);
