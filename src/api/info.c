@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "engine/engine.h"
+#include "engine/network.h"
 
 const char *api_go_arch(const char *machine)
 {
@@ -211,6 +212,7 @@ void api_info_write(struct api *a, struct jsonw *w)
 	write_commit(w, "InitCommit", "");
 	jsonw_karray(w, "CDISpecDirs");
 	jsonw_end(w);
-	jsonw_knull(w, "Warnings");
+	jsonw_key(w, "Warnings");
+	network_warnings_write(a->config.engine, w);
 	jsonw_end(w);
 }

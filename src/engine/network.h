@@ -95,5 +95,8 @@ MUST_CHECK int network_port_matches(struct container *c, const char *filter, boo
 MUST_CHECK int network_stats(struct container *c, struct net_stats **ret, size_t *ret_n,
 			     struct error *err);
 
+/* "Warnings" of GET /info: an array of strings, or null. */
+void network_warnings_write(struct engine *e, struct jsonw *w);
+
 /* For RUN steps of the builder; lives as long as the room. */
 struct network_provider *network_provider_get(struct engine *e);

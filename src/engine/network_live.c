@@ -159,6 +159,7 @@ int network_room_restore(struct engine *e, struct error *err)
 {
 	struct network_room *r = e->networks;
 	VEC(struct attachment *) all = { 0 };
+	char chain[128];
 
 	lock_take(&r->lock);
 	map_for_each (entry, &r->attachments)
@@ -179,5 +180,8 @@ int network_room_restore(struct engine *e, struct error *err)
 	}
 	vec_release(&all);
 	net_sandbox_sweep(r->net);
+	if (net_forward_blocker(r->net, chain, sizeof(chain)))
+		log_warn("another program's firewall drops what containers send, continuing",
+			 KV("chain", chain));
 	return net_ready(r->net, err);
 }

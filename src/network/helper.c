@@ -7,6 +7,7 @@
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 
 #define HELPER_WORD "--network-helper"
 #define HELPER_FD   3
+#define IDLE_MS     20000
 
 enum helper_op { OP_CREATE = 1, OP_ENTER, OP_DNS, OP_SYSCTL };
 
@@ -222,8 +224,14 @@ static int serve(int sock, int home, struct error *err)
 		struct answer a = { 0 };
 		int given[1] = { FD_NONE }, fds[3];
 		size_t len, n_given, n_fds;
+		struct pollfd p = { .fd = sock, .events = POLLIN };
 		struct request q;
-		int r = fdpass_recv(sock, &q, sizeof(q), &len, given, 1, &n_given, err);
+		int r;
+
+		/* Nobody needs a process that waits: it is started again when there is work. */
+		if (poll(&p, 1, IDLE_MS) == 0)
+			return 0;
+		r = fdpass_recv(sock, &q, sizeof(q), &len, given, 1, &n_given, err);
 
 		if (r < 0 || len == 0)
 			return r;

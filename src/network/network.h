@@ -59,6 +59,14 @@ void net_close_and_clean(struct net *n);
 /* false: published ports are served by the proxy, no masquerade. */
 bool net_has_nat(const struct net *n);
 
+/*
+ * Does another program's table drop what is forwarded by default (dockerd sets
+ * such a policy)? A drop anywhere is final in nftables, so our containers reach
+ * neither each other nor the world until that program lets them.
+ * out  "ip filter FORWARD": family, table, chain
+ */
+bool net_forward_blocker(struct net *n, char *out, size_t max);
+
 /* A bridge network. Strings are borrowed for the call. */
 struct net_bridge {
 	const char *id;                      /* 64 hex */
