@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "build/directive.h"
 #include "build/ignore.h"
+#include "build/plan.h"
 #include "build/shell_word.h"
 #include "build/text.h"
 #include "tests/tap.h"
@@ -359,6 +360,43 @@ static struct json *stages_json(struct arena *a, const struct dockerfile *d)
 	return list;
 }
 
+static int any_image(void *arg, struct arena *a, const char *name, const struct platform *platform,
+		     struct plan_image *ret, struct error *err)
+{
+	(void)arg;
+	(void)a;
+	(void)name;
+	(void)err;
+	*ret = (struct plan_image){ .id = "sha256:0" };
+	ret->config.platform = *platform;
+	return 0;
+}
+
+static size_t n_planned, n_refused, n_odd;
+
+/* There is no oracle for graphs: what parses must plan or be refused, its nodes in order. */
+static void plan_too(struct arena *a, const struct dockerfile *d, struct lint *lint)
+{
+	const struct plan_ops ops = { any_image, NULL };
+	struct plan_options o = { .net_host = true };
+	struct error err = { 0 };
+	struct graph g;
+
+	platform_host(&o.build_platform);
+	o.target_platform = o.build_platform;
+	if (plan_build(a, d, &o, &ops, lint, &g, NULL, &err) < 0) {
+		n_refused++;
+		n_odd += err.msg[0] == '\0';
+	}
+	n_planned++;
+	for (size_t i = 0; i < g.n_nodes; i++) {
+		n_odd += g.nodes[i]->index != i ||
+			 (g.nodes[i]->base != NULL && g.nodes[i]->base->index >= i);
+		for (size_t k = 0; k < g.nodes[i]->n_inputs; k++)
+			n_odd += g.nodes[i]->inputs[k]->index == i;
+	}
+}
+
 static struct json *run_instructions(struct arena *a, const struct json *in)
 {
 	struct json *o = json_new_object(a), *lints = json_new_array(a);
@@ -388,6 +426,7 @@ static struct json *run_instructions(struct arena *a, const struct json *in)
 	set_maybe(a, o, "meta_args", meta_json(a, &d));
 	set_maybe(a, o, "stages", d.n_stages ? stages_json(a, &d) : NULL);
 	set_maybe(a, o, "warnings", warnings_json(a, &ast));
+	plan_too(a, &d, &lint);
 	return o;
 }
 
@@ -568,6 +607,9 @@ int main(void)
 			continue;
 		for (size_t f = 0; f < ARRAY_LEN(files); f++)
 			run_file(probes[i], f);
+		printf("# %zu planned, %zu refused\n", n_planned, n_refused);
+		ok(n_odd == 0 && n_planned > 1000,
+		   "what parses is planned in order, or refused with a text");
 		arena_release(&docs);
 		return tap_done();
 	}
