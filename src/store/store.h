@@ -40,7 +40,7 @@ void store_close(struct store *s); /* NULL is nothing */
 
 /* Disk usage for `docker system df`, from rows and one look at the partial files. */
 struct store_usage {
-	uint64_t blob_bytes, n_blobs; /* whole file system blocks */
+	uint64_t blob_bytes, n_blobs;   /* whole file system blocks */
 	uint64_t layer_bytes, n_layers; /* unpacked: sum of the file sizes */
 	uint64_t image_disk_bytes;      /* what the layers of images take on disk */
 	uint64_t partial_bytes;
