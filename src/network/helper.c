@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "base/auto.h"
 #include "base/fdpass.h"
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "network/net_internal.h"
 
@@ -259,6 +261,10 @@ void net_helper_main(int argc, char **argv)
 	proxy_main(argc, argv);
 	if (argc != 2 || strcmp(argv[1], HELPER_WORD) != 0)
 		return;
+	/* Nobody's child, so that it may leave by itself without being waited for. */
+	if (fork() != 0)
+		_exit(0);
+	(void)prctl(PR_SET_NAME, "proad-netns");
 	r = fs_open("/proc/self/ns/net", O_RDONLY, 0, &home, &err);
 	if (r == 0)
 		r = serve(HELPER_FD, home, &err);
@@ -271,7 +277,7 @@ void net_helper_main(int argc, char **argv)
 
 static int start(struct helper *h, struct error *err)
 {
-	const char *argv[] = { h->program, HELPER_WORD, NULL };
+	const char *argv[] = { "proad", HELPER_WORD, NULL };
 	struct proc_fd map[] = { { FD_NONE, HELPER_FD }, { STDERR_FILENO, STDERR_FILENO } };
 	struct proc_spec spec = { .path = h->program,
 				  .argv = argv,
@@ -280,13 +286,16 @@ static int start(struct helper *h, struct error *err)
 				  .cwd_fd = FD_NONE,
 				  .new_session = true };
 	autoclose int theirs = FD_NONE;
-	int pair[2], r;
+	int pair[2], status, r;
+	struct proc proc;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_sys(err, errno, "make a socket pair");
 	theirs = pair[1];
 	map[0].parent = theirs;
-	r = proc_spawn(&spec, &h->proc, err);
+	r = proc_spawn(&spec, &proc, err);
+	if (r == 0)
+		r = proc_wait(&proc, 10000, NULL, &status, err);
 	if (r < 0) {
 		close(pair[0]);
 		return error_wrap(err, r, "start network helper");
@@ -295,18 +304,11 @@ static int start(struct helper *h, struct error *err)
 	return 0;
 }
 
+/* It ends when it reads the end. */
 static void stop(struct helper *h)
 {
-	int status;
-
-	if (h->sock < 0)
-		return;
-	close(steal_fd(&h->sock));
-	if (proc_wait(&h->proc, 5000, NULL, &status, NULL) < 0) {
-		(void)!proc_signal(&h->proc, SIGKILL, NULL);
-		if (proc_wait(&h->proc, 5000, NULL, &status, NULL) < 0)
-			proc_close(&h->proc);
-	}
+	if (h->sock >= 0)
+		close(steal_fd(&h->sock));
 }
 
 int helper_open(struct helper *h, const char *program, struct error *err)

@@ -13,13 +13,11 @@
 
 #include "base/error.h"
 #include "base/lock.h"
-#include "base/proc.h"
 
 struct helper {
 	char *program;
 	struct lock lock; /* one exchange at a time */
-	struct proc proc;
-	int sock; /* FD_NONE: not running */
+	int sock;         /* FD_NONE: not running */
 };
 
 /* program: an executable whose main calls net_helper_main. Starts at once. */

@@ -16,12 +16,14 @@
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "network/net_internal.h"
 
@@ -371,6 +373,7 @@ void proxy_main(int argc, char **argv)
 	/* Nobody's child: proad may come and go. */
 	if (fork() != 0)
 		_exit(0);
+	(void)prctl(PR_SET_NAME, "proad-port");
 	file = open(argv[2], O_RDONLY | O_CLOEXEC);
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (p.epoll < 0 || watch < 0 || file < 0 || flock(file, LOCK_EX | LOCK_NB) < 0 ||
@@ -459,7 +462,7 @@ int proxy_start(struct net *n, const struct endpoint *e, struct error *err)
 		return r;
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return error_sys(err, errno, "pipe");
-	argv[0] = xstrdup(n->helper_path);
+	argv[0] = xstrdup("proad");
 	argv[1] = xstrdup(PROXY_WORD);
 	argv[2] = xstrdup(file);
 	for (size_t i = 0; i < e->rules.len; i++)
