@@ -80,6 +80,16 @@ Run 'proa ps --help' for more information" ]
 	done
 }
 
+@test "content trust is refused, not ignored" {
+	for c in "pull x" "run x" "build ."; do
+		# shellcheck disable=SC2086 # words
+		run env DOCKER_CONTENT_TRUST=1 "$PROA_BUILD/proa" $c
+		[ "$status" != 0 ] && [[ "$output" == *"content trust is not supported yet"* ]]
+	done
+	run proa pull --disable-content-trust=false x
+	[ "$status" = 1 ] && [ "$output" = "content trust is not supported yet" ]
+}
+
 @test "flags of run are checked before anything is asked" {
 	check() {
 		local want=$1
