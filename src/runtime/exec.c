@@ -42,6 +42,7 @@ struct executing {
 	int entry[CGROUP_HIERARCHY_MAX];
 	size_t n_entry;
 	bool in_cgroup;
+	bool in_user; /* the user namespace was joined on the way */
 	pid_t pid;
 };
 
@@ -246,6 +247,9 @@ static int enter(struct executing *x, struct error *err)
 	/* All at once through the pidfd: no path of the container's /proc is trusted. */
 	int flags = (int)(x->state.namespaces & ~(uint32_t)CLONE_NEWPID);
 
+	if (x->in_user)
+		flags &= ~CLONE_NEWUSER;
+
 	for (size_t i = 0; i < x->n_entry; i++)
 		if (!(x->in_cgroup && x->cgroup.at[i].version == 2) &&
 		    write(x->entry[i], "0", 1) != 1)
@@ -334,30 +338,53 @@ static int open_sockets(struct executing *x, int *ret_console, struct error *err
 	return 0;
 }
 
-static int fork_exec(struct executing *x, struct error *err)
+/* A user of his own has rights over the PID namespace only inside of the user namespace. */
+static int clone_as_user(struct executing *x, struct error *err)
 {
-	autoclose int own = FD_NONE;
-	enum child_message_kind kind;
-	const struct cgroup_dir *v2 = cgroup_find_v2(&x->cgroup);
-	int pair[2], r;
+	struct namespaces ns = {
+		.join = x->state.namespaces & (CLONE_NEWUSER | CLONE_NEWPID),
+		.at = { { CLONE_NEWUSER, x->pidfd }, { CLONE_NEWPID, x->pidfd } },
+		.n = 2,
+	};
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_sys(err, errno, "socketpair");
-	/* Only children enter a PID namespace; a joined user namespace would have to come first. */
+	x->in_user = true;
+	return namespaces_clone(&ns, NULL, FD_NONE, &x->in_cgroup, &x->pid, err);
+}
+
+static int clone_in(struct executing *x, struct error *err)
+{
+	const struct cgroup_dir *v2 = cgroup_find_v2(&x->cgroup);
+	autoclose int own = FD_NONE;
+	int r;
+
+	if (geteuid() != 0 && x->state.namespaces & CLONE_NEWUSER)
+		return clone_as_user(x, err);
+	/* Only children enter a PID namespace. */
 	if (x->state.namespaces & CLONE_NEWPID) {
 		own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 		if (own < 0 || setns(x->pidfd, CLONE_NEWPID) < 0)
 			return error_sys(err, errno, "join the container's PID namespace");
 	}
 	r = namespace_clone(0, v2 ? v2->fd : FD_NONE, false, &x->in_cgroup, &x->pid, err);
+	if (own >= 0 && (r < 0 || x->pid != 0) && setns(own, CLONE_NEWPID) < 0 && r == 0)
+		r = error_sys(err, errno, "return to the own PID namespace");
+	return r;
+}
+
+static int fork_exec(struct executing *x, struct error *err)
+{
+	enum child_message_kind kind;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, errno, "socketpair");
+	r = clone_in(x, err);
 	if (r == 0 && x->pid == 0) {
 		x->socket = pair[1];
 		exec_child(x);
 	}
 	close(pair[1]);
 	x->socket = pair[0];
-	if (own >= 0 && setns(own, CLONE_NEWPID) < 0 && r == 0)
-		r = error_sys(err, errno, "return to the own PID namespace");
 	if (r < 0)
 		return r;
 	r = child_receive(x->socket, &kind, err);

@@ -262,3 +262,29 @@ PY
 	[ "$(cat "$T/got")" = "1 md seccompFd $CID" ]
 	nothing_left
 }
+
+@test "runtime: rootless: a user without privileges runs, executes and deletes" {
+	command -v setpriv >/dev/null || skip "needs setpriv"
+	chmod 755 "$T"
+	cp "$RT" "$T/proa-runtime"
+	rm "$B/config.json"
+	mkdir "$T/run"
+	chown -R 4242:4242 "$B" "$T/run"
+	user() {
+		timeout 30 setpriv --reuid 4242 --regid 4242 --clear-groups env XDG_RUNTIME_DIR="$T/run" "$T/proa-runtime" "$@"
+	}
+	user spec --rootless --bundle "$B"
+	config '.process.terminal=false | .process.args=["id","-u"]'
+	chmod 644 "$B/config.json"
+	run user run -b "$B" "$CID"
+	[[ "$output" != *"Operation not permitted"*"user namespace"* ]] || skip "no user namespaces for users here"
+	[ "$status" -eq 0 ]
+	[ "$output" = 0 ]
+	args sleep 1000
+	chmod 644 "$B/config.json"
+	user run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	[ "$(user exec "$CID" hostname)" = proa ]
+	user delete -f "$CID"
+	[ -z "$(ls "$T/run/proa-runtime")" ]
+	nothing_left
+}
