@@ -108,6 +108,8 @@ const char *health_status(const struct container *c);
 /* exec.c */
 void exec_exited(struct container *c, const char *exec_id, int code);
 void exec_forget_container(struct container *c);
+/* For task_execs: an exec of an adopted container; arg is the container. */
+void exec_adopt(void *arg, const char *exec_id, pid_t pid, int code);
 /* "ExecIDs": null or the running ones. */
 void exec_ids_write(struct container *c, struct jsonw *w);
 /* Run a probe: combined output (cut at cap) and exit code; ERR_UNAVAILABLE on time-out. */

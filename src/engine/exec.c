@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/random.h"
 #include "base/str.h"
 #include "engine/attach_internal.h"
@@ -379,6 +380,48 @@ int exec_start_detached(struct engine *e, const char *id, const struct json *bod
 }
 
 /* ---- end, questions ---- */
+
+/* What the process file, which lives as long as the process, says it runs. */
+static const struct json *adopted_command(struct container *c, const char *exec_id, struct arena *a)
+{
+	autofree char *path =
+	    cstr_format("%s/tasks/%s/process-%s", c->engine->cfg.exec_root, c->id, exec_id);
+	auto_(buf) b = BUF_INIT(PROCESS_MAX);
+	const struct json *j = NULL;
+	struct json *none;
+
+	if (fs_read_file(path, &b, NULL) == 0 && b.len > 0 &&
+	    json_parse(a, b.data, b.len, &j, NULL) == 0 && json_get(j, "args") &&
+	    json_get(j, "args")->type == JSON_ARRAY && json_get(j, "args")->n_items > 0)
+		return json_get(j, "args");
+	none = json_new_array(a);
+	json_push(a, none, json_new_string(a, ""));
+	return none;
+}
+
+void exec_adopt(void *arg, const char *exec_id, pid_t pid, int code)
+{
+	struct container *c = arg;
+	struct exec *x = new0(struct exec);
+	struct json *config = json_new_object(&x->arena);
+
+	snprintf(x->id, sizeof(x->id), "%s", exec_id);
+	x->container = container_ref(c);
+	json_set(&x->arena, config, "Cmd",
+		 json_clone(&x->arena, adopted_command(c, exec_id, &x->arena)));
+	x->config = config;
+	x->action = action_of(&x->arena, json_get(config, "Cmd"));
+	x->refs = 1;
+	x->status = pid > 0 ? EXEC_RUNNING : EXEC_EXITED;
+	x->pid = pid;
+	x->exit_code = code;
+	x->ended_ns = clock_mono_ns();
+	LOCKED(&c->engine->execs_lock);
+	if (map_has(&c->engine->execs, x->id))
+		exec_free(x);
+	else
+		map_set(&c->engine->execs, x->id, x);
+}
 
 void exec_exited(struct container *c, const char *exec_id, int code)
 {

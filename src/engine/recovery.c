@@ -61,6 +61,7 @@ static void recover_one(struct container *c)
 	r = task_adopt(c->engine->tasks, c->id, container_task_event, c, &t, &pid, &exit, &failure);
 	if (r == 0) {
 		adopt_volumes(c);
+		(void)!task_execs(t, exec_adopt, c, NULL);
 		LOCKED(&c->lock);
 		c->task = t;
 		c->pid = pid;

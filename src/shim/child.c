@@ -345,6 +345,10 @@ static void exec_ended(struct supervisor *s, struct process *p)
 {
 	p->status = PROCESS_EXITED;
 	process_drain_output(s, p);
+	if (s->conns == NULL && s->n_missed < SUPERVISOR_MISSED_MAX) {
+		memcpy(s->missed[s->n_missed].id, p->id, sizeof(p->id));
+		s->missed[s->n_missed++].code = p->exit_code;
+	}
 	control_event_exit(s, p);
 	finish_sessions(s, p);
 	exec_remove_files(s, p);

@@ -271,6 +271,7 @@ static int op_state(struct supervisor *s, struct request *req, struct error *err
 	auto_(buf) b = BUF_INIT(MESSAGE_MAX);
 	struct process *p;
 	struct jsonw w;
+	unsigned i;
 
 	(void)err;
 	answer_open(&w, &b, req->seq);
@@ -284,6 +285,12 @@ static int op_state(struct supervisor *s, struct request *req, struct error *err
 		jsonw_object(&w);
 		jsonw_kstring(&w, "id", p->id);
 		jsonw_kint(&w, "pid", p->pid);
+		jsonw_end(&w);
+	}
+	for (i = 0; i < s->n_missed; i++) {
+		jsonw_object(&w);
+		jsonw_kstring(&w, "id", s->missed[i].id);
+		jsonw_kint(&w, "code", s->missed[i].code);
 		jsonw_end(&w);
 	}
 	jsonw_end(&w);

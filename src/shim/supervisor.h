@@ -80,6 +80,7 @@ struct conn {
 };
 
 #define SUPERVISOR_UNCLAIMED_MAX 64
+#define SUPERVISOR_MISSED_MAX    64
 
 struct supervisor_spec {
 	const char *id;
@@ -114,6 +115,12 @@ struct supervisor {
 		int64_t ns;
 	} unclaimed[SUPERVISOR_UNCLAIMED_MAX];
 	unsigned next_unclaimed;
+	/* Execs that ended while no engine was there to be told. */
+	struct {
+		char id[80];
+		int code;
+	} missed[SUPERVISOR_MISSED_MAX];
+	unsigned n_missed;
 	char buf[65536]; /* one read */
 };
 

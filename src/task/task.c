@@ -519,6 +519,23 @@ int task_sync(struct task *t, struct error *err)
 	return task_request_send(t, &q, NULL, 0, FD_NONE, err);
 }
 
+int task_execs(struct task *t, void (*fn)(void *arg, const char *exec_id, pid_t pid, int code),
+	       void *arg, struct error *err)
+{
+	auto_(task_request) q = { 0 };
+	int r;
+
+	task_request_begin(t, &q, "state");
+	r = task_request_send(t, &q, NULL, 0, FD_NONE, err);
+	if (r < 0)
+		return r;
+	json_for_each_item (x, json_get(q.answer, "execs"))
+		if (json_str(x, "id"))
+			fn(arg, json_str(x, "id"), (pid_t)json_int(x, "pid", 0),
+			   (int)json_int(x, "code", 0));
+	return 0;
+}
+
 int task_wait(struct task *t, bool gone, int timeout_ms, const struct cancel *cancel,
 	      struct task_exit *ret, struct error *err)
 {

@@ -146,6 +146,11 @@ MUST_CHECK int task_signal(struct task *t, const char *exec_id, int sig, struct 
 /* Remembered when the terminal does not exist yet. ERR_CONFLICT when ended. */
 MUST_CHECK int task_resize(struct task *t, const char *exec_id, uint16_t rows, uint16_t cols,
 			   struct error *err);
+/* What a new engine asks after task_adopt: fn hears of each exec that runs
+ * (pid > 0) or ended while no engine was there (pid 0, its code). */
+MUST_CHECK int task_execs(struct task *t,
+			  void (*fn)(void *arg, const char *exec_id, pid_t pid, int code),
+			  void *arg, struct error *err);
 /* Returns when every event that the shim sent before this call has been delivered. */
 MUST_CHECK int task_sync(struct task *t, struct error *err);
 /* Until TASK_EXIT (and TASK_GONE when `gone`). ERR_CANCELED; ERR_UNAVAILABLE on time-out. */

@@ -26,13 +26,15 @@ die() {
 	run_it -d --name lives bb:1 sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
 	run_it -d --name ends bb:1 sh -c 'sleep 0.5; exit 9'
 	pid=$(d inspect -f '{{.State.Pid}}' lives)
-	d exec lives sh -c 'sleep 0.6; echo survived' >"$ROOT/exec" 2>/dev/null &
+	d exec lives sh -c 'sleep 1.5; echo survived; exit 6' >"$ROOT/exec" 2>/dev/null &
 	session=$!
 	sleep 0.3
 	die
 	sleep 0.5
 	engine_start
-	wait "$session" || true
+	code=0
+	wait "$session" || code=$?
+	[ "$code" = 6 ]
 	[ "$(cat "$ROOT/exec")" = survived ]
 	[ "$(d inspect -f '{{.State.Pid}} {{.State.Status}}' lives)" = "$pid running" ]
 	[ "$(d inspect -f '{{.State.Status}} {{.State.ExitCode}}' ends)" = "exited 9" ]
