@@ -94,7 +94,7 @@ b" ]
 	docker_here
 	run docker run --rm --network none --read-only --tmpfs /t --init -u 1000:1000 --ulimit nofile=99:99 \
 		--sysctl net.ipv4.ip_forward=1 --hostname foo -w /a/b --pids-limit 44 --device /dev/zero:/dev/z \
-		bb:1 sh -c 'id -u; ulimit -n; cat /proc/sys/net/ipv4/ip_forward; hostname; pwd; ls /dev/z; touch /t/x && echo t; touch /x'
+		bb:1 sh -c 'exec 2>&1; id -u; ulimit -n; cat /proc/sys/net/ipv4/ip_forward; hostname; pwd; ls /dev/z; touch /t/x && echo t; touch /x'
 	[ "${lines[0]}" = 1000 ]
 	[ "${lines[1]}" = 99 ]
 	[ "${lines[2]}" = 1 ]
