@@ -7,12 +7,36 @@
 #include "base/str.h"
 #include "cli/autostart.h"
 #include "cli/config.h"
+#include "cli/options.h"
 
 enum { QUERY_MAX = 4 << 20, HEADERS_MAX = 64 };
 
+/* DOCKER_CUSTOM_HEADERS ("k=v,k2=v2", CSV) stands for the configuration's. */
+static size_t headers_of_env(struct cli *cli, struct http_header *out)
+{
+	const char *text = getenv("DOCKER_CUSTOM_HEADERS");
+	struct csv csv = { 0 };
+	size_t n = 0;
+
+	if (!text || !*text || csv_parse(&cli->arena, text, &csv, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < csv.n && n < HEADERS_MAX; i++) {
+		char *eq = strchr(csv.fields[i], '=');
+
+		if (!eq || eq == csv.fields[i])
+			continue;
+		*eq = 0;
+		out[n++] = (struct http_header){ .name = csv.fields[i], .value = eq + 1 };
+	}
+	return n;
+}
+
 static size_t headers_of_config(struct cli *cli, struct http_header *out)
 {
-	size_t n = 0;
+	size_t n = headers_of_env(cli, out);
+
+	if (n > 0)
+		return n;
 
 	json_for_each_member (m, json_get(config_get(cli)->root, "HttpHeaders"))
 		if (m->value->type == JSON_STRING && n < HEADERS_MAX &&

@@ -11,7 +11,9 @@
 #include "base/macros.h"
 #include "base/str.h"
 #include "cli/api.h"
+#include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/plugin.h"
 #include "cli/usage.h"
 
 enum { EXIT_FLAG = 125 };
@@ -235,6 +237,14 @@ static int command_dispatch(struct cli *cli, int argc, char *const *argv)
 		return command_help(cli, argc - 1, argv + 1);
 	if (!g) {
 		c = command_find(path, shown);
+		if (!c || c->run == cmd_unsupported) {
+			struct error err = { 0 };
+
+			if (plugin_become(cli, argc, argv, &err) != -ERR_NOT_FOUND) {
+				fprintf(stderr, "%s\n", err.msg);
+				return 1;
+			}
+		}
 		if (!c)
 			return unknown_command(cli, "", argv[0]);
 		return command_call(cli, c, path, argc - 1, argv + 1);

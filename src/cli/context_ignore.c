@@ -54,6 +54,9 @@ int context_ignore_parse(struct arena *a, struct str text, struct context_ignore
 	return 0;
 }
 
+/* Stars multiply: past so many steps a pattern counts as no match. */
+enum { MATCH_STEPS_MAX = 100000 };
+
 /* [a-z], [^a-z]; *p stands behind '['. false also for an unclosed class. */
 static bool class_matches(const char **p, char c)
 {
@@ -79,10 +82,11 @@ static bool class_matches(const char **p, char c)
 }
 
 /* The whole path, or a directory above it: a match may end at a '/'. */
-static bool pattern_matches(const char *p, const char *s, unsigned depth)
+static bool pattern_matches(const char *p, const char *s, unsigned *budget)
 {
-	if (depth > 256)
+	if (*budget == 0)
 		return false;
+	--*budget;
 	for (; *p; p++, s++) {
 		if (p[0] == '*' && p[1] == '*') {
 			p += 2;
@@ -91,7 +95,7 @@ static bool pattern_matches(const char *p, const char *s, unsigned depth)
 			if (!*p)
 				return true;
 			for (;; s++) {
-				if (pattern_matches(p, s, depth + 1))
+				if (pattern_matches(p, s, budget))
 					return true;
 				s += strcspn(s, "/");
 				if (!*s)
@@ -100,7 +104,7 @@ static bool pattern_matches(const char *p, const char *s, unsigned depth)
 		}
 		if (*p == '*') {
 			for (;; s++) {
-				if (pattern_matches(p + 1, s, depth + 1))
+				if (pattern_matches(p + 1, s, budget))
 					return true;
 				if (!*s || *s == '/')
 					return false;
@@ -130,8 +134,11 @@ bool context_ignore_matches(const struct context_ignore *ig, const char *path)
 {
 	bool ignored = false;
 
-	for (size_t i = 0; i < ig->len; i++)
-		if (ig->at[i].include == ignored && pattern_matches(ig->at[i].text, path, 0))
+	for (size_t i = 0; i < ig->len; i++) {
+		unsigned budget = MATCH_STEPS_MAX;
+
+		if (ig->at[i].include == ignored && pattern_matches(ig->at[i].text, path, &budget))
 			ignored = !ig->at[i].include;
+	}
 	return ignored;
 }

@@ -160,6 +160,30 @@ Run 'proa ps --help' for more information" ]
 	[ "$(cat "$ROOT/log")" = "erase r.example" ]
 }
 
+@test "plugins of docker run under their names" {
+	mkdir "$DOCKER_CONFIG/cli-plugins"
+	printf '#!/bin/sh\necho "$@" "$DOCKER_HOST"\nexit 5\n' >"$DOCKER_CONFIG/cli-plugins/docker-hello"
+	chmod +x "$DOCKER_CONFIG/cli-plugins/docker-hello"
+	run proa -H unix:///x hello --flag a
+	[ "$status" = 5 ] && [[ "$output" == "hello --flag a"* ]]
+	run proa ../hello
+	[ "$status" = 1 ] && [[ "$output" == *"unknown command"* ]]
+}
+
+@test "custom headers go with each request" {
+	command -v python3 >/dev/null || skip "needs python3"
+	python3 - "$ROOT/s" >"$ROOT/got" <<'PY' 3>&- &
+import socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+c, _ = s.accept(); print(c.recv(65536).decode()); c.close()
+PY
+	pid=$!
+	for _ in $(seq 100); do [ -S "$ROOT/s" ] && break; sleep 0.05; done
+	DOCKER_CUSTOM_HEADERS='X-One=1,"X-Two=a,b"' proa -H "unix://$ROOT/s" ps || true
+	wait $pid
+	grep -qi '^X-One: 1' "$ROOT/got" && grep -qi '^X-Two: a,b' "$ROOT/got"
+}
+
 @test "generated: completions parse, man pages compile, the reference names each command" {
 	for kind in man bash zsh fish markdown; do proa __generate $kind "$ROOT/$kind"; done
 	bash -n "$ROOT/bash/proa.bash"
