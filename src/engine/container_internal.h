@@ -117,6 +117,12 @@ MUST_CHECK int exec_probe(struct container *c, const char *const *cmd, int timeo
 			  const struct cancel *cancel, struct buf *output, int *ret_code,
 			  struct error *err);
 
+/* shm.c: the tmpfs that --ipc shareable lends; path on the host, owned by the caller. */
+char *shm_path(const struct container *c);
+MUST_CHECK int shm_mount(struct container *c, int64_t size_bytes, struct error *err);
+/* Not mounted is fine. */
+void shm_unmount(struct container *c);
+
 /* rootfs.c: the container's root as a directory fd, running or not. */
 struct container_root {
 	int fd;

@@ -146,6 +146,8 @@ static void release_run(struct container *c, struct task *t)
 		log_warn("the shim does not end, continuing", KV("container", c->id),
 			 KV_ERR(&failure));
 	volume_unmount_all(c->engine, c->id);
+	if (strcmp(json_str(c->host_config, "IpcMode"), "shareable") == 0)
+		shm_unmount(c);
 	if (task_delete(c->engine->tasks, c->id, &failure) < 0)
 		log_warn("the task's directory stays, continuing", KV("container", c->id),
 			 KV_ERR(&failure));

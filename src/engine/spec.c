@@ -201,9 +201,39 @@ static int join_container(struct spec *s, const char *mode, const char *what, co
 	return 0;
 }
 
+static int share_shm(struct spec *s, const struct container *of)
+{
+	static const char *const bind[] = { "bind", "rprivate", "nosuid", "noexec", "nodev", NULL };
+	autofree char *path = shm_path(of);
+
+	s->b.no_shm = true;
+	*vec_push(&s->mounts) =
+	    (struct bundle_mount){ "/dev/shm", "bind", arena_strdup(&s->a, path), bind };
+	return 0;
+}
+
+static int join_ipc(struct spec *s, const char *mode, struct error *err)
+{
+	autoptr(container) other = NULL;
+	int r;
+
+	r = container_find(s->c->engine, mode + strlen("container:"), &other, err);
+	if (r < 0)
+		return r;
+	if (strcmp(json_str(other->host_config, "IpcMode"), "shareable") != 0)
+		return error_set(err, ERR_CONFLICT,
+				 "cannot join IPC of container %s: non-shareable IPC (hint: use "
+				 "IpcMode:shareable for the donor container)",
+				 other->id);
+	s->b.ipc_ns = BUNDLE_NS_PATH;
+	r = join_container(s, mode, "ipc", &s->b.ipc_ns_path, err);
+	return r < 0 ? r : share_shm(s, other);
+}
+
 static int set_ipc(struct spec *s, const char *mode, struct error *err)
 {
 	static const char *const bind[] = { "rbind", "rprivate", NULL };
+	int r;
 
 	if (strcmp(mode, "none") == 0) {
 		s->b.no_shm = true;
@@ -219,11 +249,11 @@ static int set_ipc(struct spec *s, const char *mode, struct error *err)
 			    (struct bundle_mount){ "/dev/mqueue", "bind", "/dev/mqueue", bind };
 		return 0;
 	}
-	if (cstr_starts(mode, "container:")) {
-		s->b.ipc_ns = BUNDLE_NS_PATH;
-		return join_container(s, mode, "ipc", &s->b.ipc_ns_path, err);
+	if (strcmp(mode, "shareable") == 0) {
+		r = shm_mount(s->c, json_int(s->hc, "ShmSize", 0), err);
+		return r < 0 ? r : share_shm(s, s->c);
 	}
-	return 0;
+	return cstr_starts(mode, "container:") ? join_ipc(s, mode, err) : 0;
 }
 
 static int set_namespaces(struct spec *s, const struct network_sandbox *net, struct error *err)
