@@ -53,9 +53,17 @@ static int sandbox_create(struct net *n, struct sandbox **ret, struct error *err
 {
 	struct sandbox *s = sandbox_make(n, NULL);
 	struct helper_netns ns;
-	int r = helper_create(&n->helper, s->path, &ns, err);
+	int r;
 
+	/* Known before its file is there: a sweep takes unknown files away. */
+	lock_take(&n->lock);
+	map_set(&n->sandboxes, s->key, s);
+	lock_drop(&n->lock);
+	r = helper_create(&n->helper, s->path, &ns, err);
 	if (r < 0) {
+		lock_take(&n->lock);
+		(void)map_steal(&n->sandboxes, s->key);
+		lock_drop(&n->lock);
 		sandbox_free(s);
 		return r;
 	}
@@ -113,6 +121,7 @@ static void pool_run(void *arg)
 			lock_take(&n->lock);
 		}
 		if (s) {
+			(void)map_steal(&n->sandboxes, s->key);
 			*vec_push(&n->pool) = s;
 			continue;
 		}
