@@ -300,6 +300,8 @@ static void bridge_sysctls(const struct net_bridge *b)
 	if (!have_ipv6())
 		return;
 	(void)!interface_sysctl(AF_INET6, b->ifname, "accept_ra", "0", NULL);
+	/* All MACs are ours: a second of waiting for duplicates only loses packets. */
+	(void)!interface_sysctl(AF_INET6, b->ifname, "accept_dad", "0", NULL);
 	(void)!interface_sysctl(AF_INET6, b->ifname, "disable_ipv6", v6 ? "0" : "1", NULL);
 }
 

@@ -57,7 +57,7 @@ teardown() {
 	docker network create --subnet 10.77.0.0/24 --gateway 10.77.0.254 own
 	run docker run --rm --network own --ip 10.77.0.7 --mac-address 02:00:00:00:00:07 --hostname hh --add-host db:10.0.0.9 bb:1 \
 		sh -c 'ip addr show eth0; ip route; cat /etc/hosts /etc/resolv.conf'
-	[ "$status" = 0 ]
+	[ "$status" = 0 ] || { echo "$output"; false; }
 	[[ "$output" == *"inet 10.77.0.7/24"* && "$output" == *"02:00:00:00:00:07"* ]]
 	[[ "$output" == *"default via 10.77.0.254 dev eth0"* ]]
 	[[ "$output" == *$'10.77.0.7\thh'* && "$output" == *$'10.0.0.9\tdb'* && "$output" == *"nameserver 127.0.0.11"* ]]
