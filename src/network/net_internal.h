@@ -67,6 +67,7 @@ struct net {
 	VEC(struct sandbox *) pool;
 	pthread_cond_t pool_changed;
 	bool pool_stop, pool_stopped;
+	bool pool_making; /* a namespace has its file and is not in the pool yet */
 };
 
 /* net.c */

@@ -116,9 +116,12 @@ static void pool_run(void *arg)
 		struct sandbox *s = NULL;
 
 		if (!n->pool_stop && n->pool.len < n->pool_size) {
+			n->pool_making = true;
 			lock_drop(&n->lock);
 			(void)!sandbox_create(n, &s, NULL);
 			lock_take(&n->lock);
+			n->pool_making = false;
+			pthread_cond_broadcast(&n->pool_changed);
 		}
 		if (s) {
 			(void)map_steal(&n->sandboxes, s->key);
@@ -129,6 +132,9 @@ static void pool_run(void *arg)
 			bury(n);
 			continue;
 		}
+		/* The stop may have come while the lock was away. */
+		if (n->pool_stop)
+			continue;
 		n->lock.held = 0;
 		pthread_cond_wait(&n->pool_changed, &n->lock.mutex);
 		n->lock.owner = pthread_self();
@@ -260,6 +266,12 @@ void net_sandbox_sweep(struct net *n)
 	if (!dir)
 		return;
 	LOCKED(&n->lock);
+	while (n->pool_making) {
+		n->lock.held = 0;
+		pthread_cond_wait(&n->pool_changed, &n->lock.mutex);
+		n->lock.owner = pthread_self();
+		n->lock.held = 1;
+	}
 	while ((entry = readdir(dir))) {
 		autofree char *path = cstr_format("%s/%s", n->netns_dir, entry->d_name);
 		bool known = map_has(&n->sandboxes, entry->d_name);
