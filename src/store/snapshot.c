@@ -385,6 +385,17 @@ static int find(struct snapshots *s, const char *key, int64_t *ret_number, struc
 	return r == -ERR_NOT_FOUND ? missing(key, err) : r;
 }
 
+/* An overlay refuses a directory twice. Of a layer that an image has twice the
+ * upper one says all that the lower one would: files and whiteouts alike. */
+static bool comes_again(const struct digest *diff_ids, size_t n, size_t at)
+{
+	for (size_t i = at + 1; i < n; i++) {
+		if (digest_same(&diff_ids[i], &diff_ids[at]))
+			return true;
+	}
+	return false;
+}
+
 /* Absolute paths of layers, topmost first, into m->lower. */
 static int lower_paths(struct snapshots *s, const struct digest *diff_ids, size_t n,
 		       struct mounts *m, struct error *err)
@@ -394,6 +405,8 @@ static int lower_paths(struct snapshots *s, const struct digest *diff_ids, size_
 
 	m->lower = xcalloc(n + 1, sizeof(*m->lower));
 	for (size_t i = n; i > 0; i--) {
+		if (comes_again(diff_ids, n, i - 1))
+			continue;
 		r = snapshot_layer_get(s, &diff_ids[i - 1], &info, err);
 		if (r < 0)
 			return r;

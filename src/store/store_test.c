@@ -110,6 +110,25 @@ static void test_snapshots(struct store *s)
 	ok(snapshot_remove(s->snapshots, "x", &err) == 0, "removing it again is success");
 }
 
+/* Old images hold the empty layer many times. */
+static void test_layer_twice(struct store *s)
+{
+	struct digest layers[] = { digest_of("a"), digest_of("b"), digest_of("a") };
+	struct mounts m = { 0 };
+	int fd = FD_NONE;
+
+	ok(snapshot_prepare(s->snapshots, "twice", layers, 3, &m, &err) == 0,
+	   "a layer may come twice");
+	ok(geteuid() != 0 || mount_open(&m, false, &fd, &err) == 0, "and is mounted");
+	if (fd >= 0) {
+		ok(faccessat(fd, "a", F_OK, 0) == 0 && faccessat(fd, "b", F_OK, 0) == 0,
+		   "all files are there");
+		close(fd);
+	}
+	mounts_release(&m);
+	ok(snapshot_remove(s->snapshots, "twice", &err) == 0, "and removed");
+}
+
 static int count_tag(void *arg, const char *tag, const char *id, struct error *e)
 {
 	(void)tag;
@@ -205,6 +224,7 @@ static void run(const char *driver)
 	       "one process at a time has it");
 	test_layers(s);
 	test_snapshots(s);
+	test_layer_twice(s);
 	test_images_and_gc(s);
 	test_check(s, root);
 	store_close(s);
