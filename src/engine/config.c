@@ -515,6 +515,49 @@ static struct json *path_list(struct arena *a, const char *const *list)
 	return out;
 }
 
+static bool ulimit_is_set(const struct json *list, const char *name)
+{
+	json_for_each_item (u, list)
+		if (json_str(u, "Name") && strcmp(json_str(u, "Name"), name) == 0)
+			return true;
+	return false;
+}
+
+/* The engine's own ulimits ("nofile" -> "1024:2048") where the container says nothing. */
+static int default_ulimits(struct engine *e, struct arena *a, struct json *hc, struct error *err)
+{
+	const struct json *asked = json_get(hc, "Ulimits");
+	struct json *list;
+	size_t i;
+	int r = 0;
+
+	if (e->cfg.n_default_ulimits == 0)
+		return 0;
+	list = asked ? json_clone(a, asked) : json_new_array(a);
+	for (i = 0; r == 0 && i < e->cfg.n_default_ulimits; i++) {
+		const struct engine_pair *p = &e->cfg.default_ulimits[i];
+		struct str rest = str_of(p->value), soft;
+		struct json *one;
+		int64_t low, high;
+
+		if (ulimit_is_set(asked, p->key) || !str_split(&rest, ':', &soft))
+			continue;
+		r = parse_i64(soft, -1, INT64_MAX, &low, err);
+		high = low;
+		if (r == 0 && rest.at && rest.len > 0)
+			r = parse_i64(rest, -1, INT64_MAX, &high, err);
+		if (r < 0)
+			return error_wrap(err, r, "default ulimit '%s'", p->key);
+		one = json_new_object(a);
+		json_set(a, one, "Name", json_new_string(a, p->key));
+		json_set(a, one, "Hard", json_new_int(a, high));
+		json_set(a, one, "Soft", json_new_int(a, low));
+		json_push(a, list, one);
+	}
+	json_set(a, hc, "Ulimits", list);
+	return r;
+}
+
 static void default_numbers(struct engine *e, struct arena *a, struct json *hc)
 {
 	int64_t memory = json_int(hc, "Memory", 0);
@@ -553,6 +596,9 @@ int host_config_build(struct engine *e, struct arena *a, const struct json *body
 	default_log(e, a, hc);
 	default_restart(a, hc);
 	default_numbers(e, a, hc);
+	r = default_ulimits(e, a, hc, err);
+	if (r < 0)
+		return r;
 	if (!json_bool(hc, "Privileged", false)) {
 		if (json_get(hc, "MaskedPaths") == NULL)
 			json_set(a, hc, "MaskedPaths", path_list(a, bundle_default_masked_paths()));

@@ -178,8 +178,11 @@ static int check_log(const struct json *hc, struct error *err)
 			return error_wrap(err, -ERR_INVALID, "invalid max-size");
 		if (strcmp(m->key, "max-file") == 0 && parse_i64(str_of(s), 1, 1000, &v, err) < 0)
 			return error_set(err, ERR_INVALID, "max-file cannot be less than 1");
-		if (strcmp(m->key, "mode") == 0 && strcmp(s, "blocking") != 0 &&
-		    strcmp(s, "non-blocking") != 0)
+		if ((strcmp(m->key, "mode") == 0 && strcmp(s, "non-blocking") == 0) ||
+		    strcmp(m->key, "max-buffer-size") == 0)
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "log mode 'non-blocking' is not supported yet");
+		if (strcmp(m->key, "mode") == 0 && strcmp(s, "blocking") != 0)
 			return error_set(err, ERR_INVALID, "logger: logging mode not supported: %s",
 					 s);
 		if (strcmp(m->key, "env-regex") == 0 || strcmp(m->key, "labels-regex") == 0 ||
