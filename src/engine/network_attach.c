@@ -355,13 +355,17 @@ static int attach_shared(struct network_room *r, struct attachment *a, const cha
 {
 	autoptr(container) other = NULL;
 	struct attachment *theirs;
+	bool running;
 	int status = container_find(r->engine, ref, &other, err);
 
 	if (status < 0)
 		return status;
+	lock_take(&other->lock);
+	running = container_is_running(other);
+	lock_drop(&other->lock);
 	LOCKED(&r->lock);
 	theirs = attachment_get(r, other->id);
-	if (!theirs || !container_is_running(other))
+	if (!theirs || !running)
 		return error_set(err, ERR_CONFLICT,
 				 "cannot join network of a non running container: %s", other->id);
 	ret->host = strcmp(theirs->mode, "host") == 0;
