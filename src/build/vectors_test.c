@@ -387,6 +387,7 @@ static void plan_too(struct arena *a, const struct dockerfile *d, struct lint *l
 	if (plan_build(a, d, &o, &ops, lint, &g, NULL, &err) < 0) {
 		n_refused++;
 		n_odd += err.msg[0] == '\0';
+		return;
 	}
 	n_planned++;
 	for (size_t i = 0; i < g.n_nodes; i++) {
