@@ -18,6 +18,7 @@
 
 struct http_tls {
 	atomic_uint refs;
+	struct lock lock; /* guards ctx: a reload exchanges it */
 	SSL_CTX *ctx;
 };
 
@@ -39,11 +40,10 @@ static int ssl_error(struct error *err, enum error_kind kind, const char *what)
 	return error_set(err, kind, "%s: %s", what, text);
 }
 
-int http_tls_new(const struct http_tls_config *config, struct http_tls **ret, struct error *err)
+static int make_context(const struct http_tls_config *config, SSL_CTX **ret, struct error *err)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	const char *what = NULL;
-	struct http_tls *t;
 	int r;
 
 	if (ctx == NULL)
@@ -74,10 +74,39 @@ int http_tls_new(const struct http_tls_config *config, struct http_tls **ret, st
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 		SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(config->ca_path));
 	}
+	*ret = ctx;
+	return 0;
+}
+
+int http_tls_new(const struct http_tls_config *config, struct http_tls **ret, struct error *err)
+{
+	struct http_tls *t;
+	SSL_CTX *ctx;
+	int r = make_context(config, &ctx, err);
+
+	if (r < 0)
+		return r;
 	t = new0(struct http_tls);
+	t->lock = (struct lock)LOCK_INIT;
 	t->ctx = ctx;
 	atomic_init(&t->refs, 1);
 	*ret = t;
+	return 0;
+}
+
+int http_tls_reload(struct http_tls *t, const struct http_tls_config *config, struct error *err)
+{
+	SSL_CTX *fresh, *old;
+	int r = make_context(config, &fresh, err);
+
+	if (r < 0)
+		return r;
+	{
+		LOCKED(&t->lock);
+		old = t->ctx;
+		t->ctx = fresh;
+	}
+	SSL_CTX_free(old); /* connections that use it hold references of their own */
 	return 0;
 }
 
@@ -94,6 +123,12 @@ struct http_tls *http_tls_unref(struct http_tls *t)
 		free(t);
 	}
 	return NULL;
+}
+
+static SSL *connection_new(struct http_tls *t)
+{
+	LOCKED(&t->lock);
+	return SSL_new(t->ctx);
 }
 
 /* After a call that did not succeed: wait for what it wants. 1 = try again,
@@ -242,7 +277,7 @@ static int handshake(struct http_transport *t, SSL *ssl, int timeout_ms, struct 
 int http_tls_accept(struct http_tls *tls, struct http_transport *t, int timeout_ms,
 		    struct error *err)
 {
-	SSL *ssl = SSL_new(tls->ctx);
+	SSL *ssl = connection_new(tls);
 	struct tls_conn *c;
 	int r;
 

@@ -21,6 +21,14 @@ struct http_tls_config {
 /* TLS 1.2 and up. ERR_INVALID names the file that cannot be used. */
 MUST_CHECK int http_tls_new(const struct http_tls_config *config, struct http_tls **ret,
 			    struct error *err);
+/*
+ * Take certificate and key (and CA) from the files again, for connections from
+ * now on. On failure the old ones stay; ERR_INVALID names the file.
+ *
+ * config  the paths that http_tls_new was given, or others
+ */
+MUST_CHECK int http_tls_reload(struct http_tls *t, const struct http_tls_config *config,
+			       struct error *err);
 /* Counted: each listener and connection holds one. unref(NULL) is nothing. */
 struct http_tls *http_tls_ref(struct http_tls *t);
 struct http_tls *http_tls_unref(struct http_tls *t);

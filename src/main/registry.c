@@ -1,24 +1,20 @@
 /*
- * main/registry.c: proa-registry: serve a directory, and look after it.
+ * main/registry.c: proa-registry: options and commands.
  *
  * Maintenance talks to a running server through DATA/control.sock, and opens
  * the directory itself when none runs.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/queue.h"
 #include "base/str.h"
 #include "http/client.h"
+#include "main/registry_serve.h"
 #include "registry/auth.h"
 #include "registry/server.h"
 
@@ -55,8 +51,6 @@ struct options {
 	size_t n_listen;
 	bool dry_run, untagged;
 };
-
-static struct http_server *running; /* of this process, for the signal thread */
 
 static int read_options(int argc, char **argv, struct options *o)
 {
@@ -132,113 +126,6 @@ static int load_config(struct arena *a, const struct options *o, struct registry
 	if (o->grace != NULL)
 		return parse_duration(str_of(o->grace), &ret->gc.grace_ns, err);
 	return 0;
-}
-
-static void wait_for_signal(void *arg)
-{
-	struct signalfd_siginfo info;
-	int fd = *(int *)arg;
-
-	while (read(fd, &info, sizeof(info)) < 0 && errno == EINTR)
-		;
-	http_server_stop(running);
-}
-
-struct schedule {
-	struct registry *r;
-	const struct registry_config *config;
-};
-
-static void collect_now_and_then(void *arg)
-{
-	const struct schedule *s = arg;
-
-	for (;;) {
-		struct timespec t = { .tv_sec = s->config->gc_interval_ns / NS_PER_SEC };
-		static const struct registry_task tasks[] = { { .what = "retain" },
-							      { .what = "gc" } };
-
-		nanosleep(&t, NULL);
-		for (size_t i = 0; i < ARRAY_LEN(tasks); i++) {
-			auto_(buf) report = BUF_INIT(64 * 1024 * 1024);
-			struct error err;
-
-			if (registry_maintain(s->r, &tasks[i], NULL, &report, &err) < 0)
-				log_warn("maintenance failed, continuing",
-					 KV("task", tasks[i].what), KV_ERR(&err));
-			else if (report.len > 0)
-				log_info("maintenance", KV("task", tasks[i].what),
-					 KV("report", report.data));
-		}
-	}
-}
-
-static int listen_all(struct http_server *s, struct arena *a, const struct registry_config *c,
-		      struct http_tls *tls, struct error *err)
-{
-	int r = http_server_listen_unix(s, arena_format(a, "%s/control.sock", c->data), 0600,
-					(gid_t)-1, err);
-
-	for (size_t i = 0; r == 0 && i < c->n_listen; i++) {
-		struct str at = str_of(c->listen[i]);
-		ptrdiff_t colon = str_rfind(at, ':');
-		uint64_t port;
-		uint16_t got;
-
-		if (str_starts(at, "unix://")) {
-			r = http_server_listen_unix(s, c->listen[i] + strlen("unix://"), 0660,
-						    (gid_t)-1, err);
-			continue;
-		}
-		if (colon < 0)
-			return error_set(err, ERR_INVALID, "listen '%s': want host:port",
-					 c->listen[i]);
-		r = parse_u64(str_sub(at, (size_t)colon + 1, at.len), 65535, &port, err);
-		if (r < 0)
-			return error_wrap(err, r, "listen '%s'", c->listen[i]);
-		r = http_server_listen_tcp(s, arena_strndup(a, at.at, (size_t)colon),
-					   (uint16_t)port, tls, &got, err);
-		if (r == 0)
-			log_info("listening",
-				 KV("address", arena_format(a, "%.*s:%u", (int)colon, at.at, got)));
-	}
-	return r;
-}
-
-static int serve(struct arena *a, const struct registry_config *c, struct registry *r,
-		 struct error *err)
-{
-	struct http_server_config sc = { .max_connections = c->max_connections,
-					 .max_per_peer = c->max_per_peer,
-					 .read_timeout_ms = 60000,
-					 .write_timeout_ms = 60000 };
-	struct http_tls_config tc = { c->tls_cert, c->tls_key, c->tls_client_ca,
-				      c->tls_client_ca != NULL };
-	struct schedule schedule = { r, c };
-	struct http_tls *tls = NULL;
-	static int signals;
-	sigset_t set;
-	int rc = c->tls_cert ? http_tls_new(&tc, &tls, err) : 0;
-
-	sigfillset(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (rc == 0)
-		rc = http_server_new(&sc, registry_handle, r, &running, err);
-	if (rc == 0)
-		rc = listen_all(running, a, c, tls, err);
-	if (rc == 0)
-		rc = thread_start(wait_for_signal, &signals, "signals", err);
-	if (rc == 0 && c->gc_interval_ns >= NS_PER_SEC)
-		rc = thread_start(collect_now_and_then, &schedule, "gc", err);
-	if (rc == 0)
-		rc = http_server_run(running, err);
-	http_server_free(running);
-	http_tls_unref(tls);
-	return rc;
 }
 
 /* Ask the server that runs on this data directory. ERR_UNAVAILABLE when none does. */
@@ -333,7 +220,7 @@ static int run(const char *command, struct arena *a, const struct options *o, co
 	r = registry_open(&c, &registry, err);
 	if (r < 0)
 		return r;
-	r = serve(a, &c, registry, err);
+	r = registry_serve(a, &c, registry, err);
 	registry_close(registry);
 	return r;
 }

@@ -14,7 +14,7 @@ void registry_config_init(struct registry_config *c)
 		.n_listen = 1,
 		.max_blob_bytes = 1ULL << 40,
 		.max_connections = 20000,
-		.max_per_peer = 2000,
+		.max_per_peer = 16000,
 		.burst = 100,
 		.allow_delete = true,
 		.metrics = true,

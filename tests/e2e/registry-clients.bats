@@ -113,3 +113,44 @@ need() { command -v "$1" >/dev/null || skip "$1 is not installed"; }
 	registry_stop
 	[ "$status" -eq 0 ]
 }
+
+make_cert() { # NAME: $ROOT/NAME.crt and .key, signed by $ROOT/ca
+	[ -f "$ROOT/ca.crt" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout "$ROOT/ca.key" -out "$ROOT/ca.crt" 2>/dev/null
+	openssl req -newkey rsa:2048 -nodes -subj "/CN=$1" -keyout "$ROOT/$1.key" -out "$ROOT/$1.csr" 2>/dev/null
+	printf 'subjectAltName=IP:127.0.0.1' >"$ROOT/ext"
+	openssl x509 -req -in "$ROOT/$1.csr" -CA "$ROOT/ca.crt" -CAkey "$ROOT/ca.key" -CAcreateserial -days 2 -extfile "$ROOT/ext" -out "$ROOT/$1.crt" 2>/dev/null
+}
+
+@test "TLS, client certificates, and a certificate renewed without a restart" {
+	command -v openssl >/dev/null || skip "openssl is not installed"
+	ROOT=$ROOT/tls
+	mkdir "$ROOT"
+	make_cert one
+	make_cert two
+	make_cert client
+	cp "$ROOT/one.crt" "$ROOT/now.crt"
+	cp "$ROOT/one.key" "$ROOT/now.key"
+	printf '{"tls": {"certificate": "%s", "key": "%s", "clientCA": "%s"}}' "$ROOT/now.crt" "$ROOT/now.key" "$ROOT/ca.crt" >"$ROOT/config.json"
+	"$PROA_BUILD/proa-registry" serve --data "$ROOT/registry" --listen 127.0.0.1:0 --config "$ROOT/config.json" >"$ROOT/log" 2>&1 3>&- &
+	pid=$!
+	for _ in $(seq 100); do grep -q address= "$ROOT/log" && break || sleep 0.05; done
+	at=$(sed -n 's/.*listening address=//p' "$ROOT/log")
+	tls() { curl -sS --cacert "$ROOT/ca.crt" --cert "$ROOT/client.crt" --key "$ROOT/client.key" "$@" "https://$at/v2/"; }
+	served() { openssl s_client -connect "$at" </dev/null 2>/dev/null | openssl x509 -noout -subject; }
+	[ "$(tls)" = '{}' ]
+	run curl -sS --cacert "$ROOT/ca.crt" "https://$at/v2/"
+	[ "$status" -ne 0 ]
+	[[ "$(served)" == *one ]]
+	cp "$ROOT/two.key" "$ROOT/now.key"
+	cp "$ROOT/two.crt" "$ROOT/now.crt"
+	kill -HUP "$pid"
+	for _ in $(seq 40); do [[ "$(served)" == *two ]] && break || sleep 0.05; done
+	[[ "$(served)" == *two ]]
+	[ "$(tls)" = '{}' ]
+	echo broken >"$ROOT/now.crt"
+	kill -HUP "$pid"
+	sleep 0.2
+	[[ "$(served)" == *two ]]
+	kill "$pid"
+	wait "$pid"
+}
