@@ -26,7 +26,8 @@ static int under(const struct seccomp_program *p, long nr, long a0)
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 		if (filter_install(p, &listener, NULL) < 0)
 			_exit(255);
-		_exit(syscall(nr, a0, 0, 0, 0, 0, 0) < 0 ? errno : 0);
+		/* Not _exit: under sanitizers it does more than the filter allows. */
+		syscall(SYS_exit_group, syscall(nr, a0, 0, 0, 0, 0, 0) < 0 ? errno : 0);
 	}
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
