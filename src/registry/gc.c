@@ -212,7 +212,7 @@ static int delete_untagged(struct collection *c, const char *repo, struct error 
 			continue;
 		gate_close(&c->s->gate);
 		if (!gate_is_noted(&c->s->gate, &d))
-			r = repo_delete_manifest(c->s, repo, &d, err);
+			r = repo_drop_untagged(c->s, repo, &d, err);
 		gate_open(&c->s->gate);
 		if (r == -ERR_NOT_FOUND)
 			r = 0;

@@ -385,8 +385,8 @@ static int delete_tags_of(struct repo_store *s, const char *repo, const struct d
 	return r;
 }
 
-int repo_delete_manifest(struct repo_store *s, const char *repo, const struct digest *d,
-			 struct error *err)
+int repo_drop_untagged(struct repo_store *s, const char *repo, const struct digest *d,
+		       struct error *err)
 {
 	struct forget f = { s, repo, d };
 	char key[STORAGE_KEY_MAX];
@@ -394,11 +394,22 @@ int repo_delete_manifest(struct repo_store *s, const char *repo, const struct di
 
 	if (r < 0)
 		return r;
-	r = delete_tags_of(s, repo, d, err);
-	if (r < 0)
-		return r;
 	digest_key(repo, "manifests", d, key);
 	return s->storage->ops->remove(s->storage, key, err);
+}
+
+int repo_delete_manifest(struct repo_store *s, const char *repo, const struct digest *d,
+			 struct error *err)
+{
+	char key[STORAGE_KEY_MAX];
+	struct storage_stat st;
+	int r;
+
+	digest_key(repo, "manifests", d, key);
+	r = s->storage->ops->stat(s->storage, key, &st, err);
+	if (r == 0)
+		r = delete_tags_of(s, repo, d, err);
+	return r < 0 ? r : repo_drop_untagged(s, repo, d, err);
 }
 
 int repo_get_tag(struct repo_store *s, const char *repo, const char *tag, struct digest *ret,
