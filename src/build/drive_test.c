@@ -345,6 +345,26 @@ static void run_all(struct fixture *f, const char *dir_path)
 	vec_release(&names);
 }
 
+#define CGROUP_PARENT "proa-build-test"
+
+/* The steps' own groups went with them; this is their parent, in each hierarchy. */
+static void remove_cgroups(void)
+{
+	DIR *d = opendir("/sys/fs/cgroup");
+	struct dirent *e;
+
+	if (d == NULL)
+		return;
+	unlinkat(dirfd(d), CGROUP_PARENT, AT_REMOVEDIR);
+	while ((e = readdir(d)) != NULL) {
+		autofree char *path = cstr_format("%s/" CGROUP_PARENT, e->d_name);
+
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), path, AT_REMOVEDIR);
+	}
+	closedir(d);
+}
+
 int main(void)
 {
 	struct fixture f = { .root = "/tmp/proa-build-test-XXXXXX" };
@@ -377,7 +397,7 @@ int main(void)
 		c.oci_runtime = runtime = shim ? xstrdup(shim) : NULL;
 	}
 	c.tasks = f.tasks;
-	c.cgroup_parent = "/proa-build-test";
+	c.cgroup_parent = "/" CGROUP_PARENT;
 	c.store = f.store;
 	c.arg = f.store;
 	c.dir = dir;
@@ -394,5 +414,6 @@ int main(void)
 		if (fs_open("/tmp", O_RDONLY | O_DIRECTORY, 0, &tmp, NULL) == 0)
 			(void)!fs_remove_tree(tmp, f.root + strlen("/tmp/"), NULL);
 	}
+	remove_cgroups();
 	return tap_done();
 }
