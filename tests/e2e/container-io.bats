@@ -46,9 +46,12 @@ eventually() {
 
 @test "a terminal is a terminal, of the size that was asked" {
 	command -v script >/dev/null || skip "needs script(1)"
-	run script -qec "timeout -k 1 20 docker run --rm -it --network none bb:1 sh -c 'tty; exit 3'" /dev/null
+	# --foreground: under a shell that does not exec its last command (dash), timeout would be a
+	# background job of the terminal, and stopped at its first ioctl.
+	run script -qec "stty rows 33 cols 101; timeout --foreground -k 1 20 docker run --rm -it --network none bb:1 \
+		sh -c 'tty; until stty size | grep -x \"33 101\"; do sleep 0.1; done; exit 3'" /dev/null
 	[ "$status" = 3 ]
-	[[ "$output" == */dev/* ]]
+	[[ "$output" == */dev/*"33 101"* ]]
 }
 
 @test "logs: streams, tail, timestamps, since, and nothing twice" {
