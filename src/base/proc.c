@@ -22,6 +22,16 @@
 #include "base/fs.h"
 #include "base/str.h"
 
+#if defined(__SANITIZE_THREAD__)
+/*
+ * ThreadSanitizer takes clone() for a fork, and sets its "child of a fork" state in the memory
+ * that ours shares with the parent: from then on it would see no lock of the parent's. glibc's
+ * other name of the same function is not intercepted.
+ */
+int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
+#define clone __clone
+#endif
+
 enum { STACK_SIZE = 64 * 1024, FDS_MAX = 64 };
 
 /* Shared with the child, which lives in our memory until it execs. */

@@ -151,7 +151,7 @@ struct start {
 	char name[16]; /* what the kernel keeps */
 };
 
-static void *run_detached(void *arg)
+static void *run_named(void *arg)
 {
 	struct start s = *(struct start *)arg;
 
@@ -161,20 +161,29 @@ static void *run_detached(void *arg)
 	return NULL;
 }
 
-int thread_start(void (*fn)(void *arg), void *arg, const char *name, struct error *err)
+int thread_start_joinable(void (*fn)(void *arg), void *arg, const char *name, pthread_t *ret_thread,
+			  struct error *err)
 {
 	struct start *s = new0(struct start);
-	pthread_t t;
 	int r;
 
 	s->fn = fn;
 	s->arg = arg;
 	strncpy(s->name, name, sizeof(s->name) - 1);
-	r = start_quiet(&t, 256UL * 1024, run_detached, s);
+	r = start_quiet(ret_thread, 256UL * 1024, run_named, s);
 	if (r != 0) {
 		free(s);
 		return error_sys(err, r, "start thread '%s'", name);
 	}
-	pthread_detach(t);
 	return 0;
+}
+
+int thread_start(void (*fn)(void *arg), void *arg, const char *name, struct error *err)
+{
+	pthread_t t;
+	int r = thread_start_joinable(fn, arg, name, &t, err);
+
+	if (r == 0)
+		pthread_detach(t);
+	return r;
 }

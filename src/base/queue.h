@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -25,3 +26,7 @@ MUST_CHECK int queue_finish(struct queue *q, struct error *err);
 
 /* A detached thread of 256 KiB stack, all signals blocked. fn owns arg. */
 MUST_CHECK int thread_start(void (*fn)(void *arg), void *arg, const char *name, struct error *err);
+/* The same for a thread that its owner ends: pthread_join(*ret_thread) before what it uses is
+ * freed. */
+MUST_CHECK int thread_start_joinable(void (*fn)(void *arg), void *arg, const char *name,
+				     pthread_t *ret_thread, struct error *err);

@@ -502,11 +502,33 @@ static int min_timeout(int a, int b)
 	return b < 0 || a < b ? a : b;
 }
 
+/* One event of the round. A watcher may call us: it runs without the lock, and dies with the
+ * thread. */
+static void dispatch(struct dns *d, struct source *s, uint32_t events)
+{
+	void (*watcher)(void *ctx) = NULL;
+	void *ctx = NULL;
+	uint64_t count;
+
+	{
+		LOCKED(&d->lock);
+		if (s->kind == SOURCE_WATCH) {
+			watcher = s->fn;
+			ctx = s->ctx;
+		} else if (s->kind == SOURCE_WAKE) {
+			(void)!read(s->fd, &count, sizeof(count));
+		} else if (!s->dead) {
+			handle(d, s, events);
+		}
+	}
+	if (watcher)
+		watcher(ctx);
+}
+
 static void run(void *arg)
 {
 	struct epoll_event events[EVENTS_MAX];
 	struct dns *d = arg;
-	uint64_t count;
 
 	for (;;) {
 		int timeout_ms, n;
@@ -515,28 +537,13 @@ static void run(void *arg)
 			LOCKED(&d->lock);
 			bury(d);
 			if (d->stop)
-				break;
+				return;
 			timeout_ms = min_timeout(dns_forward_tick(d), idle_tick(d));
 		}
 		n = epoll_wait(d->epoll, events, EVENTS_MAX, timeout_ms);
-		for (int i = 0; i < n; i++) {
-			struct source *s = events[i].data.ptr;
-
-			/* Watchers may call us: not under the lock. They die with the thread. */
-			if (s->kind == SOURCE_WATCH) {
-				s->fn(s->ctx);
-			} else if (s->kind == SOURCE_WAKE) {
-				(void)!read(s->fd, &count, sizeof(count));
-			} else {
-				LOCKED(&d->lock);
-				if (!s->dead)
-					handle(d, s, events[i].events);
-			}
-		}
+		for (int i = 0; i < n; i++)
+			dispatch(d, events[i].data.ptr, events[i].events);
 	}
-	lock_take(&d->lock);
-	d->stopped = true;
-	lock_drop(&d->lock);
 }
 
 static void wake(struct dns *d)
@@ -568,14 +575,11 @@ int dns_open(const char *resolv_conf, const char *const *servers, struct dns **r
 	d->n_fixed = parse_servers(servers, d->fixed);
 	d->epoll = epoll_create1(EPOLL_CLOEXEC);
 	d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	d->stopped = true;
 	if (d->epoll < 0 || d->wake < 0 || !dns_source_add(d, SOURCE_WAKE, d->wake, EPOLLIN))
 		r = error_sys(err, errno, "start name server");
-	d->stopped = r < 0;
-	if (r == 0) {
-		r = thread_start(run, d, "proa-dns", err);
-		d->stopped = r < 0;
-	}
+	if (r == 0)
+		r = thread_start_joinable(run, d, "proa-dns", &d->thread, err);
+	d->started = r == 0;
 	if (r < 0) {
 		dns_close(d);
 		return r;
@@ -586,19 +590,14 @@ int dns_open(const char *resolv_conf, const char *const *servers, struct dns **r
 
 void dns_close(struct dns *d)
 {
-	bool stopped = false;
-
 	if (!d)
 		return;
-	while (!stopped) {
+	if (d->started) {
 		lock_take(&d->lock);
 		d->stop = true;
-		stopped = d->stopped;
 		lock_drop(&d->lock);
-		if (!stopped) {
-			wake(d);
-			usleep(500);
-		}
+		wake(d);
+		pthread_join(d->thread, NULL);
 	}
 	dns_forward_release(d);
 	map_for_each (entry, &d->endpoints) {

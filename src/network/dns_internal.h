@@ -79,7 +79,8 @@ struct pending {
 struct dns {
 	struct lock lock;
 	int epoll, wake;
-	bool stop, stopped;
+	bool started, stop; /* started: `thread` is to be joined */
+	pthread_t thread;
 	struct source *sources, *graveyard;
 	struct map sandboxes;   /* key -> dns_sandbox */
 	struct map endpoints;   /* id -> dns_endpoint */

@@ -194,7 +194,6 @@ int net_open(const struct net_config *c, struct net **ret, struct error *err)
 		}
 	n->lock = (struct lock)LOCK_INIT;
 	pthread_cond_init(&n->pool_changed, NULL);
-	n->pool_stopped = true;
 	n->route.fd = n->nft.fd = n->monitor.fd = n->helper.sock = FD_NONE;
 	n->netns_dir = xstrdup(c->netns_dir);
 	n->helper_path = xstrdup(c->helper ? c->helper : "/proc/self/exe");

@@ -66,7 +66,8 @@ struct net {
 	unsigned pool_size;
 	VEC(struct sandbox *) pool;
 	pthread_cond_t pool_changed;
-	bool pool_stop, pool_stopped;
+	bool pool_started, pool_stop; /* started: `pool_thread` is to be joined */
+	pthread_t pool_thread;
 	bool pool_making; /* a namespace has its file and is not in the pool yet */
 };
 

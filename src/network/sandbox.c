@@ -140,33 +140,28 @@ static void pool_run(void *arg)
 		n->lock.owner = pthread_self();
 		n->lock.held = 1;
 	}
-	n->pool_stopped = true;
-	pthread_cond_broadcast(&n->pool_changed);
 	lock_drop(&n->lock);
 }
 
 int pool_start(struct net *n, struct error *err)
 {
-	int r;
+	int r = thread_start_joinable(pool_run, n, "proa-netns", &n->pool_thread, err);
 
-	n->pool_stopped = false;
-	r = thread_start(pool_run, n, "proa-netns", err);
-	if (r < 0)
-		n->pool_stopped = true;
+	n->pool_started = r == 0;
 	return r;
 }
 
 void pool_stop(struct net *n)
 {
-	lock_take(&n->lock);
-	n->pool_stop = true;
-	pthread_cond_broadcast(&n->pool_changed);
-	while (!n->pool_stopped) {
-		n->lock.held = 0;
-		pthread_cond_wait(&n->pool_changed, &n->lock.mutex);
-		n->lock.owner = pthread_self();
-		n->lock.held = 1;
+	if (n->pool_started) {
+		lock_take(&n->lock);
+		n->pool_stop = true;
+		pthread_cond_broadcast(&n->pool_changed);
+		lock_drop(&n->lock);
+		pthread_join(n->pool_thread, NULL);
+		n->pool_started = false;
 	}
+	lock_take(&n->lock);
 	vec_for_each (s, &n->pool) {
 		remove_path((*s)->path);
 		sandbox_free(*s);

@@ -29,9 +29,10 @@ struct testserver {
 	char host[32]; /* "127.0.0.1:port" */
 	void (*handle)(struct testserver *s, struct served *q);
 	pthread_t thread;
-	unsigned n_requests;
+	unsigned n_requests, n_serving; /* n_serving: threads that testserver_stop waits for */
 	char log[16384]; /* one line a request: method, path, "+auth" when it had some */
 	pthread_mutex_t lock;
+	pthread_cond_t served;
 };
 
 /* Value of a request header, "" when absent; in a static buffer of the thread. */
@@ -128,6 +129,10 @@ static inline void *testserver_one(void *arg)
 	}
 	shutdown(a->fd, SHUT_WR);
 	close(a->fd);
+	pthread_mutex_lock(&a->s->lock);
+	a->s->n_serving--;
+	pthread_cond_signal(&a->s->served);
+	pthread_mutex_unlock(&a->s->lock);
 	free(a);
 	return NULL;
 }
@@ -145,8 +150,12 @@ static inline void *testserver_loop(void *arg)
 			return NULL;
 		a = malloc(sizeof(*a));
 		*a = (struct served_arg){ s, fd };
-		if (pthread_create(&t, NULL, testserver_one, a) == 0)
-			pthread_detach(t);
+		pthread_mutex_lock(&s->lock);
+		s->n_serving++;
+		pthread_mutex_unlock(&s->lock);
+		if (pthread_create(&t, NULL, testserver_one, a) != 0)
+			abort();
+		pthread_detach(t);
 	}
 }
 
@@ -158,6 +167,7 @@ static inline int testserver_start(struct testserver *s,
 
 	memset(s, 0, sizeof(*s));
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->served, NULL);
 	s->handle = handle;
 	s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(s->listener, (struct sockaddr *)&a, sizeof(a)) < 0 ||
@@ -169,9 +179,14 @@ static inline int testserver_start(struct testserver *s,
 	return pthread_create(&s->thread, NULL, testserver_loop, s);
 }
 
+/* Waits for the answers under way: what a handler sends may be freed afterwards. */
 static inline void testserver_stop(struct testserver *s)
 {
 	shutdown(s->listener, SHUT_RDWR);
 	pthread_join(s->thread, NULL);
+	pthread_mutex_lock(&s->lock);
+	while (s->n_serving)
+		pthread_cond_wait(&s->served, &s->lock);
+	pthread_mutex_unlock(&s->lock);
 	close(s->listener);
 }
