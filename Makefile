@@ -25,20 +25,28 @@ check-e2e: all
 	@tools/run-tests $(BUILD) --only e2e
 
 # The sanitizers run the unit tests; each in a build of its own.
-asan:
+asan: asan-build
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
+		tools/run-tests $(BUILD)-asan --only unit
+asan-build:
 	@$(MESON_SETUP) $(BUILD)-asan --buildtype=debug -Db_sanitize=address,undefined -Db_lundef=false \
 		-Dstatic_runtime=false --reconfigure >/dev/null 2>&1 || \
 		$(MESON_SETUP) $(BUILD)-asan --buildtype=debug -Db_sanitize=address,undefined -Db_lundef=false \
 		-Dstatic_runtime=false >/dev/null
 	@ninja --quiet -C $(BUILD)-asan
-	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
-		tools/run-tests $(BUILD)-asan --only unit
 ubsan: asan
-tsan:
+tsan: tsan-build
+	@TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.suppressions tools/run-tests $(BUILD)-tsan --only unit
+tsan-build:
 	@[ -d $(BUILD)-tsan ] || $(MESON_SETUP) $(BUILD)-tsan --buildtype=debug -Db_sanitize=thread -Db_lundef=false \
 		-Dstatic_runtime=false >/dev/null
 	@ninja --quiet -C $(BUILD)-tsan
-	@tools/run-tests $(BUILD)-tsan --only unit
+
+# The end-to-end tests against sanitized programs; a report of any process fails them.
+asan-e2e: asan-build
+	@tools/run-sanitized $(BUILD)-asan
+tsan-e2e: tsan-build
+	@tools/run-sanitized $(BUILD)-tsan
 clang:
 	@[ -d $(BUILD)-clang ] || CC=$(CLANG) $(MESON_SETUP) $(BUILD)-clang >/dev/null
 	@ninja --quiet -C $(BUILD)-clang
@@ -77,4 +85,4 @@ hooks:
 clean:
 	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang $(BUILD)-cov $(BUILD)-fuzz $(BUILD)-release
 
-.PHONY: all check check-fast check-e2e asan ubsan tsan clang cov fuzz tidy bench release install dist hooks clean
+.PHONY: all check check-fast check-e2e asan asan-build asan-e2e ubsan tsan tsan-build tsan-e2e clang cov fuzz tidy bench release install dist hooks clean

@@ -184,7 +184,8 @@ image_id() { docker image inspect -f '{{.Id}}' "$1"; }
 	docker rmi "$LIAR/honest:1" >/dev/null
 	docker image prune -f >/dev/null
 	check_store
-	[ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$ROOT/test.pid")/status")" -lt 65536 ]
+	# A sanitizer's own memory is many times ours.
+	[ -n "${PROA_SANITIZED:-}" ] || [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$ROOT/test.pid")/status")" -lt 65536 ]
 }
 
 @test "a download that is cut goes on where it ended" {
