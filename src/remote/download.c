@@ -28,7 +28,7 @@ static struct transport transport_for(const char *url)
 		.proxy =
 		    tls ? env_or("HTTPS_PROXY", "https_proxy") : env_or("HTTP_PROXY", "http_proxy"),
 		.no_proxy = env_or("NO_PROXY", "no_proxy"),
-		.connect_timeout_ms = 15000,
+		.connect_timeout_ms = 10000,
 		.stall_timeout_ms = 30000,
 	};
 }

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include "oci/media_type.h"
@@ -225,6 +226,8 @@ struct blob {
 	uint64_t size, at;
 	struct transfer *t; /* NULL: to be opened at `at` */
 	int tries;          /* since the last byte */
+	int64_t heard_ns;   /* when that was */
+	unsigned status;    /* of the last answer; 0: nobody answered */
 	bool ended;
 };
 
@@ -276,7 +279,7 @@ static int check_blob_head(struct blob *b, struct error *err)
 static int blob_open(struct blob *b, struct error *err)
 {
 	char tail[64 + DIGEST_TEXT_MAX] = "blobs/", range[64];
-	struct api_call call = { .method = "GET", .tail = tail };
+	struct api_call call = { .method = "GET", .tail = tail, .ret_status = &b->status };
 	int r;
 
 	digest_format(&b->digest, tail + strlen(tail));
@@ -345,6 +348,7 @@ static int blob_try(struct blob *b, void *out, size_t len, size_t *ret_n, struct
 static int blob_read(struct reader *reader, void *out, size_t len, size_t *ret_n, struct error *err)
 {
 	struct blob *b = container_of(reader, struct blob, pub.reader);
+	bool refused;
 	int r;
 
 	if (b->at == b->size) {
@@ -356,10 +360,12 @@ static int blob_read(struct reader *reader, void *out, size_t len, size_t *ret_n
 		r = blob_try(b, out, len, ret_n, err);
 		if (r == 0) {
 			b->tries = 0;
+			b->heard_ns = clock_mono_ns();
 			return 0;
 		}
+		refused = b->t == NULL && b->status != 0;
 		transfer_end(steal_ptr(b->t));
-		if (r != -ERR_UNAVAILABLE || b->tries >= api_retries(b->p))
+		if (r != -ERR_UNAVAILABLE || refused || !api_patience(b->p, b->tries, b->heard_ns))
 			return blob_fail(b, r, err);
 		r = api_back_off(b->p, ++b->tries, err);
 		if (r < 0)
@@ -382,6 +388,7 @@ int remote_get_blob(struct remote_repo *p, const struct descriptor *d, uint64_t 
 	b->digest = d->digest;
 	b->size = (uint64_t)d->size;
 	b->at = offset;
+	b->heard_ns = clock_mono_ns();
 	*ret = &b->pub;
 	return 0;
 }

@@ -15,7 +15,7 @@
 #include "remote/remote.h"
 #include "remote/transfer.h"
 
-enum { ERROR_BODY_MAX = 65536, REDIRECTS_MAX = 10 };
+enum { ERROR_BODY_MAX = 65536, REDIRECTS_MAX = 10, GIVE_UP_STALLS = 3 };
 
 /* A copy of the configuration; counted, because repos outlive a reload. */
 struct settings {
@@ -85,6 +85,9 @@ struct api_call {
 	bool whole_path;         /* tail starts at /v2/ */
 	bool no_retry;
 	bool keep_401; /* a challenge is the answer (login) */
+	/* Of the last answer, 0: nobody answered. Whoever asks for it tries again by
+	 * itself when nobody does; may be NULL. */
+	unsigned *ret_status;
 };
 
 /*
@@ -102,7 +105,8 @@ int api_refused(struct remote_repo *p, struct transfer *t, const char *method, s
 MUST_CHECK int api_read(struct transfer *t, struct buf *b, struct error *err);
 /* Wait before try number n (from 1), longer each time; ERR_CANCELED. */
 MUST_CHECK int api_back_off(const struct remote_repo *p, int n, struct error *err);
-int api_retries(const struct remote_repo *p);
+/* Is another try worth it after `tries` of them, the first failure of which was at since_ns? */
+bool api_patience(const struct remote_repo *p, int tries, int64_t since_ns);
 
 /*
  * The Authorization value for a scope at an endpoint, from the table or by

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include "oci/media_type.h"
@@ -12,7 +13,19 @@ struct push {
 	struct endpoint *e;
 	char digest[DIGEST_TEXT_MAX];
 	struct upload body;
+	int64_t moved_ns; /* when a byte of it was sent last */
+	void (*progress)(void *arg, uint64_t sent);
+	void *arg;
 };
+
+static void on_progress(void *arg, uint64_t sent)
+{
+	struct push *u = arg;
+
+	u->moved_ns = clock_mono_ns();
+	if (u->progress)
+		u->progress(u->arg, sent);
+}
 
 static int blob_exists(struct push *u, bool *ret, struct error *err)
 {
@@ -142,7 +155,10 @@ int remote_push_blob(struct remote_repo *p, const struct descriptor *d, int fd,
 	struct push u = {
 		.p = p,
 		.e = &p->endpoints.at[p->endpoints.len - 1],
-		.body = { .fd = fd, .size = (uint64_t)d->size, .progress = progress, .arg = arg }
+		.body = { .fd = fd, .size = (uint64_t)d->size, .progress = on_progress, .arg = &u },
+		.moved_ns = clock_mono_ns(),
+		.progress = progress,
+		.arg = arg,
 	};
 	bool exists = false, mounted = false;
 	int r;
@@ -157,7 +173,7 @@ int remote_push_blob(struct remote_repo *p, const struct descriptor *d, int fd,
 	}
 	for (int tries = 0;; tries++) {
 		r = upload_once(&u, mount_from, &mounted, err);
-		if (r != -ERR_UNAVAILABLE || tries >= api_retries(p))
+		if (r != -ERR_UNAVAILABLE || !api_patience(p, tries, u.moved_ns))
 			break;
 		r = api_back_off(p, tries + 1, err);
 		if (r < 0)

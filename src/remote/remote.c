@@ -75,7 +75,7 @@ static int settings_new(const struct remote_config *from, struct settings **ret,
 	s->c.no_proxy =
 	    arena_strdup(a, or_default(from->no_proxy, environment("no_proxy", "NO_PROXY")));
 	s->c.user_agent = arena_strdup(a, or_default(from->user_agent, "proa/" PROA_VERSION));
-	s->c.connect_timeout_ms = from->connect_timeout_ms ? from->connect_timeout_ms : 15000;
+	s->c.connect_timeout_ms = from->connect_timeout_ms ? from->connect_timeout_ms : 10000;
 	s->c.stall_timeout_ms = from->stall_timeout_ms ? from->stall_timeout_ms : 30000;
 	s->c.retries = from->retries < 0 ? 0 : from->retries ? from->retries : 6;
 	*ret = s;

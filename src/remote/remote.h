@@ -61,9 +61,11 @@ struct remote_config {
 	const char *certs_dir;       /* <dir>/<host[:port]>/{*.crt,*.cert,*.key}; NULL: none */
 	const char *http_proxy, *https_proxy, *no_proxy; /* NULL: the environment's */
 	const char *user_agent;                          /* NULL: "proa/<version>" */
-	int connect_timeout_ms;                          /* 0: 15 s */
+	int connect_timeout_ms;                          /* 0: 10 s */
 	int stall_timeout_ms;                            /* no byte for so long: 0: 30 s */
-	int retries;                                     /* after a cut or a 5xx; 0: 6; -1: none */
+	/* After a cut or a 5xx; 0: 6; -1: none. Whatever it says, who has heard nothing for
+	 * GIVE_UP_STALLS times stall_timeout_ms gives up. */
+	int retries;
 };
 
 /* What the API's X-Registry-Auth holds. NULL or "" members are absent. */

@@ -274,6 +274,26 @@ static void test_stall(struct remote *r)
 	remote_close(p);
 }
 
+/* Many tries are for what fails at once: silence is borne three times. */
+static void test_patience(void)
+{
+	static const struct remote_config config = { .retries = 100, .stall_timeout_ms = 300 };
+	auto_(buf) b = BUF_INIT(2UL * BLOB_SIZE);
+	int64_t before = clock_mono_ns();
+	struct remote *r = NULL;
+	struct remote_repo *p;
+	struct error err = { 0 };
+	uint64_t wire;
+
+	is_int(remote_new(&config, &r, &err), 0, "a patient remote");
+	p = open_repo(r, "stall", NULL, NULL);
+	is_int(read_blob(p, 0, &b, &wire, &err), -ERR_UNAVAILABLE,
+	       "a blob that stalls for good is given up");
+	ok(clock_mono_ns() - before < 8 * NS_PER_SEC, "soon, however many retries are allowed");
+	remote_close(p);
+	remote_free(r);
+}
+
 static int fire_soon(void *arg, bool cancelled, struct error *err)
 {
 	(void)cancelled;
@@ -484,6 +504,7 @@ int main(void)
 	test_parallel(r);
 	test_blobs(r);
 	test_stall(r);
+	test_patience();
 	test_cancel(r);
 	test_manifests(r);
 	test_redirect_auth(r);

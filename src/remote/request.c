@@ -5,15 +5,20 @@
 
 #include "base/alloc.h"
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "remote/internal.h"
 
 enum { RETRY_AFTER_MAX_S = 10, PROBE_TIMEOUT_MS = 5000 };
 
-int api_retries(const struct remote_repo *p)
+bool api_patience(const struct remote_repo *p, int tries, int64_t since_ns)
 {
-	return p->settings->c.retries;
+	const struct remote_config *c = &p->settings->c;
+
+	/* Retries of what fails at once are counted, those of what stalls are timed. */
+	return tries < c->retries &&
+	       clock_mono_ns() - since_ns < GIVE_UP_STALLS * c->stall_timeout_ms * NS_PER_MS;
 }
 
 int api_back_off(const struct remote_repo *p, int n, struct error *err)
@@ -139,7 +144,8 @@ struct exchange {
 	char *authorization; /* heap; NULL: none */
 	const char *url;     /* where it goes now */
 	const char *base;    /* of the endpoint; NULL: not known yet */
-	bool foreign;        /* a redirect left the endpoint: no credentials */
+	int64_t start_ns;
+	bool foreign; /* a redirect left the endpoint: no credentials */
 	enum transfer_failure why;
 };
 
@@ -362,10 +368,10 @@ static bool worth_another(const struct exchange *x, int r, struct transfer *t, i
 	uint64_t after = 0;
 	const char *text;
 
-	if (x->c->no_retry || tries >= api_retries(x->p))
+	if (x->c->no_retry || !api_patience(x->p, tries, x->start_ns))
 		return false;
 	if (r < 0)
-		return r == -ERR_UNAVAILABLE && x->e->answered;
+		return r == -ERR_UNAVAILABLE && x->e->answered && !x->c->ret_status;
 	if (transfer_status(t) != 429)
 		return transfer_status(t) >= 500 && transfer_status(t) != 501;
 	text = transfer_header(t, "retry-after");
@@ -375,7 +381,7 @@ static bool worth_another(const struct exchange *x, int r, struct transfer *t, i
 int api_send(struct remote_repo *p, struct endpoint *e, const struct api_call *c,
 	     struct transfer **ret, struct error *err)
 {
-	struct exchange x = { .p = p, .e = e, .c = c };
+	struct exchange x = { .p = p, .e = e, .c = c, .start_ns = clock_mono_ns() };
 	struct transfer *t = NULL;
 	int r;
 
@@ -387,6 +393,8 @@ int api_send(struct remote_repo *p, struct endpoint *e, const struct api_call *c
 	for (int tries = 0; r == 0; tries++) {
 		t = NULL;
 		r = exchange_once(&x, &t, err);
+		if (c->ret_status != NULL)
+			*c->ret_status = r == 0 ? transfer_status(t) : 0;
 		if (r == 0 && transfer_status(t) < 500 && transfer_status(t) != 429)
 			break;
 		if (!worth_another(&x, r, t, tries)) {
