@@ -10,9 +10,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -87,6 +89,23 @@ static int drop_unsynced(struct snapshots *s, struct error *err)
 	return r < 0 ? r : db_commit(&tx, err);
 }
 
+/*
+ * Tell ext4 that the directories here have nothing to do with each other: it
+ * puts each into a block group of its own. Otherwise a layer's files go where
+ * the files of a layer just removed were, and ext4 looks at every inode that was
+ * freed within the last minute before it takes another: an unpack after a removal
+ * of 40,000 files then costs three times as much. Other file systems refuse, fine.
+ */
+static void spread(int dirfd)
+{
+	int flags;
+
+	if (ioctl(dirfd, FS_IOC_GETFLAGS, &flags) == 0 && !(flags & FS_TOPDIR_FL)) {
+		flags |= FS_TOPDIR_FL;
+		(void)ioctl(dirfd, FS_IOC_SETFLAGS, &flags);
+	}
+}
+
 int snapshots_open(struct db *db, const char *root, enum snapshot_driver driver,
 		   struct snapshots **ret, struct error *err)
 {
@@ -100,6 +119,8 @@ int snapshots_open(struct db *db, const char *root, enum snapshot_driver driver,
 	read_boot_id(s);
 	if (r == 0)
 		r = fs_open(root, O_RDONLY | O_DIRECTORY, 0, &s->dirfd, err);
+	if (r == 0)
+		spread(s->dirfd);
 	if (r == 0 && mkdirat(s->dirfd, "empty", 0755) < 0 && errno != EEXIST)
 		r = error_sys(err, errno, "create '%s/empty'", root);
 	if (r == 0)
