@@ -61,11 +61,13 @@ static int apply_plain(int root, struct reader *plain, const struct unpack_layer
 	struct ahead *ahead;
 	int r;
 
-	hash_reader_init(&hash, plain);
-	r = ahead_start(&hash.reader, &ahead, err);
+	/* The thread ahead has the socket, the blob and inflate; making files is cheaper than
+	 * that, so the diffID's hash is on this side. */
+	r = ahead_start(plain, &ahead, err);
 	if (r < 0)
 		return r;
-	progress.from = ahead_reader(ahead);
+	hash_reader_init(&hash, ahead_reader(ahead));
+	progress.from = &hash.reader;
 	r = apply_layer(root, &progress.reader, &o, &stats, err);
 	ahead_stop(ahead);
 	if (r < 0)
