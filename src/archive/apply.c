@@ -201,6 +201,10 @@ static int charge(struct applier *a, const struct tar_entry *e, struct error *er
 		return error_set(err, ERR_INVALID, "more than %llu entries", APPLY_MAX_ENTRIES);
 	if (e->type != TAR_FILE)
 		return 0;
+	/* What fits on no disk is a lie, what does not fit on this one bad luck. */
+	if (e->size > a->max_bytes - a->charged && a->max_is_room && e->size <= APPLY_MAX_BYTES)
+		return error_sys(err, ENOSPC, "'%.200s': %llu bytes", e->path,
+				 (unsigned long long)e->size);
 	if (e->size > a->max_bytes - a->charged)
 		return error_set(
 		    err, ERR_INVALID,
@@ -299,15 +303,15 @@ void apply_release(struct applier *a)
 	free(a->piece);
 }
 
-static uint64_t byte_limit(int fd, uint64_t asked)
+static void limit_bytes(struct applier *a, int fd, uint64_t asked)
 {
 	struct statvfs v;
 
-	if (asked)
-		return asked;
-	if (fstatvfs(fd, &v) < 0 || v.f_bfree > APPLY_MAX_BYTES / v.f_frsize)
-		return APPLY_MAX_BYTES;
-	return (uint64_t)v.f_bfree * v.f_frsize;
+	a->max_bytes = asked ? asked : APPLY_MAX_BYTES;
+	if (asked || fstatvfs(fd, &v) < 0 || v.f_bfree > APPLY_MAX_BYTES / v.f_frsize)
+		return;
+	a->max_bytes = (uint64_t)v.f_bfree * v.f_frsize;
+	a->max_is_room = true;
 }
 
 int apply_layer(int rootfd, struct reader *tar, const struct apply_options *options,
@@ -321,12 +325,13 @@ int apply_layer(int rootfd, struct reader *tar, const struct apply_options *opti
 		.userxattr = options->userxattr,
 		.no_owner = options->no_owner,
 		.skip_devices = options->skip_devices,
-		.max_bytes = byte_limit(rootfd, options->max_bytes),
 		.parent = FD_NONE,
 		.piece = xcalloc(1, APPLY_PIECE),
 	};
-	int r = apply_all(&a, err);
+	int r;
 
+	limit_bytes(&a, rootfd, options->max_bytes);
+	r = apply_all(&a, err);
 	if (r == 0 && ret)
 		*ret = a.stats;
 	apply_release(&a);
@@ -354,10 +359,10 @@ int archive_extract(int rootfd, const char *dest, struct reader *tar,
 		.cancel = options->cancel,
 		.extract = options,
 		.dest = dest,
-		.max_bytes = byte_limit(rootfd, options->max_bytes),
 		.parent = FD_NONE,
 		.piece = xcalloc(1, APPLY_PIECE),
 	};
+	limit_bytes(&a, rootfd, options->max_bytes);
 	r = apply_all(&a, err);
 	if (r == 0 && ret)
 		*ret = a.stats;

@@ -23,6 +23,7 @@ struct applier {
 	const struct extract_options *extract; /* NULL for layers */
 	const char *dest;                      /* extract: below rootfd */
 	uint64_t max_bytes, charged;
+	bool max_is_room; /* max_bytes is what the disk has left */
 	struct apply_stats stats;
 	/* The directory worked in last: most entries are in the same as the one before. */
 	int parent;
