@@ -89,6 +89,9 @@ static void copy_config(struct arena *a, const struct engine_config *from, struc
 				 &to->fixed_cidr_v6,
 				 &to->default_publish_ip,
 				 &to->host_gateway_ip,
+				 &to->http_proxy,
+				 &to->https_proxy,
+				 &to->no_proxy,
 				 &to->build_ca_certificates };
 	const char *fallback[ARRAY_LEN(texts)];
 	const char *const **lists[] = { &to->labels,
@@ -235,6 +238,7 @@ int engine_reload(struct engine *e, const struct engine_config *cfg, struct erro
 		e->cfg.max_concurrent_downloads = cfg->max_concurrent_downloads;
 	if (cfg->max_concurrent_uploads > 0)
 		e->cfg.max_concurrent_uploads = cfg->max_concurrent_uploads;
+	e->cfg.max_download_attempts = cfg->max_download_attempts;
 	e->cfg.debug = cfg->debug;
 	return engine_image_reload(e, err);
 }

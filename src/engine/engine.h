@@ -81,6 +81,8 @@ struct engine_config {
 	const char *const *registry_mirrors;
 	const char *const *insecure_registries;
 	unsigned max_concurrent_downloads, max_concurrent_uploads; /* 3, 5 */
+	unsigned max_download_attempts;                  /* 0: the room remote's default */
+	const char *http_proxy, *https_proxy, *no_proxy; /* NULL: the environment's */
 	/* builds */
 	const char *build_ca_certificates; /* PEM file that RUN steps trust too; NULL: none */
 };
@@ -96,7 +98,7 @@ void engine_config_defaults(struct engine_config *cfg);
 MUST_CHECK int engine_open(const struct engine_config *cfg, struct engine **ret, struct error *err);
 /*
  * Take over what may change while running: registry_mirrors,
- * insecure_registries, max_concurrent_*, debug. One caller at a time.
+ * insecure_registries, max_concurrent_*, max_download_attempts, debug. One caller at a time.
  */
 MUST_CHECK int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err);
 /* Containers go on. Ends streams and threads first. */

@@ -51,6 +51,13 @@ static int with_config(struct engine *e,
 	}
 	c.insecure = e->cfg.insecure_registries;
 	c.certs_dir = "/etc/docker/certs.d";
+	c.http_proxy = e->cfg.http_proxy;
+	c.https_proxy = e->cfg.https_proxy;
+	c.no_proxy = e->cfg.no_proxy;
+	/* Of n attempts n - 1 are retries. */
+	if (e->cfg.max_download_attempts > 0)
+		c.retries =
+		    e->cfg.max_download_attempts > 1 ? (int)e->cfg.max_download_attempts - 1 : -1;
 	return fn(arg, &c, err);
 }
 
@@ -64,15 +71,26 @@ static int change_remote(void *arg, const struct remote_config *c, struct error 
 	return remote_configure(arg, c, err);
 }
 
-/* What a killed process left: downloads without an image, layers without a name. */
-static void *sweep(void *arg)
+static void collect(struct engine *e, const struct cancel *cancel)
 {
-	struct engine *e = arg;
-	const struct gc_options o = { .cancel = &e->images->stop_sweeping };
+	const struct gc_options o = { .cancel = cancel };
 	struct error err;
 
 	if (gc_run(e->store, &o, NULL, &err) < 0 && err.kind != ERR_CANCELED)
 		log_warn("unused content not removed, continuing", KV_ERR(&err));
+}
+
+void image_give_back(struct engine *e)
+{
+	collect(e, NULL);
+}
+
+/* What a killed process left: downloads without an image, layers without a name. */
+static void *sweep(void *arg)
+{
+	struct engine *e = arg;
+
+	collect(e, &e->images->stop_sweeping);
 	return NULL;
 }
 

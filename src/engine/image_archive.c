@@ -69,6 +69,8 @@ int engine_image_load(struct engine *e, struct reader *in, bool quiet, struct wr
 	};
 	int r = image_load(e->store, in, &options, err);
 
+	if (r < 0)
+		image_give_back(e);
 	return progress_end(&l.progress, r, err);
 }
 
@@ -105,6 +107,8 @@ int engine_image_import(struct engine *e, const struct engine_image_import *i, s
 	o.arch = platform.arch;
 	o.variant = platform.variant;
 	r = image_import(e->store, in, &o, &id, err);
+	if (r < 0)
+		image_give_back(e);
 	if (r == 0) {
 		progress_status(&progress, NULL, "%s", id);
 		image_event(e, "import", id, id);

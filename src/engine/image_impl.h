@@ -33,6 +33,9 @@ MUST_CHECK int image_flight_begin(struct image_room *room, const char *digest,
 				  const struct cancel *cancel, bool *ret_waited, struct error *err);
 void image_flight_end(struct image_room *room, const char *digest);
 
+/* After a pull, load or import that failed: what it brought and nobody has goes. */
+void image_give_back(struct engine *e);
+
 /* Who uses an image: asks the containers. */
 struct image_users image_users_of(struct engine *e);
 

@@ -95,8 +95,8 @@ static int fetch_layer(struct layer_task *t, struct error *err)
 		return r;
 	r = stream_layer(t, w, err);
 	if (r < 0) {
-		/* What is wrong is not worth keeping; what was cut is. */
-		content_abort(w, r != -ERR_CORRUPT && r != -ERR_INVALID);
+		/* What is wrong is not worth keeping; what was cut is, unless the disk is full. */
+		content_abort(w, r != -ERR_CORRUPT && r != -ERR_INVALID && r != -ERR_SYSTEM);
 		return r;
 	}
 	r = content_commit(w, NULL, NULL, err);
@@ -335,6 +335,14 @@ static void tell_result(struct pull *p)
 	image_event(p->engine, "pull", familiar, name);
 }
 
+static int of_image(struct pull *p, int r, struct error *err)
+{
+	char familiar[REFERENCE_TEXT_MAX];
+
+	reference_familiar(p->ref, familiar);
+	return error_wrap(err, r, "pull %s", familiar);
+}
+
 static int pull_image(struct pull *p, const struct platform *want, struct error *err)
 {
 	char digest[DIGEST_TEXT_MAX];
@@ -348,12 +356,13 @@ static int pull_image(struct pull *p, const struct platform *want, struct error 
 			"Pulling from %s", p->ref->path);
 	r = get_config(p, err);
 	if (r < 0)
-		return r;
+		return of_image(p, r, err);
 	p->fresh = !have_image(p);
 	if (p->fresh)
 		r = get_layers(p, err);
-	if (r == 0)
-		r = record(p, err);
+	if (r < 0)
+		return of_image(p, r, err);
+	r = record(p, err);
 	if (r == 0)
 		tell_result(p);
 	return r;
@@ -368,8 +377,8 @@ struct request {
 };
 
 /* One reference with a tag or a digest. *ret_id owned; may be NULL. */
-static int pull_one(const struct request *q, const struct reference *ref, bool *ret_fresh,
-		    char **ret_id, struct error *err)
+static int pull_leased(const struct request *q, const struct reference *ref, bool *ret_fresh,
+		       char **ret_id, struct error *err)
 {
 	auto_(lease) lease = LEASE_INIT;
 	struct pull p = { .engine = q->engine,
@@ -394,6 +403,17 @@ static int pull_one(const struct request *q, const struct reference *ref, bool *
 		*ret_fresh |= p.fresh;
 	buf_release(&p.config);
 	arena_release(&p.arena);
+	return r;
+}
+
+/* The same; what was cut is kept for another try, what failed for good is not. */
+static int pull_one(const struct request *q, const struct reference *ref, bool *ret_fresh,
+		    char **ret_id, struct error *err)
+{
+	int r = pull_leased(q, ref, ret_fresh, ret_id, err);
+
+	if (r < 0 && r != -ERR_UNAVAILABLE && r != -ERR_CANCELED && r != -ERR_NOT_FOUND)
+		image_give_back(q->engine);
 	return r;
 }
 

@@ -203,6 +203,40 @@ static int read_build(struct settings *s, struct engine_config *cfg, struct erro
 	return 0;
 }
 
+/* {"http-proxy": URL, "https-proxy": URL, "no-proxy": LIST}: of the engine's own requests. */
+static int read_proxies(struct settings *s, struct engine_config *cfg, struct error *err)
+{
+	json_for_each_member (m, json_get(s->file, "proxies")) {
+		const char **to = strcmp(m->key, "http-proxy") == 0    ? &cfg->http_proxy
+				  : strcmp(m->key, "https-proxy") == 0 ? &cfg->https_proxy
+				  : strcmp(m->key, "no-proxy") == 0    ? &cfg->no_proxy
+								       : NULL;
+
+		if (to == NULL)
+			return error_set(err, ERR_INVALID,
+					 "proxies: '%s' is not a configuration option", m->key);
+		if (m->value->type != JSON_STRING)
+			return error_set(err, ERR_INVALID, "proxies.%s: want a string", m->key);
+		*to = m->value->s;
+	}
+	return 0;
+}
+
+static int read_pull(struct settings *s, struct engine_config *cfg, struct error *err)
+{
+	int64_t attempts = settings_int(s, "max-download-attempts", 0);
+
+	if (settings_given(s, "max-download-attempts") && attempts <= 0)
+		return error_set(err, ERR_INVALID, "invalid max download attempts: %lld",
+				 (long long)attempts);
+	cfg->max_download_attempts = (unsigned)attempts;
+	cfg->registry_mirrors = settings_list(s, "registry-mirror");
+	cfg->insecure_registries = settings_list(s, "insecure-registry");
+	cfg->max_concurrent_downloads = (unsigned)settings_int(s, "max-concurrent-downloads", 3);
+	cfg->max_concurrent_uploads = (unsigned)settings_int(s, "max-concurrent-uploads", 5);
+	return read_proxies(s, cfg, err);
+}
+
 int daemon_engine_config(struct settings *s, struct engine_config *ret, struct error *err)
 {
 	struct engine_config cfg = { 0 };
@@ -233,11 +267,9 @@ int daemon_engine_config(struct settings *s, struct engine_config *ret, struct e
 	cfg.shutdown_timeout_s = (int)settings_int(s, "shutdown-timeout", 15);
 	cfg.labels = settings_list(s, "label");
 	cfg.debug = settings_bool(s, "debug", false);
-	cfg.registry_mirrors = settings_list(s, "registry-mirror");
-	cfg.insecure_registries = settings_list(s, "insecure-registry");
-	cfg.max_concurrent_downloads = (unsigned)settings_int(s, "max-concurrent-downloads", 3);
-	cfg.max_concurrent_uploads = (unsigned)settings_int(s, "max-concurrent-uploads", 5);
 	r = check_exec_opts(s, err);
+	if (r == 0)
+		r = read_pull(s, &cfg, err);
 	if (r == 0)
 		r = read_runtimes(s, &cfg, err);
 	if (r == 0)

@@ -116,8 +116,8 @@ const struct option settings_options[] = {
 	    "Layers pulled at once"),
 	INT("max-concurrent-uploads", "max-concurrent-uploads", TAKEN, "5",
 	    "Layers pushed at once"),
-	INT("max-download-attempts", "max-download-attempts", REFUSED, "5",
-	    "Attempts of a download"),
+	{ "max-download-attempts", 0, "max-download-attempts", OPTION_INT, TAKEN, NULL,
+	  "Attempts of a download (default 7)", true },
 	STR("metrics-addr", 0, "metrics-addr", REFUSED, NULL, "Where to serve metrics"),
 	INT("mtu", "mtu", TAKEN, "1500", "MTU of the default network"),
 	INT("network-control-plane-mtu", "network-control-plane-mtu", ALWAYS, NULL,
@@ -155,6 +155,6 @@ const struct option settings_options[] = {
 	OBJECT("runtimes", TAKEN, NULL),
 	OBJECT("features", ALWAYS, NULL),
 	OBJECT("builder", REFUSED, NULL),
-	OBJECT("proxies", REFUSED, NULL),
+	OBJECT("proxies", TAKEN, NULL),
 };
 const size_t settings_n_options = sizeof(settings_options) / sizeof(settings_options[0]);

@@ -194,6 +194,7 @@ int remote_resolve(struct remote_repo *p, struct arena *a, const struct platform
 {
 	const struct descriptor *next = NULL;
 	struct remote_image image = { 0 };
+	char name[REFERENCE_TEXT_MAX];
 	struct platform host;
 	int r;
 
@@ -205,9 +206,11 @@ int remote_resolve(struct remote_repo *p, struct arena *a, const struct platform
 	image.manifest = image.top;
 	image.top_is_index = r == 0 && image.top.doc.index != NULL;
 	for (int depth = 0; r == 0 && image.manifest.doc.index != NULL; depth++) {
-		if (depth == INDEX_DEPTH_MAX)
-			return error_set(err, ERR_INVALID, "indexes are nested deeper than %d",
-					 INDEX_DEPTH_MAX);
+		if (depth == INDEX_DEPTH_MAX) {
+			reference_familiar(&p->ref, name);
+			return error_set(err, ERR_INVALID, "%s: indexes are nested deeper than %d",
+					 name, INDEX_DEPTH_MAX);
+		}
 		r = index_choose(image.manifest.doc.index, want, &next, err);
 		if (r == 0)
 			r = remote_get_manifest(p, a, next, &image.manifest, err);

@@ -14,6 +14,17 @@ gzip      the layer is damaged gzip with the right digest
 bomb      the layer is a sparse file of 2^50 bytes
 stall     the layer stops coming
 huge      a manifest of 8 MiB
+nested    a manifest of 100,000 arrays in each other
+endless   a manifest without an end
+loop      an index that names itself
+deep      five indexes in each other, then the image
+schema1   a manifest of schema 1
+foreign   a layer that its publisher keeps
+type      a layer that is of no type of layers
+page      a manifest that is a web page
+negative  a layer of -1 bytes
+vast      a layer of 2^63 - 1 bytes
+layers    10,000 layers, the config has one
 GET /wire answers the bytes of blobs sent since the start.
 """
 import gzip
@@ -63,9 +74,48 @@ def image(how):
                 "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config), "size": len(config)},
                 "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest(blob),
                             "size": len(blob) + (7 if how == "size" else 0)}]}
+    lie = manifest["layers"][0]
     if how == "huge":
         manifest["annotations"] = {"x": "y" * (8 << 20)}
-    return json.dumps(manifest).encode(), {digest(config): config, digest(blob): blob}
+    elif how == "foreign":
+        lie.update(mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", urls=["http://127.0.0.1:1/x"])
+    elif how == "type":
+        lie["mediaType"] = "application/pdf"
+    elif how in ("negative", "vast"):
+        lie["size"] = -1 if how == "negative" else 2 ** 63 - 1
+    elif how == "layers":
+        manifest["layers"] *= 10000
+    elif how == "schema1":
+        manifest = {"schemaVersion": 1, "name": how, "tag": "1", "architecture": "amd64",
+                    "fsLayers": [{"blobSum": digest(blob)}], "history": [{"v1Compatibility": "{}"}]}
+    text = json.dumps(manifest).encode()
+    if how == "nested":
+        text = b"[" * 100000 + b"]" * 100000
+    elif how == "page":
+        text = b"<html><body>Please log in</body></html>"
+    return text, {digest(config): config, digest(blob): blob}
+
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+TYPES = {"schema1": "application/vnd.docker.distribution.manifest.v1+prettyjws", "page": "text/html", "loop": INDEX}
+
+
+def indexes():
+    """Five of them and the image, from the inside out."""
+    text, kind, all_ = image("deep")[0], "application/vnd.oci.image.manifest.v1+json", {}
+    for _ in range(5):
+        all_[digest(text)] = (text, kind)
+        text = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [
+            {"mediaType": kind, "digest": digest(text), "size": len(text),
+             "platform": {"os": "linux", "architecture": "amd64"}}]}).encode()
+        kind = INDEX
+    all_["1"] = (text, kind)
+    return all_
+
+
+def loop():
+    itself = {"mediaType": INDEX, "digest": "sha256:" + "a" * 64, "size": 400, "platform": {"os": "linux", "architecture": "amd64"}}
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [itself]}).ljust(400).encode()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -93,6 +143,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(b"{}", "application/json")
         _, _, how, kind, name = self.path.split("/")
         manifest, blobs = image(how)
+        if kind == "manifests" and how == "endless":
+            return self.endless()
+        if kind == "manifests" and how == "deep":
+            return self.answer(*indexes()[name])
+        if kind == "manifests" and how == "loop":
+            return self.answer(loop(), INDEX)
+        if kind == "manifests" and how in TYPES:
+            return self.answer(manifest, TYPES[how])
         if kind == "manifests":
             return self.answer(manifest, "application/vnd.oci.image.manifest.v1+json")
         body = blobs.get(name)
@@ -101,6 +159,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if body.startswith(b"{"):
             return self.answer(body)
         self.blob(how, body)
+
+    def endless(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            while self.command != "HEAD":
+                self.wfile.write(b"[" * 65536)
+        except OSError:
+            pass
+        self.close_connection = True
 
     def blob(self, how, body):
         global wire
@@ -122,7 +192,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if how == "cut":
             part = part[:100000]
         elif how in ("short", "stall"):
-            part = part[:len(part) // 2]
+            part = b"" if asked and how == "stall" else part[:len(part) // 2]
         try:
             self.wfile.write(part)
             self.wfile.flush()
