@@ -107,6 +107,7 @@ static int pull(struct call *c, struct error *err)
 static int import(struct call *c, const char *from, struct error *err)
 {
 	struct engine_image_import i = {
+		.from = from,
 		.repo = call_text(c, "repo"),
 		.tag = call_text(c, "tag"),
 		.message = call_text(c, "message"),
@@ -116,11 +117,6 @@ static int import(struct call *c, const char *from, struct error *err)
 	struct stream s;
 	int r;
 
-	if (strcmp(from, "-") != 0)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "import from a URL is not supported yet: download '%.200s' and "
-				 "import the file",
-				 from);
 	message_stream_init(&s, c);
 	r = engine_image_import(c->engine, &i, c->req->body, &s.writer, c->req->cancel, err);
 	return stream_end(&s, r, err);

@@ -68,12 +68,13 @@ MUST_CHECK int engine_image_fetch(struct engine *e, const char *name, const char
 				  const struct cancel *cancel, char **ret_id, struct error *err);
 
 struct engine_image_import {
+	const char *from;       /* "-": `in`; else an http or https URL, as "host/path" too */
 	const char *repo, *tag; /* NULL or "": no name */
 	const char *message;
 	const char *const *changes; /* Dockerfile instructions; NULL-terminated, may be NULL */
 	const char *platform;
 };
-/* POST /images/create?fromSrc=-: the tar comes through `in`, any compression. */
+/* POST /images/create?fromSrc=: the tar comes through `in` or from a URL, any compression. */
 MUST_CHECK int engine_image_import(struct engine *e, const struct engine_image_import *i,
 				   struct reader *in, struct writer *out,
 				   const struct cancel *cancel, struct error *err);

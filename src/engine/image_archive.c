@@ -1,14 +1,20 @@
 /* engine/image_archive.c: docker save, load and import. See image.h. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "archive/apply.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "engine/changes.h"
 #include "engine/image_impl.h"
 #include "image/archive.h"
+#include "remote/download.h"
 #include "store/store.h"
 
 int engine_image_save(struct engine *e, const char *const *names, size_t n_names,
@@ -85,6 +91,36 @@ static int import_tag(const struct engine_image_import *i, char **ret, struct er
 	return image_name_canonical(text, ret, err);
 }
 
+static char *import_message(const struct engine_image_import *i)
+{
+	if (i->message && *i->message)
+		return xstrdup(i->message);
+	return cstr_format("Imported from %s", i->from ? i->from : "-");
+}
+
+/* The tar behind a URL in a file without a name, read from its start. */
+static int fetch_tar(struct engine *e, const char *url, struct progress *progress,
+		     const struct cancel *cancel, int *ret, struct error *err)
+{
+	autofree char *whole = strstr(url, "://") ? xstrdup(url) : cstr_format("http://%s", url);
+	autofree char *name = NULL;
+	autoclose int fd = FD_NONE;
+	struct fd_writer to;
+	int r = fs_open(e->cfg.data_root, O_TMPFILE | O_RDWR, 0600, &fd, err);
+
+	if (r < 0)
+		return r;
+	progress_status(progress, NULL, "Downloading from %s", whole);
+	fd_writer_init(&to, fd, cancel);
+	r = remote_download(whole, APPLY_MAX_BYTES, cancel, &to.writer, &name, err);
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return error_sys(err, errno, "rewind");
+	*ret = steal_fd(&fd);
+	return 0;
+}
+
 int engine_image_import(struct engine *e, const struct engine_image_import *i, struct reader *in,
 			struct writer *out, const struct cancel *cancel, struct error *err)
 {
@@ -92,7 +128,10 @@ int engine_image_import(struct engine *e, const struct engine_image_import *i, s
 	struct json *config = json_new_object(&a);
 	struct progress progress = PROGRESS_INIT(out);
 	struct platform platform = { 0 };
-	struct image_import o = { .message = i->message, .config = config, .cancel = cancel };
+	autofree char *message = import_message(i);
+	struct image_import o = { .message = message, .config = config, .cancel = cancel };
+	autoclose int fetched = FD_NONE;
+	struct fd_reader from;
 	autofree char *tag = NULL, *id = NULL;
 	int r = import_tag(i, &tag, err);
 
@@ -102,6 +141,13 @@ int engine_image_import(struct engine *e, const struct engine_image_import *i, s
 		r = changes_apply(&a, config, i->changes, err);
 	if (r < 0)
 		return r;
+	if (i->from && strcmp(i->from, "-") != 0) {
+		r = fetch_tar(e, i->from, &progress, cancel, &fetched, err);
+		if (r < 0)
+			return progress_end(&progress, r, err);
+		fd_reader_init(&from, fetched, cancel);
+		in = &from.reader;
+	}
 	o.tag = tag;
 	o.os = platform.os;
 	o.arch = platform.arch;

@@ -101,6 +101,8 @@ static int fetch_layer(struct layer_task *t, struct error *err)
 	}
 	r = content_commit(w, NULL, NULL, err);
 	if (r == 0) {
+		/* Both went on beside the download; Docker says it one after the other. */
+		progress_step(p->progress, t->short_id, "Verifying Checksum");
 		progress_step(p->progress, t->short_id, "Download complete");
 		progress_bar(p->progress, t->short_id, "Extracting", (uint64_t)t->blob->size,
 			     (uint64_t)t->blob->size);
@@ -173,6 +175,7 @@ static int get_layers(struct pull *p, struct error *err)
 	const struct manifest *m = p->image.manifest.doc.manifest;
 	unsigned n_threads = p->engine->cfg.max_concurrent_downloads;
 	struct queue *q = NULL;
+	size_t n_pushed = 0;
 	int r = queue_new(n_threads ? n_threads : 3, m->n_layers + 1, &q, err);
 
 	if (r < 0)
@@ -194,6 +197,8 @@ static int get_layers(struct pull *p, struct error *err)
 			continue;
 		}
 		progress_step(p->progress, t->short_id, "Pulling fs layer");
+		if (n_pushed++ >= (n_threads ? n_threads : 3))
+			progress_step(p->progress, t->short_id, "Waiting");
 		queue_push(q, layer_work, t);
 	}
 	if (r < 0) {

@@ -238,7 +238,7 @@ int engine_image_push(struct engine *e, const char *name, const char *tag, const
 		return r;
 	l.one = reference_has_tag(&l.name);
 	reference_name(&l.name, plain);
-	reference_familiar(&l.name, familiar);
+	reference_familiar_name(&l.name, familiar);
 	r = tags_each(e->store, NULL, note_tag, &l, err);
 	image_auth_read(auth, &credentials);
 	progress_status(&progress, NULL, "The push refers to repository [%s]", plain);

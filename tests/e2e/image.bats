@@ -127,6 +127,25 @@ image_id() { docker image inspect -f '{{.Id}}' "$1"; }
 	[ "$output" = b ]
 	[ "$(docker history -q imp:1 | wc -l)" = 1 ]
 	docker rmi imp:1
+	docker import "$ROOT/busybox.tar" imp:2
+	[ "$(docker image inspect -f '{{.Comment}}' imp:2)" = "Imported from -" ]
+	docker rmi imp:2
+}
+
+@test "import fetches a URL" {
+	docker tag bb:1 "$REGISTRY/t/url:1"
+	docker push -q "$REGISTRY/t/url:1"
+	layer=$(curl -s "http://$REGISTRY/v2/t/url/manifests/1" | jq -r '.layers[0].digest')
+	run docker import "http://$REGISTRY/v2/t/url/blobs/$layer" imp:3
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = "Downloading from http://$REGISTRY/v2/t/url/blobs/$layer" ]
+	[ "$(docker image inspect -f '{{.RootFS}}' imp:3)" = "$(docker image inspect -f '{{.RootFS}}' bb:1)" ]
+	[ "$(docker image inspect -f '{{.Comment}}' imp:3)" = "Imported from http://$REGISTRY/v2/t/url/blobs/$layer" ]
+	docker rmi imp:3 "$REGISTRY/t/url:1"
+	run docker import "http://$REGISTRY/nosuch" imp:4
+	[ "$status" = 1 ]
+	[[ $output == *"404"* ]]
+	check_store
 }
 
 @test "rmi says what docker says" {
@@ -167,7 +186,7 @@ image_id() { docker image inspect -f '{{.Id}}' "$1"; }
 	[ "$status" = 1 ]
 	run docker push "$REGISTRY/never/tagged:1"
 	[ "$status" = 1 ]
-	[[ $output == *"An image does not exist locally with the tag: $REGISTRY/never/tagged"* ]]
+	[[ $output == *"An image does not exist locally with the tag: $REGISTRY/never/tagged" ]]
 }
 
 @test "a registry that lies is refused, and nothing is left" {
