@@ -371,6 +371,7 @@ static const struct {
 	{ 411, "Length Required" },
 	{ 412, "Precondition Failed" },
 	{ 413, "Request Entity Too Large" },
+	{ 414, "Request-URI Too Long" },
 	{ 416, "Requested Range Not Satisfiable" },
 	{ 429, "Too Many Requests" },
 	{ 431, "Request Header Fields Too Large" },

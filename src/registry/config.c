@@ -185,6 +185,7 @@ static int read_doc(struct arena *a, const struct json *doc, struct registry_con
 		{ "limits", OTHER, &limits },
 		{ "readOnly", FLAG, &c->read_only },
 		{ "allowDelete", FLAG, &c->allow_delete },
+		{ "sparseManifests", FLAG, &c->sparse_manifests },
 		{ "metrics", FLAG, &c->metrics },
 		{ "auditLog", TEXT, &c->audit_path },
 		{ "gc", OTHER, &gc },

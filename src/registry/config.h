@@ -33,6 +33,7 @@ struct registry_config {
 	double requests_per_second; /* per peer address, 0 = no limit */
 	unsigned burst;
 	bool read_only, allow_delete, metrics;
+	bool sparse_manifests; /* manifests may name content that is not here */
 	const char *audit_path;
 	int64_t gc_interval_ns; /* 0 = only on demand */
 	struct gc_options gc;

@@ -32,7 +32,8 @@ static int push(const char *text, struct digest *d, struct error *err)
 static int push_manifest(const struct digest *blob, struct digest *ret, struct error *err)
 {
 	char text[512], d[DIGEST_TEXT_MAX];
-	struct repo_put put = { .tag = "t", .bytes = text };
+	const char *tag = "t";
+	struct repo_put put = { .tags = &tag, .n_tags = 1, .bytes = text };
 	struct digest subject;
 
 	digest_format(blob, d);

@@ -45,7 +45,7 @@ static int push_image(const char *repo, const char *tag, const char *config, con
 {
 	char c[DIGEST_TEXT_MAX], l[DIGEST_TEXT_MAX], text[1024];
 	struct digest dc = digest_of(config), dl = digest_of(layer), subject;
-	struct repo_put put = { .tag = tag, .bytes = text };
+	struct repo_put put = { .tags = &tag, .n_tags = 1, .bytes = text };
 
 	digest_format(&dc, c);
 	digest_format(&dl, l);

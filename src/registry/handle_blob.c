@@ -6,10 +6,22 @@
 #include "http/range.h"
 #include "registry/server_internal.h"
 
+/* Spec: RFC 9110, 14.2: only GET has ranges; 13.1.5: If-Range must match the content. */
+static const char *wanted_range(struct call *c, const struct digest *d)
+{
+	const char *condition = http_request_header(c->req, "If-Range");
+	char text[DIGEST_TEXT_MAX];
+
+	digest_format(d, text);
+	if (strcmp(c->req->method, "GET") != 0 ||
+	    (condition != NULL && strstr(condition, text) == NULL))
+		return NULL;
+	return http_request_header(c->req, "Range");
+}
+
 static void serve_blob(struct call *c, const struct digest *d)
 {
-	const char *range = http_request_header(c->req, "Range");
-	const char *match = http_request_header(c->req, "If-None-Match");
+	const char *range = wanted_range(c, d);
 	struct http_range part = { 0 };
 	struct storage_object o = { .fd = FD_NONE };
 	autoclose int fd = FD_NONE;
@@ -28,7 +40,7 @@ static void serve_blob(struct call *c, const struct digest *d)
 	http_response_set_headerf(c->res, "ETag", "\"%s\"", text);
 	http_response_set_header(c->res, "Accept-Ranges", "bytes");
 	http_response_set_header(c->res, "Cache-Control", "max-age=31536000");
-	if (match != NULL && strstr(match, text) != NULL) {
+	if (call_matches(c, text)) {
 		call_empty(c, 304);
 		return;
 	}

@@ -5,6 +5,8 @@
 #include "base/str.h"
 #include "registry/server_internal.h"
 
+#define TAGS_MAX 100 /* of one push by digest */
+
 /* The digest behind the reference. */
 static int resolve(struct call *c, const struct name_reference *ref, struct digest *ret,
 		   struct error *err)
@@ -50,7 +52,6 @@ static int find_or_fetch(struct call *c, const struct name_reference *ref,
 
 static void get_manifest(struct call *c, const struct name_reference *ref)
 {
-	const char *match = http_request_header(c->req, "If-None-Match");
 	struct repo_manifest m;
 	char text[DIGEST_TEXT_MAX];
 	struct error err;
@@ -65,7 +66,7 @@ static void get_manifest(struct call *c, const struct name_reference *ref)
 	http_response_set_header(c->res, "Docker-Content-Digest", text);
 	http_response_set_headerf(c->res, "ETag", "\"%s\"", text);
 	call_count(c, COUNT_MANIFEST_PULLS, 1);
-	if (match != NULL && strstr(match, text) != NULL) {
+	if (call_matches(c, text)) {
 		call_empty(c, 304);
 		return;
 	}
@@ -82,21 +83,65 @@ static void fail_put(struct call *c, const struct error *err)
 		call_fail_err(c, err, CODE_MANIFEST_INVALID);
 }
 
+/*
+ * Tags that the request asks for: the reference, or beside a digest each "?tag=".
+ * false: refused and answered. Spec: distribution-spec v1.2, "Pushing manifests".
+ */
+static bool read_tags(struct call *c, const struct name_reference *ref, struct repo_put *put)
+{
+	const char **tags = arena_array(c->req->arena, TAGS_MAX, sizeof(*tags));
+	const char *one;
+
+	put->tags = tags;
+	if (!ref->is_digest)
+		tags[put->n_tags++] = ref->tag;
+	while (ref->is_digest &&
+	       (one = http_query_nth(&c->req->query, "tag", put->n_tags)) != NULL) {
+		if (put->n_tags == TAGS_MAX) {
+			call_fail(c, CODE_URI_TOO_LONG, "too many tags in one request");
+			return false;
+		}
+		if (!name_is_tag(one)) {
+			call_fail(c, CODE_MANIFEST_INVALID, "a query parameter 'tag' is no tag");
+			return false;
+		}
+		tags[put->n_tags++] = one;
+	}
+	return true;
+}
+
+static void say_put(struct call *c, const struct repo_put *put, const struct digest *d,
+		    const struct digest *subject)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	if (subject->algo != 0) {
+		digest_format(subject, text);
+		http_response_set_header(c->res, "OCI-Subject", text);
+	}
+	for (size_t i = 0; put->want != NULL && i < put->n_tags; i++)
+		http_response_add_header(c->res, "OCI-Tag", put->tags[i]);
+	digest_format(d, text);
+	http_response_set_headerf(c->res, "Location", "/v2/%s/manifests/%s", c->repo, text);
+	http_response_set_header(c->res, "Docker-Content-Digest", text);
+	call_count(c, COUNT_MANIFEST_PUSHES, 1);
+	call_empty(c, 201);
+}
+
 static void put_manifest(struct call *c, const struct name_reference *ref)
 {
 	auto_(buf) body = BUF_INIT(REPO_MANIFEST_MAX);
 	struct repo_put put = { .media_type = http_request_header(c->req, "Content-Type"),
-				.tag = ref->is_digest ? NULL : ref->tag,
-				.want = ref->is_digest ? &ref->digest : NULL };
+				.want = ref->is_digest ? &ref->digest : NULL,
+				.sparse = c->r->config->sparse_manifests };
 	struct digest d, subject;
-	char text[DIGEST_TEXT_MAX];
 	struct error err;
 
 	if (c->r->config->read_only) {
 		call_fail(c, CODE_UNSUPPORTED, "this registry is read-only");
 		return;
 	}
-	if (!call_allow(c, AUTH_PULL | AUTH_PUSH))
+	if (!call_allow(c, AUTH_PULL | AUTH_PUSH) || !read_tags(c, ref, &put))
 		return;
 	if (c->req->content_length > REPO_MANIFEST_MAX) {
 		call_fail(c, CODE_SIZE_INVALID, "a manifest has at most 4 MiB");
@@ -113,15 +158,7 @@ static void put_manifest(struct call *c, const struct name_reference *ref)
 		fail_put(c, &err);
 		return;
 	}
-	if (subject.algo != 0) {
-		digest_format(&subject, text);
-		http_response_set_header(c->res, "OCI-Subject", text);
-	}
-	digest_format(&d, text);
-	http_response_set_headerf(c->res, "Location", "/v2/%s/manifests/%s", c->repo, text);
-	http_response_set_header(c->res, "Docker-Content-Digest", text);
-	call_count(c, COUNT_MANIFEST_PUSHES, 1);
-	call_empty(c, 201);
+	say_put(c, &put, &d, &subject);
 }
 
 static void delete_manifest(struct call *c, const struct name_reference *ref)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/str.h"
+#include "http/range.h"
 #include "registry/server_internal.h"
 
 static void say_where(struct call *c, const char *id, uint64_t size)
@@ -52,21 +52,27 @@ static bool read_digest(struct call *c, const char *text, struct digest *ret)
 	return false;
 }
 
+struct mount_source {
+	struct call *c;
+	const char *from; /* NULL: wherever it is found */
+};
+
+static bool may_mount(void *arg, const char *repo)
+{
+	const struct mount_source *m = arg;
+
+	return (m->from == NULL || strcmp(m->from, repo) == 0) &&
+	       call_allow_on(m->c, repo, AUTH_PULL);
+}
+
 /* Only a blob that the client may pull from the other repository is mounted. */
 static bool try_mount(struct call *c, const char *mount, const char *from)
 {
+	struct mount_source m = { c, from };
 	struct digest d;
-	uint64_t size;
 
-	if (mount == NULL || from == NULL || !name_is_repo(from))
-		return false;
-	if (digest_parse(mount, strlen(mount), &d, NULL) < 0 || !call_allow_on(c, from, AUTH_PULL))
-		return false;
-	if (repo_stat_blob(&c->r->store, from, &d, &size, NULL) < 0 ||
-	    repo_link_blob(&c->r->store, c->repo, &d, NULL) < 0)
-		return false;
-	/* It was there a moment ago and is linked now: a collection in between shows here. */
-	if (repo_stat_blob(&c->r->store, c->repo, &d, &size, NULL) < 0)
+	if (mount == NULL || digest_parse(mount, strlen(mount), &d, NULL) < 0 ||
+	    repo_mount_blob(&c->r->store, c->repo, &d, may_mount, &m, NULL) < 0)
 		return false;
 	say_created(c, &d);
 	return true;
@@ -146,21 +152,19 @@ void handle_upload_begin(struct call *c)
 static int read_content_range(struct call *c, int64_t *ret_at, struct error *err)
 {
 	const char *text = http_request_header(c->req, "Content-Range");
-	struct str rest = str_of(text), first;
-	uint64_t from, to;
+	struct http_range part;
+	int64_t total;
+	int r;
 
 	*ret_at = -1;
 	if (text == NULL)
 		return 0;
-	if (str_starts(rest, "bytes "))
-		rest = str_sub(rest, strlen("bytes "), rest.len);
-	if (!str_split(&rest, '-', &first) || parse_u64(first, INT64_MAX, &from, err) < 0 ||
-	    parse_u64(str_sub(rest, 0, strcspn(rest.at, "/")), INT64_MAX, &to, err) < 0 ||
-	    to < from)
-		return error_set(err, ERR_INVALID, "malformed Content-Range '%.60s'", text);
-	if (c->req->content_length >= 0 && to - from + 1 != (uint64_t)c->req->content_length)
+	r = http_content_range_parse(text, &part, &total, err);
+	if (r < 0)
+		return r;
+	if (c->req->content_length >= 0 && part.len != (uint64_t)c->req->content_length)
 		return error_set(err, ERR_INVALID, "Content-Range and Content-Length disagree");
-	*ret_at = (int64_t)from;
+	*ret_at = (int64_t)part.first;
 	return 0;
 }
 

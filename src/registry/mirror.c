@@ -113,7 +113,8 @@ static int keep_manifest(struct mirror *m, const char *repo, const char *referen
 {
 	struct repo_put put = {
 		.media_type = got->descriptor.media_type,
-		.tag = strchr(reference, ':') ? NULL : reference,
+		.tags = &reference,
+		.n_tags = strchr(reference, ':') ? 0 : 1,
 		.want = &got->descriptor.digest,
 		.bytes = got->text,
 		.len = (size_t)got->descriptor.size,

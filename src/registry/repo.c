@@ -121,6 +121,31 @@ int repo_open_blob(struct repo_store *s, const char *repo, const struct digest *
 	return r;
 }
 
+int repo_mount_blob(struct repo_store *s, const char *repo, const struct digest *d, repo_may_fn may,
+		    void *arg, struct error *err)
+{
+	auto_(storage_listing) repos = { 0 };
+	char key[STORAGE_KEY_MAX];
+	struct storage_stat st;
+	uint64_t size;
+	int r;
+
+	name_blob_key(d, key, sizeof(key));
+	r = s->storage->ops->stat(s->storage, key, &st, err);
+	if (r == 0)
+		r = repo_list(s, &repos, err);
+	for (size_t i = 0; r == 0 && i < repos.len; i++) {
+		if (may != NULL && !may(arg, repos.names[i]))
+			continue;
+		if (repo_stat_blob(s, repos.names[i], d, &size, NULL) < 0)
+			continue;
+		r = repo_link_blob(s, repo, d, err);
+		/* It was there a moment ago and is linked now: a collection in between shows. */
+		return r < 0 ? r : repo_stat_blob(s, repo, d, &size, err);
+	}
+	return r < 0 ? r : error_set(err, ERR_NOT_FOUND, "no repository has the blob");
+}
+
 int repo_unlink_blob(struct repo_store *s, const char *repo, const struct digest *d,
 		     struct error *err)
 {
@@ -205,11 +230,12 @@ static int put_inside(struct repo_store *s, const char *repo, const struct repo_
 			return r;
 	}
 	r = write_record(s, repo, info, d, put->len, err);
-	if (r < 0 || put->tag == NULL)
-		return r;
 	digest_format(d, text);
-	tag_key(repo, put->tag, key);
-	return s->storage->ops->put(s->storage, key, text, strlen(text), err);
+	for (size_t i = 0; r == 0 && i < put->n_tags; i++) {
+		tag_key(repo, put->tags[i], key);
+		r = s->storage->ops->put(s->storage, key, text, strlen(text), err);
+	}
+	return r;
 }
 
 static void hash_bytes(enum digest_algo algo, const char *bytes, size_t len, struct digest *ret)

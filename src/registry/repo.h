@@ -47,12 +47,19 @@ MUST_CHECK int repo_stat_blob(struct repo_store *s, const char *repo, const stru
 			      uint64_t *ret_size, struct error *err);
 MUST_CHECK int repo_open_blob(struct repo_store *s, const char *repo, const struct digest *d,
 			      struct storage_object *ret, struct error *err);
+/*
+ * Link the blob if some repository that `may` accepts (NULL: any) links it.
+ * ERR_NOT_FOUND when none does.
+ */
+typedef bool (*repo_may_fn)(void *arg, const char *repo);
+MUST_CHECK int repo_mount_blob(struct repo_store *s, const char *repo, const struct digest *d,
+			       repo_may_fn may, void *arg, struct error *err);
 /* ERR_NOT_FOUND when it was not linked. The bytes go with the next collection. */
 MUST_CHECK int repo_unlink_blob(struct repo_store *s, const char *repo, const struct digest *d,
 				struct error *err);
 
 /*
- * Write a manifest, and the tag when given, both visible when it returns.
+ * Write a manifest, and the tags when given, all visible when it returns.
  *
  * media_type   Content-Type of the request, or NULL
  * want         digest that the client names, or NULL
@@ -64,11 +71,13 @@ MUST_CHECK int repo_unlink_blob(struct repo_store *s, const char *repo, const st
  * (the message names it).
  */
 struct repo_put {
-	const char *media_type, *tag;
+	const char *media_type;
+	const char *const *tags;
+	size_t n_tags;
 	const struct digest *want;
 	const char *bytes;
 	size_t len;
-	bool sparse; /* a mirror: what it needs comes when it is asked for */
+	bool sparse; /* what it needs may be absent: a mirror's comes when it is asked for */
 };
 MUST_CHECK int repo_put_manifest(struct repo_store *s, const char *repo, const struct repo_put *put,
 				 struct digest *ret_digest, struct digest *ret_subject,

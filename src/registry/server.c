@@ -30,6 +30,7 @@ static const struct {
 	[CODE_NAME_INVALID] = { "NAME_INVALID", 400 },
 	[CODE_NAME_UNKNOWN] = { "NAME_UNKNOWN", 404 },
 	[CODE_SIZE_INVALID] = { "SIZE_INVALID", 413 },
+	[CODE_URI_TOO_LONG] = { "MANIFEST_INVALID", 414 },
 	[CODE_UNAUTHORIZED] = { "UNAUTHORIZED", 401 },
 	[CODE_DENIED] = { "DENIED", 403 },
 	[CODE_UNSUPPORTED] = { "UNSUPPORTED", 405 },
@@ -117,6 +118,13 @@ static const char *realm_of(struct call *c)
 	if (host == NULL || strpbrk(host, "\"\\ ") != NULL)
 		host = "localhost";
 	return arena_format(c->req->arena, "%s://%s/v2/token", tls ? "https" : "http", host);
+}
+
+bool call_matches(struct call *c, const char *digest)
+{
+	const char *match = http_request_header(c->req, "If-None-Match");
+
+	return match != NULL && (strcmp(match, "*") == 0 || strstr(match, digest) != NULL);
 }
 
 bool call_allow_on(struct call *c, const char *repo, unsigned actions)

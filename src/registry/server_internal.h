@@ -25,6 +25,7 @@ enum code {
 	CODE_NAME_INVALID,
 	CODE_NAME_UNKNOWN,
 	CODE_SIZE_INVALID,
+	CODE_URI_TOO_LONG,
 	CODE_UNAUTHORIZED,
 	CODE_DENIED,
 	CODE_UNSUPPORTED,
@@ -79,6 +80,8 @@ void call_fail_err(struct call *c, const struct error *err, enum code not_found)
 /* Answer without a body. */
 void call_empty(struct call *c, int status);
 void call_send(struct call *c, int status, const char *type, const void *bytes, size_t len);
+/* If-None-Match of the request names this digest: 304. */
+bool call_matches(struct call *c, const char *digest);
 /* false: refused and answered. */
 bool call_allow(struct call *c, unsigned actions);
 bool call_allow_on(struct call *c, const char *repo, unsigned actions);

@@ -20,7 +20,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define STORAGE_KEY_MAX 512 /* bytes, with the NUL */
+#define STORAGE_KEY_MAX 640 /* bytes, with the NUL */
 
 struct storage;
 

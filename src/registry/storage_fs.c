@@ -26,6 +26,8 @@
 #include "base/str.h"
 
 #define VERSION_TEXT "1\n"
+#define LOCK_TRIES   20
+#define LOCK_WAIT_US (50 * 1000)
 
 struct storage_fs {
 	struct storage storage;
@@ -352,6 +354,19 @@ static int check_version(struct storage_fs *fs, struct error *err)
 	return 0;
 }
 
+/* A killed predecessor holds the lock until the kernel has taken it apart. */
+static int take_lock(int fd, struct error *err)
+{
+	for (int tries = LOCK_TRIES; flock(fd, LOCK_EX | LOCK_NB) < 0; tries--) {
+		if (errno != EWOULDBLOCK)
+			return error_sys(err, errno, "lock");
+		if (tries == 0)
+			return error_set(err, ERR_CONFLICT, "another registry serves it");
+		usleep(LOCK_WAIT_US);
+	}
+	return 0;
+}
+
 static int prepare(struct storage_fs *fs, const char *path, struct error *err)
 {
 	int r = fs_mkdir_all(path, 0700, err);
@@ -364,10 +379,9 @@ static int prepare(struct storage_fs *fs, const char *path, struct error *err)
 	r = fs_open_beneath(fs->root, "lock", O_RDWR | O_CREAT, 0600, &fs->lock, err);
 	if (r < 0)
 		return r;
-	if (flock(fs->lock, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
-			   ? error_set(err, ERR_CONFLICT, "another registry serves it")
-			   : error_sys(err, errno, "lock");
+	r = take_lock(fs->lock, err);
+	if (r < 0)
+		return r;
 	r = check_version(fs, err);
 	if (r < 0)
 		return r;

@@ -2,6 +2,7 @@
 # proa-registry over HTTP: every end-point of distribution-spec 1.1, and hostile input.
 
 load ../lib/engine
+load ../lib/registry
 
 setup_file() {
 	ROOT=$(mktemp -d /tmp/proa-e2e-XXXXXX)
@@ -11,27 +12,6 @@ setup_file() {
 teardown_file() {
 	registry_stop
 	rm -rf "$ROOT"
-}
-
-# req METHOD PATH [curl args]: $status_code, $headers (file), $body (file)
-req() {
-	local method=$1 path=$2
-	shift 2
-	[ "$method" != HEAD ] || set -- --head "$@"
-	[[ $path == http* ]] || path="http://$REGISTRY$path"
-	status_code=$(curl -s -o "$ROOT/body" -D "$ROOT/headers" -w '%{http_code}' -X "$method" "$@" "$path")
-}
-header() { tr -d '\r' <"$ROOT/headers" | sed -n "s/^$1: //Ip"; }
-sha() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
-push_blob() { # REPO TEXT
-	req POST "/v2/$1/blobs/uploads/?digest=sha256:$(sha "$2")" --data-binary "$2"
-	[ "$status_code" = 201 ]
-}
-manifest_of() { # CONFIG [EXTRA]
-	printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:%s","size":%d},"layers":[]%s}' "$(sha "$1")" "${#1}" "${2:-}"
-}
-push_manifest() { # REPO REFERENCE TEXT
-	req PUT "/v2/$1/manifests/$2" -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data-binary "$3"
 }
 
 @test "end-1: the base answers and names the API" {
