@@ -2,8 +2,15 @@
 
 void gate_init(struct gate *g)
 {
+	pthread_rwlockattr_t attr;
+
 	*g = (struct gate){ .lock = LOCK_INIT };
-	pthread_rwlock_init(&g->rw, NULL);
+	/* Pushes hold it while they write; with readers preferred, many of them would
+	 * keep a collection waiting for ever. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&g->rw, &attr);
+	pthread_rwlockattr_destroy(&attr);
 }
 
 void gate_release(struct gate *g)

@@ -98,6 +98,65 @@ static void test_collection(void)
 	ok(!has_blob("a", "layer"), "and its layer");
 }
 
+/* An index of one manifest; returns its digest through ret. */
+static int push_index(const char *repo, const char *tag, const struct digest *of,
+		      struct digest *ret, struct error *err)
+{
+	char text[512], d[DIGEST_TEXT_MAX];
+	struct repo_put put = { .tags = &tag, .n_tags = tag != NULL, .bytes = text };
+	struct digest subject;
+
+	digest_format(of, d);
+	put.len =
+	    (size_t)snprintf(text, sizeof(text),
+			     "{\"schemaVersion\":2,\"mediaType\":\"application/"
+			     "vnd.oci.image.index.v1+json\",\"manifests\":[{\"mediaType\":"
+			     "\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"%s\","
+			     "\"size\":1}]}",
+			     d);
+	return repo_put_manifest(&store, repo, &put, ret, &subject, err);
+}
+
+static void test_chain(void)
+{
+	struct gc_options untagged = { .untagged = true, .upload_age_ns = NS_PER_SEC * 3600 };
+	struct digest image, at;
+	struct gc_result g;
+	struct error err;
+
+	is_int(push_blob("chain", "config", &err) | push_blob("chain", "layer", &err), 0, "push");
+	is_int(push_image("chain", "image", "config", "layer", &image, &err), 0, "an image");
+	at = image;
+	for (int i = 0; i < 9; i++)
+		is_int(push_index("chain", i == 8 ? "top" : NULL, &at, &at, &err), 0, "an index");
+	is_int(repo_delete_tag(&store, "chain", "image", &err), 0, "only the outermost is tagged");
+	is_int(gc_run(&store, uploads, &untagged, NULL, &g, &err), 0, "collect untagged ones");
+	is_int((long long)g.manifests, 0, "a tag keeps what is nine levels below it");
+	ok(has_blob("chain", "layer"), "and its layer");
+	is_int(repo_delete_tag(&store, "chain", "top", &err), 0, "untag");
+	is_int(gc_run(&store, uploads, &untagged, NULL, &g, &err), 0, "collect untagged ones");
+	is_int((long long)g.manifests, 10, "then all ten go");
+	is_int((long long)g.blobs, 12, "with their blobs");
+}
+
+static void test_abandoned(void)
+{
+	struct gc_options soon = { .grace_ns = NS_PER_SEC * 3600, .upload_age_ns = 0 };
+	char id[UPLOAD_ID_MAX], key[STORAGE_KEY_MAX];
+	struct storage_stat st;
+	struct gc_result g;
+	struct error err;
+
+	is_int(upload_begin(uploads, "left", id, &err), 0, "begin an upload");
+	snprintf(key, sizeof(key), "repos/left/uploads/%s", id);
+	is_int(store.storage->ops->discard(store.storage, key, &err), 0, "a crash takes its note");
+	is_int(gc_run(&store, uploads, &soon, NULL, &g, &err), 0, "collect");
+	ok(g.uploads >= 1, "it goes all the same");
+	snprintf(key, sizeof(key), "uploads/%s", id);
+	is_int(store.storage->ops->stat(store.storage, key, &st, &err), -ERR_NOT_FOUND,
+	       "with its bytes");
+}
+
 static void test_retention(void)
 {
 	struct retain_rule rules[] = { { .tags = "keep*" },
@@ -226,6 +285,8 @@ int main(void)
 	}
 	uploads = uploads_new(&store, 1 << 20);
 	test_collection();
+	test_chain();
+	test_abandoned();
 	test_retention();
 	test_race();
 	test_scrub(dir);

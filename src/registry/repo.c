@@ -337,10 +337,13 @@ int repo_manifest_refs(struct repo_store *s, const char *repo, const struct dige
 	return 0;
 }
 
+typedef int (*remove_fn)(struct storage *s, const char *key, struct error *err);
+
 struct forget {
 	struct repo_store *s;
 	const char *repo;
 	const struct digest *manifest;
+	remove_fn remove;
 };
 
 static int forget_referrer(void *arg, const struct digest *d, int64_t size, bool is_subject,
@@ -353,7 +356,7 @@ static int forget_referrer(void *arg, const struct digest *d, int64_t size, bool
 	if (!is_subject)
 		return 0;
 	referrer_key(f->repo, d, f->manifest, key);
-	return f->s->storage->ops->remove(f->s->storage, key, err);
+	return f->remove(f->s->storage, key, err);
 }
 
 struct size_query {
@@ -411,17 +414,23 @@ static int delete_tags_of(struct repo_store *s, const char *repo, const struct d
 	return r;
 }
 
-int repo_drop_untagged(struct repo_store *s, const char *repo, const struct digest *d,
-		       struct error *err)
+static int drop_record(struct repo_store *s, const char *repo, const struct digest *d,
+		       remove_fn remove, struct error *err)
 {
-	struct forget f = { s, repo, d };
+	struct forget f = { s, repo, d, remove };
 	char key[STORAGE_KEY_MAX];
 	int r = repo_manifest_refs(s, repo, d, forget_referrer, &f, err);
 
 	if (r < 0)
 		return r;
 	digest_key(repo, "manifests", d, key);
-	return s->storage->ops->remove(s->storage, key, err);
+	return remove(s->storage, key, err);
+}
+
+int repo_drop_untagged(struct repo_store *s, const char *repo, const struct digest *d,
+		       struct error *err)
+{
+	return drop_record(s, repo, d, s->storage->ops->discard, err);
 }
 
 int repo_delete_manifest(struct repo_store *s, const char *repo, const struct digest *d,
@@ -435,7 +444,7 @@ int repo_delete_manifest(struct repo_store *s, const char *repo, const struct di
 	r = s->storage->ops->stat(s->storage, key, &st, err);
 	if (r == 0)
 		r = delete_tags_of(s, repo, d, err);
-	return r < 0 ? r : repo_drop_untagged(s, repo, d, err);
+	return r < 0 ? r : drop_record(s, repo, d, s->storage->ops->remove, err);
 }
 
 int repo_get_tag(struct repo_store *s, const char *repo, const char *tag, struct digest *ret,

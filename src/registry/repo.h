@@ -89,8 +89,8 @@ MUST_CHECK int repo_get_manifest(struct repo_store *s, const char *repo, const s
 MUST_CHECK int repo_delete_manifest(struct repo_store *s, const char *repo, const struct digest *d,
 				    struct error *err);
 
-/* The same for a manifest that no tag names, without looking through the tags:
- * a collection would read all of them for each. */
+/* The same for a manifest that no tag names, without looking through the tags (a
+ * collection would read all of them for each), and durable after a flush only. */
 MUST_CHECK int repo_drop_untagged(struct repo_store *s, const char *repo, const struct digest *d,
 				  struct error *err);
 

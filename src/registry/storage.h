@@ -58,15 +58,25 @@ struct storage_ops {
 	/* Create or replace, whole and durable when it returns. */
 	int (*put)(struct storage *s, const char *key, const void *bytes, size_t len,
 		   struct error *err);
-	/* Not an error when absent. */
+	/* Durable when it returns. Not an error when absent. */
 	int (*remove)(struct storage *s, const char *key, struct error *err);
+	/* The same, but a crash may bring the object back until the next flush: for
+	 * collections, which delete many and lose nothing by deleting one again. */
+	int (*discard)(struct storage *s, const char *key, struct error *err);
+	/* What was discarded before stays away. */
+	int (*flush)(struct storage *s, struct error *err);
+	/* Give back the space of what was discarded; may wait for the disk. */
+	int (*reclaim)(struct storage *s, struct error *err);
+	/* Create an empty object that a crash may take away: a note, no data. */
+	int (*note)(struct storage *s, const char *key, struct error *err);
 	/* Set mtime to now; ERR_NOT_FOUND. */
 	int (*touch)(struct storage *s, const char *key, struct error *err);
 	/* Objects and prefixes directly below prefix; empty when there is none. */
 	int (*list)(struct storage *s, const char *prefix, struct storage_listing *ret,
 		    struct error *err);
 
-	/* id: 32 hex digits that the registry chose at random. */
+	/* id: 32 hex digits that the registry chose at random. list, stat and discard
+	 * know an unfinished upload as the object "uploads/<id>". */
 	int (*upload_begin)(struct storage *s, const char *id, struct storage_upload *ret,
 			    struct error *err);
 	/* Go on with one; ERR_NOT_FOUND. */

@@ -47,6 +47,11 @@ FORWARD(put,
 	(struct storage * s, const char *key, const void *bytes, size_t len, struct error *err),
 	(of(s)->inner, key, bytes, len, err));
 FORWARD(remove, (struct storage * s, const char *key, struct error *err), (of(s)->inner, key, err));
+FORWARD(discard, (struct storage * s, const char *key, struct error *err),
+	(of(s)->inner, key, err));
+FORWARD(flush, (struct storage * s, struct error *err), (of(s)->inner, err));
+FORWARD(reclaim, (struct storage * s, struct error *err), (of(s)->inner, err));
+FORWARD(note, (struct storage * s, const char *key, struct error *err), (of(s)->inner, key, err));
 FORWARD(touch, (struct storage * s, const char *key, struct error *err), (of(s)->inner, key, err));
 FORWARD(list,
 	(struct storage * s, const char *prefix, struct storage_listing *ret, struct error *err),
@@ -97,6 +102,10 @@ static const struct storage_ops fault_ops = {
 	.stat = fault_stat,
 	.put = fault_put,
 	.remove = fault_remove,
+	.discard = fault_discard,
+	.flush = fault_flush,
+	.reclaim = fault_reclaim,
+	.note = fault_note,
 	.touch = fault_touch,
 	.list = fault_list,
 	.upload_begin = fault_upload_begin,

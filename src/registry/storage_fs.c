@@ -6,6 +6,7 @@
  *   content/blobs/sha256/ab/<hex>     as the engine keeps them
  *   repos/<name>/...                  small objects, see repo.h
  *   uploads/<id>                      bytes of unfinished uploads
+ *   trash/<n>                         see trash.h
  *
  * Order on disk: data, fsync(file), link or rename, fsync(directory).
  */
@@ -24,6 +25,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "registry/trash.h"
 
 #define VERSION_TEXT "1\n"
 #define LOCK_TRIES   20
@@ -33,12 +35,32 @@ struct storage_fs {
 	struct storage storage;
 	int root;    /* directory fd */
 	int uploads; /* directory fd */
+	int trash;   /* directory fd */
 	int lock;
 };
 
 static struct storage_fs *of(struct storage *s)
 {
 	return container_of(s, struct storage_fs, storage);
+}
+
+/* A new directory is as durable as what will be in it: names of all its ancestors. */
+static int make_dir(struct storage_fs *fs, const char *dir, int *ret_dir, struct error *err)
+{
+	char part[STORAGE_KEY_MAX];
+	int r = fs_mkdir_all_in_root(fs->root, dir, 0700, geteuid(), getegid(), NULL, err);
+
+	for (const char *p = strchr(dir, '/'); r == 0 && p != NULL; p = strchr(p + 1, '/')) {
+		autoclose int fd = FD_NONE;
+
+		snprintf(part, sizeof(part), "%.*s", (int)(p - dir), dir);
+		r = fs_open_beneath(fs->root, part, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+		if (r == 0)
+			r = fs_sync_dir(fd, err);
+	}
+	if (r == 0)
+		r = fs_sync_dir(fs->root, err);
+	return r < 0 ? r : fs_open_beneath(fs->root, dir, O_RDONLY | O_DIRECTORY, 0, ret_dir, err);
 }
 
 /* Directory of key, made when `make`; *ret_name points at the last component. */
@@ -53,12 +75,8 @@ static int open_parent(struct storage_fs *fs, const char *key, bool make, int *r
 		return error_set(err, ERR_INVALID, "bad object key '%s'", key);
 	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - key), key);
 	r = fs_open_beneath(fs->root, dir, O_RDONLY | O_DIRECTORY, 0, ret_dir, err);
-	if (r == -ERR_NOT_FOUND && make) {
-		r = fs_mkdir_all_in_root(fs->root, dir, 0700, geteuid(), getegid(), NULL, err);
-		if (r < 0)
-			return r;
-		r = fs_open_beneath(fs->root, dir, O_RDONLY | O_DIRECTORY, 0, ret_dir, err);
-	}
+	if (r == -ERR_NOT_FOUND && make)
+		r = make_dir(fs, dir, ret_dir, err);
 	if (r == 0)
 		*ret_name = slash + 1;
 	return r;
@@ -130,7 +148,27 @@ static int fs_put(struct storage *s, const char *key, const void *bytes, size_t 
 	const char *name;
 	int r = open_parent(of(s), key, true, &dir, &name, err);
 
-	return r < 0 ? r : fs_replace(dir, name, 0600, bytes, len, err);
+	if (r < 0)
+		return r;
+	/* A new link is nothing but its name: one commit of the file system, not two. */
+	if (len == 0) {
+		autoclose int fd = FD_NONE;
+
+		r = fs_open_beneath(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, NULL);
+		if (r == 0)
+			return fs_sync_dir(dir, err);
+	}
+	return fs_replace(dir, name, 0600, bytes, len, err);
+}
+
+static int fs_note(struct storage *s, const char *key, struct error *err)
+{
+	autoclose int dir = FD_NONE;
+	autoclose int fd = FD_NONE;
+	const char *name;
+	int r = open_parent(of(s), key, true, &dir, &name, err);
+
+	return r < 0 ? r : fs_open_beneath(dir, name, O_WRONLY | O_CREAT, 0600, &fd, err);
 }
 
 static int fs_remove(struct storage *s, const char *key, struct error *err)
@@ -139,18 +177,32 @@ static int fs_remove(struct storage *s, const char *key, struct error *err)
 	const char *name;
 	int r = open_parent(of(s), key, false, &dir, &name, err);
 
-	if (r == -ERR_NOT_FOUND)
-		return 0;
 	if (r < 0)
-		return r;
-	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT) {
-		/* A prefix that lost its last object goes too; one that has others stays. */
-		if (errno != EISDIR && errno != EPERM)
-			return error_sys(err, errno, "remove '%s'", key);
-		if (unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY && errno != EEXIST)
-			return error_sys(err, errno, "remove '%s'", key);
-	}
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return error_sys(err, errno, "remove '%s'", key);
 	return fs_sync_dir(dir, err);
+}
+
+static int fs_discard(struct storage *s, const char *key, struct error *err)
+{
+	autoclose int dir = FD_NONE;
+	const char *name;
+	int r = open_parent(of(s), key, false, &dir, &name, err);
+
+	if (r < 0)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	return trash_take(of(s)->trash, dir, name, err);
+}
+
+static int fs_reclaim(struct storage *s, struct error *err)
+{
+	return trash_empty(of(s)->trash, err);
+}
+
+static int fs_flush(struct storage *s, struct error *err)
+{
+	return syncfs(of(s)->root) < 0 ? error_sys(err, errno, "sync the data directory") : 0;
 }
 
 static int fs_touch(struct storage *s, const char *key, struct error *err)
@@ -315,6 +367,8 @@ static void fs_free(struct storage *s)
 		close(fs->root);
 	if (fs->uploads >= 0)
 		close(fs->uploads);
+	if (fs->trash >= 0)
+		close(fs->trash);
 	if (fs->lock >= 0)
 		close(fs->lock);
 	free(fs);
@@ -326,6 +380,10 @@ static const struct storage_ops fs_ops = {
 	.stat = fs_stat_object,
 	.put = fs_put,
 	.remove = fs_remove,
+	.discard = fs_discard,
+	.flush = fs_flush,
+	.reclaim = fs_reclaim,
+	.note = fs_note,
 	.touch = fs_touch,
 	.list = fs_list,
 	.upload_begin = fs_upload_begin,
@@ -385,10 +443,8 @@ static int prepare(struct storage_fs *fs, const char *path, struct error *err)
 	r = check_version(fs, err);
 	if (r < 0)
 		return r;
-	r = fs_mkdir_all_in_root(fs->root, "uploads", 0700, geteuid(), getegid(), NULL, err);
-	if (r < 0)
-		return r;
-	return fs_open_beneath(fs->root, "uploads", O_RDONLY | O_DIRECTORY, 0, &fs->uploads, err);
+	r = make_dir(fs, "uploads", &fs->uploads, err);
+	return r < 0 ? r : make_dir(fs, "trash", &fs->trash, err);
 }
 
 int storage_fs_open(const char *path, struct storage **ret, struct error *err)
@@ -397,7 +453,7 @@ int storage_fs_open(const char *path, struct storage **ret, struct error *err)
 	int r;
 
 	fs->storage.ops = &fs_ops;
-	fs->root = fs->uploads = fs->lock = FD_NONE;
+	fs->root = fs->uploads = fs->trash = fs->lock = FD_NONE;
 	r = prepare(fs, path, err);
 	if (r < 0) {
 		fs_free(&fs->storage);

@@ -89,7 +89,7 @@ int upload_begin(struct uploads *u, const char *repo, char ret_id[static UPLOAD_
 		return r;
 	storage_of(u)->ops->upload_close(storage_of(u), &handle);
 	owner_key(repo, ret_id, key);
-	r = storage_of(u)->ops->put(storage_of(u), key, "", 0, err);
+	r = storage_of(u)->ops->note(storage_of(u), key, err);
 	if (r < 0)
 		(void)storage_of(u)->ops->upload_remove(storage_of(u), ret_id, NULL);
 	return r;
@@ -306,7 +306,7 @@ int upload_commit(struct uploads *u, const char *repo, const char *id, const str
 		return r;
 	(void)storage_of(u)->ops->upload_remove(storage_of(u), id, NULL);
 	owner_key(repo, id, key);
-	(void)storage_of(u)->ops->remove(storage_of(u), key, NULL);
+	(void)storage_of(u)->ops->discard(storage_of(u), key, NULL);
 	return r;
 }
 
@@ -324,7 +324,7 @@ int upload_abort(struct uploads *u, const char *repo, const char *id, struct err
 	if (r < 0)
 		return r;
 	owner_key(repo, id, key);
-	return storage_of(u)->ops->remove(storage_of(u), key, err);
+	return storage_of(u)->ops->discard(storage_of(u), key, err);
 }
 
 static int expire_in(struct uploads *u, const char *repo, int64_t before_ns, unsigned *ret_n,
@@ -343,10 +343,41 @@ static int expire_in(struct uploads *u, const char *repo, int64_t before_ns, uns
 		if (storage_of(u)->ops->stat(storage_of(u), key, &st, NULL) < 0 ||
 		    st.mtime_ns > before_ns)
 			continue;
-		if (upload_abort(u, repo, ids.names[i], err) == 0)
+		r = upload_abort(u, repo, ids.names[i], err);
+		if (r == 0)
 			(*ret_n)++;
-		else /* its bytes are gone already: forget the owner's note */
-			(void)storage_of(u)->ops->remove(storage_of(u), key, NULL);
+		else if (r == -ERR_NOT_FOUND) /* its bytes are gone already: forget the note */
+			r = storage_of(u)->ops->discard(storage_of(u), key, err);
+		else if (r == -ERR_CONFLICT) /* somebody is at it still */
+			r = 0;
+	}
+	return r;
+}
+
+/* Bytes whose owner's note a crash took. */
+static int expire_ownerless(struct uploads *u, int64_t before_ns, unsigned *ret_n,
+			    struct error *err)
+{
+	auto_(storage_listing) ids = { 0 };
+	int r = storage_of(u)->ops->list(storage_of(u), "uploads", &ids, err);
+
+	for (size_t i = 0; r == 0 && i < ids.len; i++) {
+		char key[STORAGE_KEY_MAX];
+		struct storage_stat st;
+		bool busy;
+
+		snprintf(key, sizeof(key), "uploads/%s", ids.names[i]);
+		if (storage_of(u)->ops->stat(storage_of(u), key, &st, NULL) < 0 ||
+		    st.mtime_ns > before_ns)
+			continue;
+		{
+			LOCKED(&u->lock);
+			busy = map_has(&u->sessions, ids.names[i]);
+		}
+		if (busy)
+			continue;
+		r = storage_of(u)->ops->discard(storage_of(u), key, err);
+		(*ret_n)++;
 	}
 	return r;
 }
@@ -360,5 +391,5 @@ int uploads_expire(struct uploads *u, int64_t max_age_ns, unsigned *ret_n, struc
 	*ret_n = 0;
 	for (size_t i = 0; r == 0 && i < repos.len; i++)
 		r = expire_in(u, repos.names[i], before, ret_n, err);
-	return r;
+	return r < 0 ? r : expire_ownerless(u, before, ret_n, err);
 }
