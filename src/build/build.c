@@ -368,6 +368,7 @@ static void release_nodes(struct build *b)
 	for (size_t i = 0; i < b->graph.n_nodes; i++) {
 		struct node *n = b->graph.nodes[i];
 
+		keyer_free(n->keyer);
 		/* Those of images are in the arena. */
 		if (n->kind != NODE_IMAGE)
 			free(n->layers);

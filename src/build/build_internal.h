@@ -39,6 +39,7 @@ struct opened_context {
 };
 
 struct progress;
+struct keyer;
 
 struct build {
 	struct builder *builder;
@@ -110,8 +111,18 @@ MUST_CHECK int user_lookup(int rootfd, const char *spec, bool chown, struct user
 			   struct error *err);
 
 /* ---- keys (key.c) ---- */
-/* Fill n->key; reads contexts and the trees of inputs. */
+/*
+ * What a step is by its definition: its words, what it takes from contexts, and
+ * the definitions of the steps it builds upon. Those are defined already. Fills n->def.
+ */
+MUST_CHECK int node_define(struct build *b, struct node *n, struct error *err);
+/* Of a defined node whose base is done: hex of its definition upon that base. */
+void node_fast_key(const struct node *n, char out[static 65]);
+/* Fill n->key: like the definition, but of other steps it is the content that counts.
+ * Once, when base and inputs are done. *ret_inputs: JSON for --explain, owned, or NULL. */
 MUST_CHECK int node_key(struct build *b, struct node *n, char **ret_inputs, struct error *err);
+
+void keyer_free(struct keyer *k);
 
 /* Download an ADD URL into the builder's directory, once; checks --checksum. */
 MUST_CHECK int url_fetch(struct build *b, const struct node *n, struct copy_item *item,

@@ -23,6 +23,11 @@ static const char *const steps[] = {
 	" used_ns INTEGER NOT NULL, PRIMARY KEY(dev, ino)) WITHOUT ROWID;"
 	"CREATE TABLE build_mount(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
 	" created_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL);",
+	/* A definition upon a certain base, and the record that it led to. */
+	"CREATE TABLE build_fast(fast TEXT PRIMARY KEY, def TEXT NOT NULL, key TEXT NOT NULL)"
+	" WITHOUT ROWID;"
+	"CREATE INDEX build_fast_def ON build_fast(def);"
+	"CREATE INDEX build_fast_key ON build_fast(key);",
 };
 
 int cache_open(struct store *s, struct error *err)
@@ -30,6 +35,16 @@ int cache_open(struct store *s, struct error *err)
 	int r = db_migrate(s->db, "build", steps, ARRAY_LEN(steps), err);
 
 	return r < 0 ? r : lease_make(s->db, CACHE_LEASE, true, err);
+}
+
+static void copy_text(char *out, size_t size, const char *s)
+{
+	size_t n = s ? strlen(s) : 0;
+
+	if (n >= size)
+		n = size - 1;
+	memcpy(out, s ? s : "", n);
+	out[n] = '\0';
 }
 
 static int read_record(struct store *s, const char *key, struct cache_record *ret,
@@ -101,6 +116,33 @@ int cache_put(struct store *s, const struct cache_record *rec, struct error *err
 		      clock_wall_ns());
 }
 
+int cache_fast_put(struct store *s, const char *fast, const char *def, const char *key,
+		   struct error *err)
+{
+	return db_run(s->db, err, "INSERT OR REPLACE INTO build_fast VALUES(?,?,?)", "ttt", fast,
+		      def, key);
+}
+
+int cache_fast_get(struct store *s, const char *fast, char ret_key[static 65], struct error *err)
+{
+	autofree char *key = NULL;
+	int r =
+	    db_get_text(s->db, &key, err, "SELECT key FROM build_fast WHERE fast=?", "t", fast);
+
+	if (r == 0)
+		copy_text(ret_key, 65, key);
+	return r;
+}
+
+bool cache_fast_known(struct store *s, const char *def)
+{
+	int64_t known = 0;
+
+	return db_get_int(s->db, &known, NULL,
+			  "SELECT EXISTS(SELECT 1 FROM build_fast WHERE def=?)", "t", def) == 0 &&
+	       known != 0;
+}
+
 int cache_last_inputs(struct store *s, const char *text, char **ret_inputs, struct error *err)
 {
 	char *inputs = NULL;
@@ -147,16 +189,6 @@ struct victim {
 	int64_t size;
 };
 
-static void copy_text(char *out, size_t size, const char *s)
-{
-	size_t n = s ? strlen(s) : 0;
-
-	if (n >= size)
-		n = size - 1;
-	memcpy(out, s ? s : "", n);
-	out[n] = '\0';
-}
-
 /* Without `all` (?5) only what no image needs goes. */
 #define VICTIMS_SQL \
 	"SELECT key, layer, size FROM build_cache c WHERE (?1=0 OR used_ns<?1)" \
@@ -201,6 +233,8 @@ static int drop_record(struct store *s, const struct victim *v, struct error *er
 	int64_t users = 0;
 	int r = db_run(s->db, err, "DELETE FROM build_cache WHERE key=?", "t", v->key);
 
+	if (r == 0)
+		r = db_run(s->db, err, "DELETE FROM build_fast WHERE key=?", "t", v->key);
 	if (r < 0 || v->layer[0] == '\0')
 		return r;
 	r = db_get_int(s->db, &users, err, "SELECT count(*) FROM build_cache WHERE layer=?", "t",

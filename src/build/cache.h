@@ -32,6 +32,19 @@ MUST_CHECK int cache_get(struct store *s, const char *key, struct cache_record *
 			 struct error *err);
 MUST_CHECK int cache_put(struct store *s, const struct cache_record *r, struct error *err);
 
+/*
+ * A step that reads other steps is found by its definition too, without their
+ * results: "fast" is its definition upon its base's layers (node_fast_key), "def" the
+ * definition alone. All three are 64 hex digits.
+ */
+MUST_CHECK int cache_fast_put(struct store *s, const char *fast, const char *def, const char *key,
+			      struct error *err);
+/* ERR_NOT_FOUND. That the record is still there is another question. */
+MUST_CHECK int cache_fast_get(struct store *s, const char *fast, char ret_key[static 65],
+			      struct error *err);
+/* Was a step of this definition ever made? */
+bool cache_fast_known(struct store *s, const char *def);
+
 /* The newest record of the same instruction text whose inputs differ: *ret_inputs is
  * owned (JSON), NULL when there is none. For --explain. */
 MUST_CHECK int cache_last_inputs(struct store *s, const char *text, char **ret_inputs,

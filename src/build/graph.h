@@ -68,6 +68,8 @@ struct run_spec {
 	const char *script_name, *script;
 };
 
+struct keyer;
+
 enum node_state { NODE_WAITING, NODE_READY, NODE_RUNNING, NODE_DONE, NODE_FAILED };
 
 struct node {
@@ -96,7 +98,16 @@ struct node {
 	bool made_layer; /* the last of layers is this node's own */
 	bool cached;
 	char key[65];           /* hex SHA-256: what decided about the cache */
+	uint8_t def[32];        /* what it is by its definition; see node_define */
+	struct keyer *keyer;    /* its key as far as it is known; owned */
+	bool tainted;           /* it or one it reads is never from the cache: def tells nothing */
 	bool claimed, finished; /* by a worker; under the build's lock */
+	/* Of the solver, under the build's lock too. */
+	bool defining, defined; /* node_define was begun; is done */
+	bool demanded;          /* its result is needed; what nobody demands is not made */
+	bool maybe_fast;        /* a step of its definition is known: wait for the base, then look */
+	bool tried_fast;
+	size_t n_users; /* unfinished nodes that may yet demand it */
 	bool missed;            /* --plan: it, or something it needs, would run */
 	int64_t started_ns, ended_ns;
 };

@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/fs.h"
 #include "base/jsonw.h"
 #include "build/build_internal.h"
@@ -12,16 +13,41 @@
 #include "build/text.h"
 #include "remote/download.h"
 
-#define KEY_VERSION   "proa build key 1"
+#define KEY_VERSION   "proa build key 2"
 #define INPUTS_MAX    (1U << 20)
 #define URL_MAX_BYTES (64ULL << 30)
 
-/* The key grows from named parts; each part's own hash is kept for --explain. */
+/*
+ * The key grows from named parts; each part's own hash is kept for --explain. It
+ * begins when the node is defined and is finished when the steps that it reads
+ * from are done.
+ */
 struct keyer {
 	struct hash hash;
-	struct jsonw *inputs;
+	struct buf text;
+	struct jsonw inputs;
 	unsigned n; /* tells parts of one name apart */
 };
+
+static struct keyer *keyer_new(void)
+{
+	struct keyer *k = new0(struct keyer);
+
+	k->text = (struct buf)BUF_INIT(INPUTS_MAX);
+	jsonw_init(&k->inputs, &k->text);
+	jsonw_object(&k->inputs);
+	hash_init_sha256(&k->hash);
+	return k;
+}
+
+void keyer_free(struct keyer *k)
+{
+	if (k == NULL)
+		return;
+	hash_release(&k->hash);
+	buf_release(&k->text);
+	free(k);
+}
 
 static void part(struct keyer *k, const char *name, const void *bytes, size_t len)
 {
@@ -35,7 +61,7 @@ static void part(struct keyer *k, const char *name, const void *bytes, size_t le
 static void part_text(struct keyer *k, const char *name, const char *text)
 {
 	part(k, name, text ? text : "", text ? strlen(text) : 0);
-	jsonw_kstring(k->inputs, name, text ? text : "");
+	jsonw_kstring(&k->inputs, name, text ? text : "");
 }
 
 /* One of several of that name. */
@@ -52,7 +78,7 @@ static void part_digest(struct keyer *k, const char *name, const uint8_t sum[SHA
 
 	hex_format(sum, SHA256_SIZE, hex);
 	part(k, name, sum, SHA256_SIZE);
-	jsonw_kstring(k->inputs, name, hex);
+	jsonw_kstring(&k->inputs, name, hex);
 }
 
 static void chain_digest(const struct node *n, uint8_t out[static SHA256_SIZE])
@@ -234,12 +260,11 @@ static int git_key(struct build *b, struct node *n, struct keyer *k, struct copy
 	return r;
 }
 
-static int copy_key(struct build *b, struct node *n, struct keyer *k, struct error *err)
+/* What a COPY says, and what it takes from the context and from elsewhere. */
+static int copy_define(struct build *b, struct node *n, struct keyer *k, struct error *err)
 {
 	const struct copy_spec *c = n->copy;
-	auto_(source_tree) from = SOURCE_TREE_INIT;
 	auto_(arena) a = ARENA_INIT;
-	bool paths = false;
 	int r = 0;
 
 	part_text(k, "dest", c->dest);
@@ -251,10 +276,6 @@ static int copy_key(struct build *b, struct node *n, struct keyer *k, struct err
 	part_text(k, "flags",
 		  arena_format(&a, "add=%d link=%d parents=%d unpack=%d owner=%d", c->add, c->link,
 			       c->parents, (int)c->unpack, c->from.node == NULL));
-	for (size_t i = 0; i < c->n_items; i++)
-		paths |= c->items[i].kind == COPY_PATH;
-	if (paths)
-		r = source_open(b, &c->from, &from, err);
 	for (size_t i = 0; r == 0 && i < c->n_items; i++) {
 		struct copy_item *item = &c->items[i];
 
@@ -264,11 +285,30 @@ static int copy_key(struct build *b, struct node *n, struct keyer *k, struct err
 			r = git_key(b, n, k, item, err);
 		} else if (item->kind == COPY_PATH) {
 			part_item(k, "path", c->parents ? item->path : "");
-			r = hash_path(b, k, &a, &from.tree, c, item->path, err);
 		} else {
 			part_item(k, "item", item->path);
 			part_item(k, "text", item->text);
 		}
+	}
+	return r;
+}
+
+/* The files that a COPY takes, by content. */
+static int copy_contents(struct build *b, struct node *n, struct keyer *k, struct error *err)
+{
+	const struct copy_spec *c = n->copy;
+	auto_(source_tree) from = SOURCE_TREE_INIT;
+	auto_(arena) a = ARENA_INIT;
+	bool paths = false;
+	int r = 0;
+
+	for (size_t i = 0; i < c->n_items; i++)
+		paths |= c->items[i].kind == COPY_PATH;
+	if (paths)
+		r = source_open(b, &c->from, &from, err);
+	for (size_t i = 0; r == 0 && i < c->n_items; i++) {
+		if (c->items[i].kind == COPY_PATH)
+			r = hash_path(b, k, &a, &from.tree, c, c->items[i].path, err);
 	}
 	return r;
 }
@@ -285,14 +325,9 @@ static bool is_proxy(const char *name)
 	return false;
 }
 
-static int mount_key(struct build *b, struct keyer *k, const struct mount_spec *m,
-		     struct error *err)
+static void mount_define(struct keyer *k, const struct mount_spec *m)
 {
-	auto_(source_tree) from = SOURCE_TREE_INIT;
 	auto_(arena) a = ARENA_INIT;
-	auto_(hash) h = { 0 };
-	uint8_t sum[SHA256_SIZE];
-	int r;
 
 	part_item(k, "mount",
 		  arena_format(&a,
@@ -306,9 +341,17 @@ static int mount_key(struct build *b, struct keyer *k, const struct mount_spec *
 		part_item(k, "secret", m->mount.id ? m->mount.id : m->mount.source);
 		part_item(k, "env", m->mount.env);
 	}
-	if (m->mount.type != MOUNT_BIND)
-		return 0;
-	r = source_open(b, &m->from, &from, err);
+}
+
+static int mount_contents(struct build *b, struct keyer *k, const struct mount_spec *m,
+			  struct error *err)
+{
+	auto_(source_tree) from = SOURCE_TREE_INIT;
+	auto_(arena) a = ARENA_INIT;
+	auto_(hash) h = { 0 };
+	uint8_t sum[SHA256_SIZE];
+	int r = source_open(b, &m->from, &from, err);
+
 	if (r < 0)
 		return r;
 	hash_init_sha256(&h);
@@ -320,10 +363,9 @@ static int mount_key(struct build *b, struct keyer *k, const struct mount_spec *
 	return r;
 }
 
-static int run_key(struct build *b, struct node *n, struct keyer *k, struct error *err)
+static void run_define(struct node *n, struct keyer *k)
 {
 	const struct run_spec *run = n->run;
-	int r = 0;
 
 	for (size_t i = 0; i < run->args.len; i++)
 		part_item(k, "arg", run->args.at[i]);
@@ -339,49 +381,123 @@ static int run_key(struct build *b, struct node *n, struct keyer *k, struct erro
 	part_text(k, "cwd", run->cwd);
 	part_text(k, "network", run->network);
 	part_text(k, "script", run->script);
-	for (size_t i = 0; r == 0 && i < run->n_mounts; i++)
-		r = mount_key(b, k, &run->mounts[i], err);
+	for (size_t i = 0; i < run->n_mounts; i++)
+		mount_define(k, &run->mounts[i]);
+}
+
+/* Contents of the context (of_nodes false) or of other steps (true). */
+static int add_contents(struct build *b, struct node *n, struct keyer *k, bool of_nodes,
+			struct error *err)
+{
+	int r = 0;
+
+	if (n->kind == NODE_COPY && (n->copy->from.node != NULL) == of_nodes)
+		return copy_contents(b, n, k, err);
+	for (size_t i = 0; n->kind == NODE_RUN && r == 0 && i < n->run->n_mounts; i++) {
+		const struct mount_spec *m = &n->run->mounts[i];
+
+		if (m->mount.type == MOUNT_BIND && (m->from.node != NULL) == of_nodes)
+			r = mount_contents(b, k, m, err);
+	}
 	return r;
+}
+
+static int define_parts(struct build *b, struct node *n, struct keyer *k, struct error *err)
+{
+	static const char *const kinds[] = { "image", "copy", "run", "workdir" };
+	int r = 0;
+
+	part(k, "version", KEY_VERSION, strlen(KEY_VERSION));
+	part_text(k, "kind", kinds[n->kind]);
+	if (b->q->real_times)
+		part_text(k, "times", "real");
+	else if (b->graph.has_epoch) {
+		autofree char *epoch = cstr_format("%lld", (long long)n->epoch_ns);
+
+		part_text(k, "epoch", epoch);
+	}
+	if (n->kind == NODE_COPY) {
+		r = copy_define(b, n, k, err);
+	} else if (n->kind == NODE_RUN) {
+		run_define(n, k);
+	} else {
+		part_text(k, "path", n->path);
+		part_text(k, "user", n->user);
+	}
+	return r < 0 ? r : add_contents(b, n, k, false, err);
+}
+
+/* Which paths of which steps are read: their contents are not known yet. */
+static void add_sources(const struct node *n, struct hash *h)
+{
+	const char *nothing = "";
+
+	for (size_t i = 0; i < n->n_inputs; i++)
+		hash_add(h, n->inputs[i]->def, SHA256_SIZE);
+	for (size_t i = 0; n->kind == NODE_COPY && i < n->copy->n_items; i++)
+		hash_add(h, n->copy->items[i].path, strlen(n->copy->items[i].path) + 1);
+	for (size_t i = 0; n->kind == NODE_RUN && i < n->run->n_mounts; i++) {
+		const char *source = n->run->mounts[i].mount.source;
+
+		source = source ? source : nothing;
+		hash_add(h, source, strlen(source) + 1);
+	}
+}
+
+int node_define(struct build *b, struct node *n, struct error *err)
+{
+	bool alone = n->kind == NODE_COPY && n->copy->link;
+	auto_(hash) h = { 0 };
+	int r;
+
+	n->tainted = n->no_cache || (!alone && n->base != NULL && n->base->tainted);
+	for (size_t i = 0; i < n->n_inputs; i++)
+		n->tainted |= n->inputs[i]->tainted;
+	if (n->kind == NODE_IMAGE) {
+		chain_digest(n, n->def);
+		return 0;
+	}
+	n->keyer = keyer_new();
+	r = define_parts(b, n, n->keyer, err);
+	if (r < 0)
+		return r;
+	hash_copy(&n->keyer->hash, &h);
+	if (!alone)
+		hash_add(&h, n->base->def, SHA256_SIZE);
+	add_sources(n, &h);
+	hash_finish(&h, n->def);
+	return 0;
+}
+
+void node_fast_key(const struct node *n, char out[static 65])
+{
+	auto_(hash) h = { 0 };
+	uint8_t sum[SHA256_SIZE];
+
+	chain_digest(n->kind == NODE_COPY && n->copy->link ? NULL : n->base, sum);
+	hash_init_sha256(&h);
+	hash_add(&h, "fast", sizeof("fast"));
+	hash_add(&h, n->def, SHA256_SIZE);
+	hash_add(&h, sum, sizeof(sum));
+	hash_finish(&h, sum);
+	hex_format(sum, sizeof(sum), out);
 }
 
 int node_key(struct build *b, struct node *n, char **ret_inputs, struct error *err)
 {
-	static const char *const kinds[] = { "image", "copy", "run", "workdir" };
-	auto_(buf) text = BUF_INIT(INPUTS_MAX);
+	struct keyer *k = n->keyer;
 	uint8_t sum[SHA256_SIZE];
-	struct jsonw w;
-	struct keyer k = { .inputs = &w };
-	int r = 0;
+	int r;
 
-	jsonw_init(&w, &text);
-	jsonw_object(&w);
-	hash_init_sha256(&k.hash);
-	part(&k, "version", KEY_VERSION, strlen(KEY_VERSION));
-	part_text(&k, "kind", kinds[n->kind]);
 	chain_digest(n->kind == NODE_COPY && n->copy->link ? NULL : n->base, sum);
-	part_digest(&k, "parent", sum);
-	if (b->q->real_times)
-		part_text(&k, "times", "real");
-	else if (b->graph.has_epoch) {
-		autofree char *epoch = cstr_format("%lld", (long long)n->epoch_ns);
-
-		part_text(&k, "epoch", epoch);
-	}
-	if (n->kind == NODE_COPY)
-		r = copy_key(b, n, &k, err);
-	else if (n->kind == NODE_RUN)
-		r = run_key(b, n, &k, err);
-	else {
-		part_text(&k, "path", n->path);
-		part_text(&k, "user", n->user);
-	}
-	hash_finish(&k.hash, sum);
-	hash_release(&k.hash);
+	part_digest(k, "parent", sum);
+	r = add_contents(b, n, k, true, err);
 	if (r < 0)
 		return r;
+	hash_finish(&k->hash, sum);
 	hex_format(sum, sizeof(sum), n->key);
-	jsonw_end(&w);
+	jsonw_end(&k->inputs);
 	/* An explanation that is too long is left out; the key is what counts. */
-	*ret_inputs = jsonw_finish(&w, NULL) < 0 ? NULL : buf_detach(&text, NULL);
+	*ret_inputs = jsonw_finish(&k->inputs, NULL) < 0 ? NULL : buf_detach(&k->text, NULL);
 	return 0;
 }

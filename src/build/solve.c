@@ -1,4 +1,10 @@
-/* build/solve.c: run what is not known yet, independent steps side by side. */
+/*
+ * build/solve.c: run what is not known yet, independent steps side by side.
+ *
+ * Every node is defined (what does it say, which files of the context does it take),
+ * but only what is demanded gets a result: the target, what it builds upon, and
+ * what a step reads that is not in the cache by its definition.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -136,6 +142,30 @@ static void explain(struct build *b, struct node *n, const char *inputs)
 	progress_reason(b->progress, n, "its layer is no longer here");
 }
 
+/* Remember under its definition what a step that reads others was found or made as. */
+static void note_fast(struct build *b, const struct node *n)
+{
+	char fast[65], def[65];
+
+	if (n->n_inputs == 0 || n->tainted)
+		return;
+	node_fast_key(n, fast);
+	hex_format(n->def, sizeof(n->def), def);
+	/* Without it the next build reads more; nothing else. */
+	(void)!cache_fast_put(b->builder->cfg.store, fast, def, n->key, NULL);
+}
+
+static bool find_fast(struct build *b, struct node *n)
+{
+	char fast[65];
+
+	node_fast_key(n, fast);
+	if (cache_fast_get(b->builder->cfg.store, fast, n->key, NULL) == 0 && find_cached(b, n))
+		return true;
+	n->key[0] = '\0';
+	return false;
+}
+
 static int run_or_wait(struct build *b, struct node *n, const char *inputs, struct error *err)
 {
 	bool ours = false;
@@ -185,8 +215,8 @@ static int predict(struct build *b, struct node *n, struct error *err)
 	autofree char *inputs = NULL;
 	int r;
 
-	n->missed = inputs_missed(n);
-	if (!n->missed) {
+	n->missed = n->base->missed || !n->cached;
+	if (n->missed && !inputs_missed(n)) {
 		r = node_key(b, n, &inputs, err);
 		if (r < 0)
 			return r;
@@ -199,7 +229,18 @@ static int predict(struct build *b, struct node *n, struct error *err)
 	return 0;
 }
 
-static int evaluate(struct build *b, struct node *n, struct error *err)
+static bool inputs_finished(const struct node *n)
+{
+	for (size_t i = 0; i < n->n_inputs; i++) {
+		if (!n->inputs[i]->finished)
+			return false;
+	}
+	return true;
+}
+
+/* *ret_later: not before its inputs are done. */
+static int evaluate(struct build *b, struct node *n, bool with_inputs, bool *ret_later,
+		    struct error *err)
 {
 	autofree char *inputs = NULL;
 	int r = cancel_check(b->cancel, err);
@@ -208,55 +249,170 @@ static int evaluate(struct build *b, struct node *n, struct error *err)
 		return r;
 	if (n->kind == NODE_IMAGE)
 		return lease_image(b, n, err);
+	if (n->maybe_fast && !n->tried_fast) {
+		n->tried_fast = true;
+		n->cached = !n->base->missed && find_fast(b, n);
+	}
+	if (!n->cached && !with_inputs) {
+		*ret_later = true;
+		return 0;
+	}
 	if (b->q->plan)
 		return predict(b, n, err);
+	if (n->cached) {
+		progress_start(b->progress, n);
+		return 0;
+	}
 	r = node_key(b, n, &inputs, err);
 	if (r < 0)
 		return r;
 	if (find_cached(b, n)) {
 		n->cached = true;
 		progress_start(b->progress, n);
-		return 0;
+	} else {
+		r = run_or_wait(b, n, inputs, err);
 	}
-	return run_or_wait(b, n, inputs, err);
+	if (r == 0)
+		note_fast(b, n);
+	return r;
 }
 
-static bool is_ready(const struct node *n)
+/* ---- who needs what; all with b->lock ---- */
+
+static void demand(struct node *n)
 {
-	if (n->claimed || (n->base != NULL && !n->base->finished))
+	for (; n != NULL && !n->demanded; n = n->base) {
+		n->demanded = true;
+		for (size_t i = 0; n->defined && !n->maybe_fast && i < n->n_inputs; i++)
+			demand(n->inputs[i]);
+	}
+}
+
+static void demand_inputs(struct node *n)
+{
+	for (size_t i = 0; i < n->n_inputs; i++)
+		demand(n->inputs[i]);
+}
+
+static void drop_use(struct build *b, struct node *n);
+
+static void drop_uses(struct build *b, struct node *n)
+{
+	if (n->base != NULL)
+		drop_use(b, n->base);
+	for (size_t i = 0; i < n->n_inputs; i++)
+		drop_use(b, n->inputs[i]);
+}
+
+/* What nobody is going to ask for is shown as cached, with all that only it needs. */
+static void drop_use(struct build *b, struct node *n)
+{
+	if (--n->n_users > 0 || n->demanded || n->finished)
+		return;
+	n->cached = true;
+	n->finished = true;
+	progress_start(b->progress, n);
+	progress_done(b->progress, n, NULL);
+	drop_uses(b, n);
+}
+
+static bool can_define(const struct node *n)
+{
+	if (n->defining || n->finished || (n->base != NULL && !n->base->defined))
 		return false;
 	for (size_t i = 0; i < n->n_inputs; i++) {
-		if (!n->inputs[i]->finished)
+		if (!n->inputs[i]->defined)
 			return false;
 	}
 	return true;
 }
 
-/* With b->lock. NULL: nothing to do now. *ret_more: but perhaps later. */
-static struct node *claim(struct build *b, bool *ret_more)
+static bool can_evaluate(const struct node *n)
+{
+	if (n->claimed || n->finished || !n->demanded || !n->defined ||
+	    (n->base != NULL && !n->base->finished))
+		return false;
+	return inputs_finished(n) || (n->maybe_fast && !n->tried_fast);
+}
+
+enum task { TASK_NONE, TASK_DEFINE, TASK_EVALUATE };
+
+/* Steps come before definitions. TASK_NONE: nothing to do now; *ret_more: but perhaps later. */
+static enum task claim(struct build *b, struct node **ret, bool *ret_more)
 {
 	*ret_more = false;
 	for (size_t i = 0; i < b->graph.n_nodes && !b->stop; i++) {
-		struct node *n = b->graph.nodes[i];
-
-		if (is_ready(n)) {
-			n->claimed = true;
-			return n;
+		*ret = b->graph.nodes[i];
+		if (can_evaluate(*ret)) {
+			(*ret)->claimed = true;
+			return TASK_EVALUATE;
 		}
-		*ret_more |= !n->finished;
+		*ret_more |= !(*ret)->finished;
 	}
-	return NULL;
+	for (size_t i = 0; i < b->graph.n_nodes && !b->stop; i++) {
+		*ret = b->graph.nodes[i];
+		if (can_define(*ret)) {
+			(*ret)->defining = true;
+			return TASK_DEFINE;
+		}
+	}
+	return TASK_NONE;
 }
 
-static void finish(struct build *b, struct node *n, int r, const struct error *err)
+static void fail(struct build *b, struct node *n, const struct error *err)
 {
-	progress_done(b->progress, n, r < 0 ? err : NULL);
+	if (b->stop)
+		return;
+	b->stop = true;
+	b->error = *err;
+	b->failed = n;
+}
+
+static void run_define(struct build *b, struct node *n)
+{
+	struct error err;
+	char def[65];
+	bool known = false;
+	int r = cancel_check(b->cancel, &err);
+
+	if (r == 0)
+		r = node_define(b, n, &err);
+	if (r == 0 && n->n_inputs > 0 && !n->tainted) {
+		hex_format(n->def, sizeof(n->def), def);
+		known = cache_fast_known(b->builder->cfg.store, def);
+	}
+	if (r < 0) {
+		progress_start(b->progress, n);
+		progress_done(b->progress, n, &err);
+	}
 	lock_take(&b->lock);
-	n->finished = r == 0;
-	if (r < 0 && !b->stop) {
-		b->stop = true;
-		b->error = *err;
-		b->failed = n;
+	n->defined = r == 0;
+	n->maybe_fast = known;
+	if (n->demanded && !known)
+		demand_inputs(n);
+	if (r < 0)
+		fail(b, n, &err);
+	pthread_cond_broadcast(&b->changed);
+	lock_drop(&b->lock);
+}
+
+static void run_evaluate(struct build *b, struct node *n, bool with_inputs)
+{
+	struct error err;
+	bool later = false;
+	int r = evaluate(b, n, with_inputs, &later, &err);
+
+	if (!later)
+		progress_done(b->progress, n, r < 0 ? &err : NULL);
+	lock_take(&b->lock);
+	if (later) {
+		n->claimed = false;
+		demand_inputs(n);
+	} else if (r < 0) {
+		fail(b, n, &err);
+	} else {
+		n->finished = true;
+		drop_uses(b, n);
 	}
 	pthread_cond_broadcast(&b->changed);
 	lock_drop(&b->lock);
@@ -268,25 +424,48 @@ static void *work(void *arg)
 	bool more = true;
 
 	lock_take(&b->lock);
-	while (more) {
-		struct node *n = claim(b, &more);
-		struct error err;
-		int r;
+	for (;;) {
+		struct node *n;
+		enum task task = claim(b, &n, &more);
+		bool with_inputs;
 
-		if (n == NULL && more && !b->stop) {
+		if (task == TASK_NONE && more && !b->stop) {
 			pthread_cond_wait(&b->changed, &b->lock.mutex);
 			continue;
 		}
-		if (n == NULL)
+		if (task == TASK_NONE)
 			break;
-		more = true;
+		with_inputs = inputs_finished(n);
 		lock_drop(&b->lock);
-		r = evaluate(b, n, &err);
-		finish(b, n, r, &err);
+		if (task == TASK_DEFINE)
+			run_define(b, n);
+		else
+			run_evaluate(b, n, with_inputs);
 		lock_take(&b->lock);
 	}
 	lock_drop(&b->lock);
 	return NULL;
+}
+
+/* --plan tells about every step; so all are looked at. */
+static void demand_first(struct build *b)
+{
+	struct graph *g = &b->graph;
+
+	for (size_t i = 0; i < g->n_nodes; i++) {
+		struct node *n = g->nodes[i];
+
+		if (n->base != NULL)
+			n->base->n_users++;
+		for (size_t k = 0; k < n->n_inputs; k++)
+			n->inputs[k]->n_users++;
+		n->demanded = b->q->plan;
+	}
+	demand(g->target->tip);
+	for (size_t i = 0; i < g->n_nodes; i++) {
+		if (g->nodes[i]->n_users == 0)
+			demand(g->nodes[i]);
+	}
 }
 
 static size_t worker_count(const struct build *b)
@@ -307,6 +486,7 @@ int solve(struct build *b, struct error *err)
 	size_t n = worker_count(b), started = 0;
 	pthread_attr_t attr;
 
+	demand_first(b);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, WORKER_STACK);
 	while (started < n && pthread_create(&threads[started], &attr, work, b) == 0)
