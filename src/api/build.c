@@ -187,40 +187,43 @@ static int read_contexts(struct call *c, const struct json *list, struct engine_
 	return 0;
 }
 
-static int read_outputs(struct call *c, const struct json *list, struct engine_build *b,
-			struct error *err)
+/* [{"type":..,"attrs":{..},"fd":n}] */
+static int read_places(struct call *c, const struct json *j, const char *key,
+		       const struct engine_build_place **ret, size_t *ret_n, struct error *err)
 {
-	struct engine_build_output *outputs;
+	const struct json *list = json_get(j, key);
+	struct engine_build_place *places;
 	size_t n = 0;
 
 	if (list == NULL || list->type != JSON_ARRAY)
-		return list ? error_set(err, ERR_INVALID, "invalid outputs: want an array") : 0;
-	outputs = arena_array(c->req->arena, list->n_items + 1, sizeof(*outputs));
+		return list ? error_set(err, ERR_INVALID, "invalid %s: want an array", key) : 0;
+	places = arena_array(c->req->arena, list->n_items + 1, sizeof(*places));
 	json_for_each_item (item, list) {
 		int64_t fd = json_int(item, "fd", -1);
 		int r;
 
-		outputs[n].type = json_str(item, "type");
-		outputs[n].fd = FD_NONE;
-		if (outputs[n].type == NULL || fd >= (int64_t)c->req->n_passed_fds)
-			return error_set(err, ERR_INVALID, "invalid outputs: want a type");
+		places[n].type = json_str(item, "type");
+		places[n].fd = FD_NONE;
+		if (places[n].type == NULL || fd >= (int64_t)c->req->n_passed_fds)
+			return error_set(err, ERR_INVALID, "invalid %s: want a type", key);
 		if (fd >= 0)
-			outputs[n].fd = c->req->passed_fds[fd];
-		r = read_pairs(c, json_get(item, "attrs"), "outputs", &outputs[n].attrs,
-			       &outputs[n].n_attrs, err);
+			places[n].fd = c->req->passed_fds[fd];
+		r = read_pairs(c, json_get(item, "attrs"), key, &places[n].attrs,
+			       &places[n].n_attrs, err);
 		if (r < 0)
 			return r;
 		n++;
 	}
-	b->outputs = outputs;
-	b->n_outputs = n;
+	*ret = places;
+	*ret_n = n;
 	return 0;
 }
 
 /*
  * proa's own words, in one JSON object of the header X-Proa-Build (base64) or, when
  * the context came as an fd, of the body: dockerfileText ignoreText secrets
- * contexts outputs entitlements noCacheFilter check plan explain realTimes events.
+ * contexts outputs cacheFrom cacheTo entitlements noCacheFilter check plan explain realTimes
+ * events.
  */
 static int read_extra(struct call *c, const struct json *j, struct engine_build *b,
 		      struct error *err)
@@ -240,7 +243,11 @@ static int read_extra(struct call *c, const struct json *j, struct engine_build 
 	if (r == 0)
 		r = read_contexts(c, json_get(j, "contexts"), b, err);
 	if (r == 0)
-		r = read_outputs(c, json_get(j, "outputs"), b, err);
+		r = read_places(c, j, "outputs", &b->outputs, &b->n_outputs, err);
+	if (r == 0)
+		r = read_places(c, j, "cacheFrom", &b->caches_from, &b->n_caches_from, err);
+	if (r == 0)
+		r = read_places(c, j, "cacheTo", &b->caches_to, &b->n_caches_to, err);
 	if (r == 0)
 		r = read_strings(c, json_get(j, "entitlements"), "entitlements", &b->entitlements,
 				 err);

@@ -10,6 +10,8 @@
 #include "base/fs.h"
 #include "base/random.h"
 #include "build/build_internal.h"
+#include "build/cache_import.h"
+#include "build/cache_places.h"
 #include "build/directive.h"
 #include "build/progress.h"
 #include "build/step_mounts.h"
@@ -324,8 +326,6 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 	autofree char *id = NULL;
 	int r;
 
-	for (const char *const *c = b->q->cache_from; c && *c; c++)
-		progress_text(b->progress, "[Warning] cache-from is not supported yet: %s\n", *c);
 	progress_graph(b->progress, &b->graph);
 	r = solve(b, err);
 	if (r < 0 || b->q->plan)
@@ -336,6 +336,8 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 			return r;
 	}
 	r = export_outputs(b, id, err);
+	if (r == 0)
+		r = caches_export(b, err);
 	if (r < 0)
 		return r;
 	if (id != NULL)
@@ -386,8 +388,10 @@ static void release_nodes(struct build *b)
 static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
 		   struct ast_location *where, struct error *err)
 {
-	int r = lease_open(b->builder->cfg.store->db, "build", &b->lease, err);
+	int r = caches_check(b->q, err);
 
+	if (r == 0)
+		r = lease_open(b->builder->cfg.store->db, "build", &b->lease, err);
 	if (r == 0)
 		r = contexts_open(b, err);
 	if (r == 0)
@@ -440,7 +444,10 @@ int build_run(struct builder *builder, const struct build_request *q, struct wri
 	random_hex(b->id, 16);
 	b->progress = progress_new(out, q->events, q->quiet);
 	atomic_fetch_add(&builder->running, 1);
+	if (q->n_cache_from > 0)
+		b->imports = cache_imports_new(b);
 	r = run(b, out, &id, err);
+	cache_imports_free(b->imports);
 	atomic_fetch_sub(&builder->running, 1);
 	release_nodes(b);
 	contexts_close(b);

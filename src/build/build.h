@@ -22,6 +22,8 @@
 #include "base/stream.h"
 #include "build/plan.h"
 
+#include "remote/remote.h"
+
 struct store;
 struct task_host;
 struct network_provider;
@@ -52,6 +54,11 @@ struct builder_config {
 	const char *ca_certificates;
 	/* Find an image, pulling it when it is not here. *ret_id owned. */
 	int (*image)(void *arg, const struct builder_ask *ask, char **ret_id, struct error *err);
+	/* Name a repository of a registry, with the credentials for it; NULL: there are none.
+	 * *ret is remote_close's. */
+	int (*repo)(void *arg, const char *name, const struct json *registry_auth,
+		    enum remote_action action, const struct cancel *cancel,
+		    struct remote_repo **ret, struct error *err);
 	/* Told of each new image and each moved tag; may be NULL. */
 	void (*tagged)(void *arg, const char *id, const char *tag);
 	void *arg;
@@ -89,11 +96,12 @@ struct build_resources {
 	size_t n_ulimits;
 };
 
-struct build_output {
+/* "type=...,key=value": where a result goes, or a cache goes or comes from. */
+struct build_place {
 	const char *type;
 	const struct plan_pair *attrs;
 	size_t n_attrs;
-	int fd;
+	int fd; /* borrowed: a file or directory of the client's, or FD_NONE */
 };
 
 struct build_request {
@@ -108,11 +116,12 @@ struct build_request {
 	const struct build_secret *secrets;
 	size_t n_secrets;
 	const char *const *extra_hosts;
-	const char *const *cache_from; /* told to be not supported yet */
+	const struct build_place *cache_from, *cache_to;
+	size_t n_cache_from, n_cache_to;
 	const char *const *no_cache_stages;
 	struct build_resources resources;
 	const struct json *registry_auth;
-	const struct build_output *outputs;
+	const struct build_place *outputs;
 	size_t n_outputs;
 	bool no_cache, pull, quiet, net_host, insecure;
 	bool check, plan, explain, real_times, events, squash;

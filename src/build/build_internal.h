@@ -40,6 +40,7 @@ struct opened_context {
 
 struct progress;
 struct keyer;
+struct cache_imports;
 
 struct build {
 	struct builder *builder;
@@ -53,6 +54,7 @@ struct build {
 	size_t n_contexts;
 	struct lease lease; /* keeps what this build has made or found */
 	struct progress *progress;
+	struct cache_imports *imports; /* NULL: none were given */
 	struct lock lock; /* guards node states and what follows */
 	int exit_code;    /* of the RUN that failed */
 	const struct node *failed;

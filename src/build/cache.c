@@ -9,9 +9,8 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "store/gc.h"
+#include "store/images.h"
 #include "store/lease.h"
-
-#define CACHE_LEASE "build/cache"
 
 static const char *const steps[] = {
 	"CREATE TABLE build_cache(key TEXT PRIMARY KEY, layer TEXT NOT NULL, size INTEGER NOT NULL,"
@@ -126,8 +125,7 @@ int cache_fast_put(struct store *s, const char *fast, const char *def, const cha
 int cache_fast_get(struct store *s, const char *fast, char ret_key[static 65], struct error *err)
 {
 	autofree char *key = NULL;
-	int r =
-	    db_get_text(s->db, &key, err, "SELECT key FROM build_fast WHERE fast=?", "t", fast);
+	int r = db_get_text(s->db, &key, err, "SELECT key FROM build_fast WHERE fast=?", "t", fast);
 
 	if (r == 0)
 		copy_text(ret_key, 65, key);
@@ -141,6 +139,11 @@ bool cache_fast_known(struct store *s, const char *def)
 	return db_get_int(s->db, &known, NULL,
 			  "SELECT EXISTS(SELECT 1 FROM build_fast WHERE def=?)", "t", def) == 0 &&
 	       known != 0;
+}
+
+int cache_keep_blob(struct store *s, const struct layer_blob *blob, struct error *err)
+{
+	return layer_blobs_lease(s, CACHE_LEASE, blob, err);
 }
 
 int cache_last_inputs(struct store *s, const char *text, char **ret_inputs, struct error *err)
@@ -228,6 +231,23 @@ static int find_victims(struct store *s, const struct cache_prune *p, struct vic
 	return 0;
 }
 
+/* The layer and its compressed form are nobody's record any more. */
+static int release_layer(struct store *s, const char *layer, struct error *err)
+{
+	autofree char *media_type = NULL;
+	char text[DIGEST_TEXT_MAX];
+	struct digest diff_id, blob;
+	uint64_t size;
+	int r = digest_parse(layer, strlen(layer), &diff_id, err);
+
+	if (r == 0)
+		r = lease_remove(s->db, CACHE_LEASE, REF_LAYER, layer, err);
+	if (r < 0 || layer_blobs_find(s, &diff_id, &blob, &size, &media_type, NULL) < 0)
+		return r;
+	digest_format(&blob, text);
+	return lease_remove(s->db, CACHE_LEASE, REF_BLOB, text, err);
+}
+
 static int drop_record(struct store *s, const struct victim *v, struct error *err)
 {
 	int64_t users = 0;
@@ -240,7 +260,7 @@ static int drop_record(struct store *s, const struct victim *v, struct error *er
 	r = db_get_int(s->db, &users, err, "SELECT count(*) FROM build_cache WHERE layer=?", "t",
 		       v->layer);
 	if (r == 0 && users == 0)
-		r = lease_remove(s->db, CACHE_LEASE, REF_LAYER, v->layer, err);
+		r = release_layer(s, v->layer, err);
 	return r;
 }
 

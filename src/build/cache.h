@@ -16,6 +16,10 @@
 #include "oci/digest.h"
 #include "store/store.h"
 
+struct layer_blob;
+
+#define CACHE_LEASE "build/cache" /* keeps the layers of records, and their blobs */
+
 struct cache_record {
 	char key[65];        /* hex SHA-256 */
 	struct digest layer; /* algo 0: the step changed nothing */
@@ -44,6 +48,9 @@ MUST_CHECK int cache_fast_get(struct store *s, const char *fast, char ret_key[st
 			      struct error *err);
 /* Was a step of this definition ever made? */
 bool cache_fast_known(struct store *s, const char *def);
+
+/* Keep the compressed form of a layer as long as there are records of it. */
+MUST_CHECK int cache_keep_blob(struct store *s, const struct layer_blob *blob, struct error *err);
 
 /* The newest record of the same instruction text whose inputs differ: *ret_inputs is
  * owned (JSON), NULL when there is none. For --explain. */

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/jsonw.h"
 #include "build/build_internal.h"
+#include "build/cache_doc.h"
+#include "build/cache_places.h"
 #include "image/image.h"
 
 static const char *created_text(struct build *b, const struct node *tip)
@@ -184,8 +186,12 @@ static int format_config(struct build *b, struct buf *out, struct error *err)
 {
 	struct stage_plan *s = b->graph.target;
 	struct image_config c = s->image;
+	autofree char *records = NULL;
 	struct jsonw w;
+	int r = caches_inline(b, &records, err);
 
+	if (r < 0)
+		return r;
 	c.created = created_text(b, s->tip);
 	if (c.platform.os[0] == '\0')
 		c.platform = s->platform;
@@ -200,6 +206,10 @@ static int format_config(struct build *b, struct buf *out, struct error *err)
 	jsonw_kstring(&w, "os", c.platform.os);
 	write_words(&w, "os.features", c.os_features);
 	write_text(&w, "os.version", c.platform.os_version);
+	if (records != NULL) {
+		jsonw_key(&w, CACHE_INLINE_KEY);
+		jsonw_raw(&w, records, strlen(records));
+	}
 	write_layers(&w, s->tip);
 	write_text(&w, "variant", c.platform.variant);
 	jsonw_end(&w);

@@ -100,7 +100,7 @@ struct node {
 	char key[65];           /* hex SHA-256: what decided about the cache */
 	uint8_t def[32];        /* what it is by its definition; see node_define */
 	struct keyer *keyer;    /* its key as far as it is known; owned */
-	bool tainted;           /* it or one it reads is never from the cache: def tells nothing */
+	bool tainted;           /* it or one it reads is made anew: def does not find it */
 	bool claimed, finished; /* by a worker; under the build's lock */
 	/* Of the solver, under the build's lock too. */
 	bool defining, defined; /* node_define was begun; is done */

@@ -40,7 +40,7 @@ static int copy_out(void *arg, const struct tree_entry *e, struct error *err)
 	return fs_copy_tree(e->dirfd, e->name, dir, slash ? slash + 1 : e->rel, FS_COPY_TIMES, err);
 }
 
-static int output_local(struct build *b, const struct build_output *o, struct error *err)
+static int output_local(struct build *b, const struct build_place *o, struct error *err)
 {
 	struct tree tree = { .what = "result", .cancel = b->cancel };
 	struct local l = { o->fd };
@@ -53,7 +53,7 @@ static int output_local(struct build *b, const struct build_output *o, struct er
 	return tree_walk(&tree, "", NULL, copy_out, &l, err);
 }
 
-static int output_tar(struct build *b, const struct build_output *o, struct error *err)
+static int output_tar(struct build *b, const struct build_place *o, struct error *err)
 {
 	struct pack_options options = { .no_root_entry = true, .cancel = b->cancel };
 	autoclose int view = FD_NONE;
@@ -67,7 +67,7 @@ static int output_tar(struct build *b, const struct build_output *o, struct erro
 	return pack_tree(view, ".", &w.writer, &options, &stats, err);
 }
 
-static int output_archive(struct build *b, const struct build_output *o, const char *id,
+static int output_archive(struct build *b, const struct build_place *o, const char *id,
 			  struct error *err)
 {
 	const char *names[2] = { b->q->tags && b->q->tags[0] ? b->q->tags[0] : id, NULL };
@@ -82,7 +82,7 @@ int export_outputs(struct build *b, const char *id, struct error *err)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->q->n_outputs; i++) {
-		const struct build_output *o = &b->q->outputs[i];
+		const struct build_place *o = &b->q->outputs[i];
 
 		if (strcmp(o->type, "image") == 0)
 			continue;

@@ -13,6 +13,8 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "build/build_internal.h"
+#include "build/cache_import.h"
+#include "build/cache_places.h"
 #include "build/progress.h"
 
 #define WORKER_STACK (1U << 20)
@@ -33,7 +35,7 @@ static void set_layers(struct node *n, const struct digest *layer)
 }
 
 /* The lease comes first: what is found after it stays. */
-static bool find_cached(struct build *b, struct node *n)
+static bool find_here(struct build *b, struct node *n)
 {
 	struct store *s = b->builder->cfg.store;
 	struct cache_record rec;
@@ -46,6 +48,12 @@ static bool find_cached(struct build *b, struct node *n)
 		return false;
 	set_layers(n, &rec.layer);
 	return true;
+}
+
+static bool find_cached(struct build *b, struct node *n)
+{
+	return find_here(b, n) || (!n->no_cache && b->imports != NULL &&
+				   cache_imports_fetch(b->imports, n->key) && find_here(b, n));
 }
 
 /* One build at a time does the step with this key; the others wait for it and
@@ -147,7 +155,7 @@ static void note_fast(struct build *b, const struct node *n)
 {
 	char fast[65], def[65];
 
-	if (n->n_inputs == 0 || n->tainted)
+	if (n->n_inputs == 0)
 		return;
 	node_fast_key(n, fast);
 	hex_format(n->def, sizeof(n->def), def);
@@ -160,7 +168,9 @@ static bool find_fast(struct build *b, struct node *n)
 	char fast[65];
 
 	node_fast_key(n, fast);
-	if (cache_fast_get(b->builder->cfg.store, fast, n->key, NULL) == 0 && find_cached(b, n))
+	if ((cache_fast_get(b->builder->cfg.store, fast, n->key, NULL) == 0 ||
+	     (b->imports != NULL && cache_imports_fast(b->imports, fast, n->key))) &&
+	    find_cached(b, n))
 		return true;
 	n->key[0] = '\0';
 	return false;
@@ -379,7 +389,8 @@ static void run_define(struct build *b, struct node *n)
 		r = node_define(b, n, &err);
 	if (r == 0 && n->n_inputs > 0 && !n->tainted) {
 		hex_format(n->def, sizeof(n->def), def);
-		known = cache_fast_known(b->builder->cfg.store, def);
+		known = cache_fast_known(b->builder->cfg.store, def) ||
+			(b->imports != NULL && cache_imports_know(b->imports, def));
 	}
 	if (r < 0) {
 		progress_start(b->progress, n);
@@ -447,7 +458,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* --plan tells about every step; so all are looked at. */
+/* --plan tells about every step and a whole cache holds every one: then all are looked at. */
 static void demand_first(struct build *b)
 {
 	struct graph *g = &b->graph;
@@ -459,7 +470,7 @@ static void demand_first(struct build *b)
 			n->base->n_users++;
 		for (size_t k = 0; k < n->n_inputs; k++)
 			n->inputs[k]->n_users++;
-		n->demanded = b->q->plan;
+		n->demanded = b->q->plan || caches_want_all(b->q);
 	}
 	demand(g->target->tip);
 	for (size_t i = 0; i < g->n_nodes; i++) {

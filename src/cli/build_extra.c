@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "cli/options.h"
 
 #define SECRET_MAX (500U << 10) /* bytes; BuildKit's limit */
 
@@ -108,26 +109,125 @@ static int open_output(const char *type, const char *dest, int *ret_fd, struct e
 	return r < 0 ? r : fs_open(dest, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
 }
 
-/* "type=local,dest=out", and for short "out" (a directory) and "-" (a tar). */
-static int add_output(struct arena *a, struct build_extra *e, struct json *list, const char *text,
+/* Where a result goes, or a cache comes from or goes to. */
+enum place { OUTPUT, CACHE_FROM, CACHE_TO };
+
+static const char *const place_flags[] = { "output", "cache-from", "cache-to" };
+
+/* The path among the attributes becomes an open file or directory. */
+static int open_place(enum place kind, struct build_extra *e, struct json *o, struct arena *a,
 		      struct error *err)
 {
-	const char *type = csv_get(a, text, "type"), *dest = csv_get(a, text, "dest");
-	struct json *o = json_new_object(a);
+	const char *type = json_str(o, "type");
+	const char *path = json_str(json_get(o, "attrs"), kind == CACHE_FROM ? "src" : "dest");
+	bool layout = strcmp(type, "oci") == 0 && json_str(json_get(o, "attrs"), "tar") != NULL &&
+		      strcmp(json_str(json_get(o, "attrs"), "tar"), "false") == 0;
 	int fd, r;
 
-	if (strchr(text, '=') == NULL) {
-		type = strcmp(text, "-") == 0 ? "tar" : "local";
-		dest = text;
-	}
-	if (type == NULL)
-		return error_set(err, ERR_INVALID, "invalid output %s: type is required", text);
-	json_set(a, o, "type", json_new_string(a, type));
-	json_push(a, list, o);
-	if (dest == NULL)
+	if (path == NULL || (kind != OUTPUT && strcmp(type, "local") != 0))
 		return 0;
-	r = open_output(type, dest, &fd, err);
-	return r < 0 ? error_wrap(err, r, "output %s", dest) : keep_fd(e, fd, o, a, err);
+	if (kind == CACHE_FROM)
+		r = fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+	else
+		r = open_output(layout ? "local" : type, path, &fd, err);
+	return r < 0 ? error_wrap(err, r, "%s %s", place_flags[kind], path)
+		     : keep_fd(e, fd, o, a, err);
+}
+
+static int push_place(enum place kind, struct arena *a, struct build_extra *e, struct json *list,
+		      const char *type, struct json *attrs, struct error *err)
+{
+	struct json *o = json_new_object(a);
+
+	json_set(a, o, "type", json_new_string(a, type));
+	json_set(a, o, "attrs", attrs);
+	json_push(a, list, o);
+	return open_place(kind, e, o, a, err);
+}
+
+/* "out" (a directory) and "-" (a tar); names of images, divided by commas. */
+static int add_short(enum place kind, struct arena *a, struct build_extra *e, struct json *list,
+		     const char *word, struct error *err)
+{
+	struct json *attrs = json_new_object(a);
+
+	json_set(a, attrs, kind == OUTPUT ? "dest" : "ref", json_new_string(a, word));
+	if (kind == OUTPUT)
+		return push_place(kind, a, e, list, strcmp(word, "-") == 0 ? "tar" : "local", attrs,
+				  err);
+	return push_place(kind, a, e, list, "registry", attrs, err);
+}
+
+/* "type=local,dest=out" */
+static int add_place(enum place kind, struct arena *a, struct build_extra *e, struct json *list,
+		     const char *text, struct error *err)
+{
+	struct json *attrs = json_new_object(a);
+	const char *type = NULL;
+	struct csv csv;
+	int r = csv_parse(a, text, &csv, err);
+
+	for (size_t i = 0; r == 0 && i < csv.n; i++) {
+		const char *eq = strchr(csv.fields[i], '=');
+
+		if (eq == NULL && strchr(text, '=') == NULL) {
+			r = add_short(kind, a, e, list, csv.fields[i], err);
+			continue;
+		}
+		if (eq == NULL || eq == csv.fields[i])
+			return error_set(err, ERR_INVALID,
+					 "invalid %s %s: '%s' is not of the form key=value",
+					 place_flags[kind], text, csv.fields[i]);
+		if (cstr_starts(csv.fields[i], "type="))
+			type = eq + 1;
+		else
+			json_set(a, attrs,
+				 arena_strndup(a, csv.fields[i], (size_t)(eq - csv.fields[i])),
+				 json_new_string(a, eq + 1));
+	}
+	if (r < 0 || strchr(text, '=') == NULL)
+		return r;
+	if (type == NULL)
+		return error_set(err, ERR_INVALID, "invalid %s %s: type is required",
+				 place_flags[kind], text);
+	return push_place(kind, a, e, list, type, attrs, err);
+}
+
+static int add_places(enum place kind, struct arena *a, const struct args *args,
+		      struct build_extra *e, struct json *list, struct error *err)
+{
+	int r = 0;
+
+	args_for_each(text, args, place_flags[kind])
+	{
+		if (r == 0)
+			r = add_place(kind, a, e, list, text, err);
+	}
+	e->any |= list->n_items > 0;
+	return r;
+}
+
+static int read_caches(struct arena *a, const struct args *args, struct build_extra *e,
+		       struct error *err)
+{
+	struct json *from = json_new_array(a), *to = json_new_array(a);
+	int r = build_extra_cache_names(args) ? 0 : add_places(CACHE_FROM, a, args, e, from, err);
+
+	if (r == 0)
+		r = add_places(CACHE_TO, a, args, e, to, err);
+	json_set(a, e->json, "cacheFrom", from);
+	json_set(a, e->json, "cacheTo", to);
+	return r;
+}
+
+bool build_extra_cache_names(const struct args *args)
+{
+	args_for_each(text, args, "cache-from")
+	{
+		if (strchr(text, '=') != NULL)
+			return false;
+	}
+	return true;
 }
 
 static int read_lists(struct arena *a, const struct args *args, struct build_extra *e,
@@ -147,16 +247,13 @@ static int read_lists(struct arena *a, const struct args *args, struct build_ext
 		if (r == 0)
 			r = add_context(a, e, contexts, text, err);
 	}
-	args_for_each(text, args, "output")
-	{
-		if (r == 0)
-			r = add_output(a, e, outputs, text, err);
-	}
+	if (r == 0)
+		r = add_places(OUTPUT, a, args, e, outputs, err);
 	json_set(a, e->json, "secrets", secrets);
 	json_set(a, e->json, "contexts", contexts);
 	json_set(a, e->json, "outputs", outputs);
-	e->any |= secrets->n_items + contexts->n_items + outputs->n_items > 0;
-	return r;
+	e->any |= secrets->n_items + contexts->n_items > 0;
+	return r < 0 ? r : read_caches(a, args, e, err);
 }
 
 static struct json *words(struct arena *a, const struct args *args, const char *flag)

@@ -26,6 +26,8 @@ struct build_extra {
 /* Read the flags; opens files and directories. ERR_INVALID, ERR_NOT_FOUND. */
 MUST_CHECK int build_extra_read(struct cli *cli, const struct args *args, struct build_extra *ret,
 				struct error *err);
+/* Every --cache-from is the name of an image: the stock API can say that. */
+bool build_extra_cache_names(const struct args *args);
 void build_extra_release(struct build_extra *e);
 
 /* Shows events as BuildKit's plain progress does, on stderr. */

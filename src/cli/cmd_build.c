@@ -102,6 +102,21 @@ static const char *ulimits_text(struct arena *a, const struct args *args)
 	return list->n_items ? body_text(a, list) : NULL;
 }
 
+/* Each value is a list, divided by commas. */
+static struct json *cache_names(struct arena *a, const struct args *args)
+{
+	struct json *list = json_new_array(a);
+
+	args_for_each(text, args, "cache-from")
+	{
+		struct str rest = str_of(text), name;
+
+		while (str_split(&rest, ',', &name))
+			json_push(a, list, json_new_string(a, arena_strndup(a, name.at, name.len)));
+	}
+	return list;
+}
+
 static int query_build(struct cli *cli, const struct args *args, struct buf *q, struct error *err)
 {
 	struct arena *a = &cli->arena;
@@ -132,8 +147,8 @@ static int query_build(struct cli *cli, const struct args *args, struct buf *q, 
 		return r;
 	client_query_add(q, "buildargs", build_args_text(cli, args));
 	client_query_add(q, "labels", labels->n_members ? body_text(a, labels) : NULL);
-	if (args_count(args, "cache-from"))
-		client_query_add(q, "cachefrom", body_text(a, body_list(a, args, "cache-from")));
+	if (args_count(args, "cache-from") && build_extra_cache_names(args))
+		client_query_add(q, "cachefrom", body_text(a, cache_names(a, args)));
 	client_query_add(q, "ulimits", ulimits_text(a, args));
 	client_query_add_bool(q, "q", args_bool(args, "quiet"));
 	client_query_add_bool(q, "nocache", args_bool(args, "no-cache"));
@@ -194,8 +209,9 @@ static int request_send(struct cli *cli, struct build_context *c, struct build_e
 	req.n_headers = 1;
 	if (extra->any && !(c->dir_fd >= 0 && api_is_local_proa(cli)))
 		return error_set(err, ERR_UNIMPLEMENTED,
-				 "secrets, contexts, outputs, --check, --explain and --plan need a "
-				 "directory as context and a proad on this machine");
+				 "secrets, contexts, outputs, caches with a type, --check, "
+				 "--explain and --plan need a directory as context and a proad on "
+				 "this machine");
 	if (c->remote)
 		return api_stream(cli, &req, ret, err);
 	if (c->dir_fd >= 0 && api_is_local_proa(cli)) {

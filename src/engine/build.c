@@ -64,6 +64,14 @@ static int find_image(void *arg, const struct builder_ask *ask, char **ret_id, s
 				  ask->cancel, ret_id, err);
 }
 
+static int find_repo(void *arg, const char *name, const struct json *registry_auth,
+		     enum remote_action action, const struct cancel *cancel,
+		     struct remote_repo **ret, struct error *err)
+{
+	return engine_image_repo(arg, name, auth_for(registry_auth, name), action == REMOTE_PUSH,
+				 cancel, ret, err);
+}
+
 static void image_tagged(void *arg, const char *id, const char *tag)
 {
 	autofree char *familiar = tag ? image_name_familiar(tag) : NULL;
@@ -100,6 +108,7 @@ int build_room_open(struct engine *e, struct error *err)
 		.cgroup_parent = e->cfg.cgroup_parent,
 		.ca_certificates = e->cfg.build_ca_certificates,
 		.image = find_image,
+		.repo = find_repo,
 		.tagged = image_tagged,
 		.arg = e,
 	};
@@ -221,23 +230,58 @@ static void copy_resources(struct arena *a, const struct engine_build *b, struct
 	copy_ulimits(a, b, &q->resources);
 }
 
+static struct build_place copy_place(struct arena *a, const struct engine_build_place *p)
+{
+	return (struct build_place){
+		.type = p->type,
+		.attrs = copy_pairs(a, p->attrs, p->n_attrs),
+		.n_attrs = p->n_attrs,
+		.fd = p->fd,
+	};
+}
+
+static const struct build_place *copy_places(struct arena *a, const struct engine_build_place *p,
+					     size_t n)
+{
+	struct build_place *out = arena_array(a, n + 1, sizeof(*out));
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = copy_place(a, &p[i]);
+	return out;
+}
+
+/* The stock API names images alone. */
+static void copy_caches(struct arena *a, const struct engine_build *b, struct build_request *q)
+{
+	struct build_place *from;
+	struct plan_pair *ref;
+	size_t n = 0;
+
+	while (b->cache_from && b->cache_from[n])
+		n++;
+	from = arena_array(a, n + b->n_caches_from + 1, sizeof(*from));
+	ref = arena_array(a, n + 1, sizeof(*ref));
+	for (size_t i = 0; i < n; i++) {
+		ref[i] = (struct plan_pair){ "ref", b->cache_from[i] };
+		from[i] = (struct build_place){ "registry", &ref[i], 1, FD_NONE };
+	}
+	for (size_t i = 0; i < b->n_caches_from; i++)
+		from[n + i] = copy_place(a, &b->caches_from[i]);
+	q->cache_from = from;
+	q->n_cache_from = n + b->n_caches_from;
+	q->cache_to = copy_places(a, b->caches_to, b->n_caches_to);
+	q->n_cache_to = b->n_caches_to;
+}
+
 static void copy_own_options(struct arena *a, const struct engine_build *b, struct build_request *q)
 {
 	struct build_secret *secrets = arena_array(a, b->n_secrets + 1, sizeof(*secrets));
-	struct build_output *outputs = arena_array(a, b->n_outputs + 1, sizeof(*outputs));
 
 	for (size_t i = 0; i < b->n_secrets; i++)
 		secrets[i] = (struct build_secret){ b->secrets[i].id, b->secrets[i].value };
-	for (size_t i = 0; i < b->n_outputs; i++)
-		outputs[i] = (struct build_output){
-			.type = b->outputs[i].type,
-			.attrs = copy_pairs(a, b->outputs[i].attrs, b->outputs[i].n_attrs),
-			.n_attrs = b->outputs[i].n_attrs,
-			.fd = b->outputs[i].fd,
-		};
 	q->secrets = secrets;
 	q->n_secrets = b->n_secrets;
-	q->outputs = outputs;
+	q->outputs = copy_places(a, b->outputs, b->n_outputs);
 	q->n_outputs = b->n_outputs;
 	for (const char *const *w = b->entitlements; w && *w; w++) {
 		q->net_host |= strcmp(*w, "network.host") == 0;
@@ -269,7 +313,6 @@ static int make_request(struct arena *a, const struct engine_build *b, struct bu
 		.n_build_args = b->n_build_args,
 		.n_labels = b->n_labels,
 		.extra_hosts = b->extra_hosts,
-		.cache_from = b->cache_from,
 		.no_cache_stages = b->no_cache_filter,
 		.registry_auth = b->registry_auth,
 		.no_cache = b->no_cache,
@@ -283,6 +326,7 @@ static int make_request(struct arena *a, const struct engine_build *b, struct bu
 	};
 	copy_resources(a, b, q);
 	copy_own_options(a, b, q);
+	copy_caches(a, b, q);
 	if (r == 0)
 		r = copy_tags(a, b, &q->tags, err);
 	return r < 0 ? r : copy_contexts(a, b, q, err);

@@ -17,13 +17,13 @@
 #include "base/stream.h"
 #include "engine/engine.h"
 
-/* How what was built leaves the engine, besides becoming an image. */
-struct engine_build_output {
-	const char *type;                /* "image" "docker" "oci" "tar" "local" "registry" */
+/* How what was built leaves the engine, besides becoming an image; and where caches come
+ * from and go to. */
+struct engine_build_place {
+	const char *type;                /* "image" "docker" "oci" "tar" "local" "registry" ... */
 	const struct engine_pair *attrs; /* "name" -> ... */
 	size_t n_attrs;
-	int fd; /* borrowed: the file (docker, oci, tar) or directory (local) to fill; else FD_NONE
-		 */
+	int fd; /* borrowed: the file (docker, oci, tar) or directory (local); else FD_NONE */
 };
 
 struct engine_build_secret {
@@ -50,7 +50,7 @@ struct engine_build {
 	bool no_cache, pull, quiet, squash;
 	const char *network_mode; /* "default" "none" "host" or a network */
 	const char *platform;
-	const char *const *cache_from;
+	const char *const *cache_from;  /* cachefrom: names of images */
 	const char *const *extra_hosts; /* "name:ip" */
 	int64_t shm_bytes, memory_bytes, memory_swap_bytes;
 	int64_t cpu_shares, cpu_period_us, cpu_quota_us;
@@ -71,8 +71,10 @@ struct engine_build {
 	size_t n_secrets;
 	const struct engine_build_context *named_contexts;
 	size_t n_named_contexts;
-	const struct engine_build_output *outputs;
+	const struct engine_build_place *outputs;
 	size_t n_outputs;
+	const struct engine_build_place *caches_from, *caches_to; /* --cache-from, --cache-to */
+	size_t n_caches_from, n_caches_to;
 	const char *const *entitlements;    /* "network.host" "security.insecure" */
 	const char *const *no_cache_filter; /* stages that are never taken from the cache */
 	bool check;                         /* only the build checks */

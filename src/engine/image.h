@@ -24,6 +24,7 @@
 #include "base/stream.h"
 
 struct engine;
+struct remote_repo;
 
 /* Called by engine_open and engine_close. Opens e->images; e->store is open. */
 struct image_room;
@@ -105,6 +106,11 @@ MUST_CHECK int engine_distribution(struct engine *e, const char *name, const str
 MUST_CHECK int engine_image_remote_tags(struct engine *e, const char *name, const struct json *auth,
 					const struct cancel *cancel, struct jsonw *out,
 					struct error *err);
+/* Name a repository of a registry for the builder: *ret is remote_close's. auth: as
+ * X-Registry-Auth's document, or NULL. ERR_INVALID for a bad name. */
+MUST_CHECK int engine_image_repo(struct engine *e, const char *name, const struct json *auth,
+				 bool push, const struct cancel *cancel, struct remote_repo **ret,
+				 struct error *err);
 /* POST /auth: {"Status":"Login Succeeded","IdentityToken":""}. */
 MUST_CHECK int engine_auth(struct engine *e, const struct json *body, const struct cancel *cancel,
 			   struct jsonw *out, struct error *err);

@@ -157,8 +157,8 @@ static int write_distribution(struct remote_repo *repo, struct arena *a, struct 
 	return 0;
 }
 
-static int open_repo(struct engine *e, const char *name, const struct json *auth,
-		     const struct cancel *cancel, struct remote_repo **ret, struct error *err)
+int engine_image_repo(struct engine *e, const char *name, const struct json *auth, bool push,
+		      const struct cancel *cancel, struct remote_repo **ret, struct error *err)
 {
 	struct remote_auth credentials;
 	struct reference ref;
@@ -166,8 +166,14 @@ static int open_repo(struct engine *e, const char *name, const struct json *auth
 
 	image_auth_read(auth, &credentials);
 	return r < 0 ? r
-		     : remote_open(e->images->remote, &ref, &credentials, REMOTE_PULL, cancel, ret,
-				   err);
+		     : remote_open(e->images->remote, &ref, &credentials,
+				   push ? REMOTE_PUSH : REMOTE_PULL, cancel, ret, err);
+}
+
+static int open_repo(struct engine *e, const char *name, const struct json *auth,
+		     const struct cancel *cancel, struct remote_repo **ret, struct error *err)
+{
+	return engine_image_repo(e, name, auth, false, cancel, ret, err);
 }
 
 int engine_distribution(struct engine *e, const char *name, const struct json *auth,

@@ -248,8 +248,16 @@ static int compress_into(struct store *s, const struct digest *diff_id, struct c
 	return r;
 }
 
-int layer_compress(struct store *s, const char *id, const struct digest *diff_id,
-		   const struct cancel *cancel, struct layer_blob *ret, struct error *err)
+static int keep_blob(struct store *s, const char *id, const char *lease_id,
+		     const struct layer_blob *b, struct error *err)
+{
+	return id ? layer_blobs_add(s, id, b, err) : layer_blobs_lease(s, lease_id, b, err);
+}
+
+/* For an image, or else for a lease. */
+static int compress_for(struct store *s, const char *id, const char *lease_id,
+			const struct digest *diff_id, const struct cancel *cancel,
+			struct layer_blob *ret, struct error *err)
 {
 	const struct content_expect expect = { .size = CONTENT_SIZE_UNKNOWN };
 	struct layer_blob b = { .diff_id = *diff_id, .media_type = MEDIA_DOCKER_LAYER_GZIP };
@@ -259,7 +267,7 @@ int layer_compress(struct store *s, const char *id, const struct digest *diff_id
 
 	if (layer_blobs_find(s, diff_id, &b.digest, &b.size, &media_type, NULL) == 0) {
 		b.media_type = known_type(media_type);
-		r = layer_blobs_add(s, id, &b, err);
+		r = keep_blob(s, id, lease_id, &b, err);
 		if (r == 0)
 			*ret = b;
 		return r;
@@ -274,13 +282,25 @@ int layer_compress(struct store *s, const char *id, const struct digest *diff_id
 	}
 	r = content_commit(w, &b.digest, &b.size, err);
 	if (r == 0)
-		r = layer_blobs_add(s, id, &b, err);
+		r = keep_blob(s, id, lease_id, &b, err);
 	/* gc may have come between the two. */
 	if (r == 0 && content_stat(s->content, &b.digest, NULL, NULL) < 0)
 		r = error_set(err, ERR_UNAVAILABLE, "the compressed layer was removed meanwhile");
 	if (r == 0)
 		*ret = b;
 	return r;
+}
+
+int layer_compress(struct store *s, const char *id, const struct digest *diff_id,
+		   const struct cancel *cancel, struct layer_blob *ret, struct error *err)
+{
+	return compress_for(s, id, NULL, diff_id, cancel, ret, err);
+}
+
+int layer_compress_for(struct store *s, const char *lease_id, const struct digest *diff_id,
+		       const struct cancel *cancel, struct layer_blob *ret, struct error *err)
+{
+	return compress_for(s, NULL, lease_id, diff_id, cancel, ret, err);
 }
 
 /* ---- manifests ---- */

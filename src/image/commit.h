@@ -44,6 +44,11 @@ MUST_CHECK int layer_compress(struct store *s, const char *id, const struct dige
 			      const struct cancel *cancel, struct layer_blob *ret,
 			      struct error *err);
 
+/* The same, kept by a lease. */
+MUST_CHECK int layer_compress_for(struct store *s, const char *lease_id,
+				  const struct digest *diff_id, const struct cancel *cancel,
+				  struct layer_blob *ret, struct error *err);
+
 /*
  * A manifest for an image that has none (built or committed here), with all
  * layers compressed; docker schema 2. It is stored, recorded and returned; an image that came

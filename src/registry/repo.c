@@ -171,6 +171,11 @@ static int check_refs(struct repo_store *s, const char *repo, const struct manif
 		gate_note(&s->gate, &ref->digest);
 		digest_key(repo, ref->is_manifest ? "manifests" : "blobs", &ref->digest, key);
 		r = s->storage->ops->stat(s->storage, key, &st, err);
+		/* Peer: an index of docker-registry may name blobs; BuildKit's caches do. */
+		if (r == -ERR_NOT_FOUND && ref->is_manifest) {
+			digest_key(repo, "blobs", &ref->digest, key);
+			r = s->storage->ops->stat(s->storage, key, &st, err);
+		}
 		if (r == 0) {
 			name_blob_key(&ref->digest, key, sizeof(key));
 			r = s->storage->ops->stat(s->storage, key, &st, err);

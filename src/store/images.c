@@ -39,16 +39,21 @@ static int add_ref(struct db *db, const char *owner, enum ref_kind kind, const s
 		      (int64_t)kind, text);
 }
 
-static int put_blob_row(struct db *db, const char *owner, const struct layer_blob *b,
-			struct error *err)
+static int write_blob_row(struct db *db, const struct layer_blob *b, struct error *err)
 {
 	char blob[DIGEST_TEXT_MAX], diff_id[DIGEST_TEXT_MAX];
-	int r;
 
 	digest_format(&b->digest, blob);
 	digest_format(&b->diff_id, diff_id);
-	r = db_run(db, err, "INSERT OR REPLACE INTO layer_blobs VALUES(?,?,?,?)", "ttti", blob,
-		   diff_id, b->media_type, (int64_t)b->size);
+	return db_run(db, err, "INSERT OR REPLACE INTO layer_blobs VALUES(?,?,?,?)", "ttti", blob,
+		      diff_id, b->media_type, (int64_t)b->size);
+}
+
+static int put_blob_row(struct db *db, const char *owner, const struct layer_blob *b,
+			struct error *err)
+{
+	int r = write_blob_row(db, b, err);
+
 	return r < 0 ? r : add_ref(db, owner, REF_BLOB, &b->digest, err);
 }
 
@@ -322,6 +327,19 @@ int layer_blobs_add(struct store *s, const char *id, const struct layer_blob *bl
 	owner_of(id, owner);
 	if (r == 0)
 		r = put_blob_row(s->db, owner, blob, err);
+	return r < 0 ? r : db_commit(&tx, err);
+}
+
+int layer_blobs_lease(struct store *s, const char *lease_id, const struct layer_blob *blob,
+		      struct error *err)
+{
+	auto_(db_tx) tx = DB_TX_INIT;
+	int r = db_begin(s->db, DB_NORMAL, &tx, err);
+
+	if (r == 0)
+		r = write_blob_row(s->db, blob, err);
+	if (r == 0)
+		r = lease_add_digest(s->db, lease_id, REF_BLOB, &blob->digest, err);
 	return r < 0 ? r : db_commit(&tx, err);
 }
 

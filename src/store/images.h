@@ -118,6 +118,9 @@ void manifest_rows_free(struct manifest_row *rows, size_t n);
 /* Remember that blob is the (compressed) form of diff_id; the image `id` keeps it. */
 MUST_CHECK int layer_blobs_add(struct store *s, const char *id, const struct layer_blob *blob,
 			       struct error *err);
+/* Likewise; a lease keeps it. */
+MUST_CHECK int layer_blobs_lease(struct store *s, const char *lease_id,
+				 const struct layer_blob *blob, struct error *err);
 /* A stored blob whose content is diff_id: *ret_media_type owned. ERR_NOT_FOUND. */
 MUST_CHECK int layer_blobs_find(struct store *s, const struct digest *diff_id,
 				struct digest *ret_digest, uint64_t *ret_size,

@@ -1,0 +1,203 @@
+#!/usr/bin/env bats
+# The build cache: from machine to machine, and how much of it is kept.
+
+load ../lib/engine
+
+setup_file() {
+	engine_setup
+	[ "$(id -u)" = 0 ] || return 0
+	busybox_image bb:1
+	registry_start
+}
+teardown_file() { engine_teardown; }
+setup() {
+	need_root
+	CTX=$(mktemp -d "$ROOT/ctx-XXXXXX")
+	REGISTRY=$(sed -n 's/.*listening address=//p' "$ROOT/registry.log" | tail -1)
+}
+
+proa() { "$PROA_BUILD/proa" "$@"; }
+
+# Two stages; whoever runs a RUN again gets another /when.
+two_stages() {
+	echo source >"$CTX/src"
+	cat >"$CTX/Dockerfile" <<-'D'
+		FROM bb:1 AS make
+		COPY src /src
+		RUN cat /proc/sys/kernel/random/uuid > /made; cat /src >> /made
+		FROM bb:1
+		WORKDIR /app
+		COPY --from=make /made .
+		RUN cat /proc/sys/kernel/random/uuid > /when
+		RUN true
+	D
+}
+content() { proa run --rm "$1" cat /app/made /when; }
+
+# Another machine: nothing but the base image.
+wipe() {
+	engine_stop
+	rm -rf "$ROOT/data" "$ROOT/run"
+	engine_start
+	busybox_image bb:1
+}
+
+# rebuild_is SAME BUILD-FLAG...: build anew; the content is that of the first build.
+rebuild_is() {
+	local want=$1
+	shift
+	wipe
+	proa build --progress plain -t app:2 "$@" "$CTX" >"$CTX/log" 2>&1 || { cat "$CTX/log" && return 1; }
+	cat "$CTX/log"
+	[ "$(content app:2)" = "$want" ]
+}
+
+@test "a cache in a registry serves another machine, whole or of the target alone" {
+	two_stages
+	for mode in min max; do
+		proa build -q -t app:1 --no-cache --cache-to "type=registry,ref=$REGISTRY/c:$mode,mode=$mode" "$CTX"
+		one=$(content app:1)
+		rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/c:$mode"
+		[ "$(grep -c DONE "$CTX/log")" = 1 ] # the base image
+		# The next build finds it all in its own store.
+		rm "$CTX/log"
+		proa build -q -t app:3 "$CTX" && [ "$(content app:3)" = "$one" ]
+	done
+	# With mode=max a change of the target alone finds the other stage.
+	echo 'RUN echo more > /more' >>"$CTX/Dockerfile"
+	sed -i 's/WORKDIR .app/WORKDIR \/app\/x\/..\//; s/COPY --from=make .made ./COPY --from=make \/made \/app\/made/' "$CTX/Dockerfile"
+	wipe
+	proa build -q -t app:4 --cache-from "type=registry,ref=$REGISTRY/c:max" "$CTX"
+	[ "$(proa run --rm app:4 head -1 /app/made)" = "$(head -1 <<<"$one")" ]
+}
+
+@test "a cache in the image itself, by its plain name too, and in a local directory" {
+	two_stages
+	proa build -q -t "$REGISTRY/inline:1" --no-cache --cache-to type=inline "$CTX"
+	one=$(content "$REGISTRY/inline:1")
+	proa push -q "$REGISTRY/inline:1"
+	proa build -q -t x --cache-to "type=local,dest=$CTX-cache,mode=max" "$CTX"
+	rebuild_is "$one" --cache-from "$REGISTRY/inline:1"
+	rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/inline:1"
+	rebuild_is "$one" --cache-from "type=local,src=$CTX-cache"
+	jq -e '.manifests | length == 1' "$CTX-cache/index.json"
+	# The stock CLI knows only names.
+	wipe
+	docker build -q -t app:5 --cache-from "$REGISTRY/inline:1" "$CTX" && [ "$(content app:5)" = "$one" ]
+}
+
+@test "several caches, one of which is not there; an index instead of a manifest" {
+	two_stages
+	proa build -q -t app:1 --no-cache --cache-to "type=registry,ref=$REGISTRY/i:1,mode=max,image-manifest=false" \
+		--cache-to "type=local,dest=$CTX-c" "$CTX"
+	one=$(content app:1)
+	curl -sf -H 'Accept: application/vnd.oci.image.index.v1+json' "http://$REGISTRY/v2/i/manifests/1" |
+		jq -e '.mediaType == "application/vnd.oci.image.index.v1+json"'
+	rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/nothing:1" --cache-from "type=registry,ref=$REGISTRY/i:1"
+	grep -q "Warning.*$REGISTRY/nothing:1 cannot be used" "$CTX/log"
+}
+
+@test "what is not there is refused, and an export that fails fails the build unless told" {
+	printf 'FROM bb:1\nRUN true\n' >"$CTX/Dockerfile"
+	run proa build --cache-to type=gha "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"cache-to: type=gha is not supported yet"* ]]
+	run proa build --cache-from type=s3,bucket=x "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"cache-from: type=s3 is not supported yet"* ]]
+	run proa build --cache-to type=registry,ref=x,mood=max "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"type=registry has no attribute 'mood'"* ]]
+	run proa build --cache-to type=registry,ref=x,mode=medium "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"invalid mode 'medium'"* ]]
+	run proa build --cache-to ref=x "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"type is required"* ]]
+	run proa build -t kept:1 --cache-to "type=registry,ref=127.0.0.1:1/x:1" "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"export cache"* ]]
+	run proa build --cache-to "type=registry,ref=127.0.0.1:1/x:1,ignore-error=true" "$CTX"
+	[ "$status" = 0 ] && [[ "$output" == *"the cache was not exported"* ]]
+}
+
+# spoil FILTER FILE: rewrite the document of the cache in $CTX-bad and everything that names it.
+spoil() {
+	local dir=$CTX-bad manifest config new
+	manifest=$(jq -r '.manifests[0].digest' "$dir/index.json")
+	config=$(jq -r .config.digest "$dir/blobs/${manifest/://}")
+	jq -c "$1" "$dir/blobs/${config/://}" >"$dir/new"
+	new=$(sha256sum "$dir/new" | cut -d' ' -f1)
+	jq -c --arg d "sha256:$new" --argjson s "$(stat -c %s "$dir/new")" '.config.digest = $d | .config.size = $s' \
+		"$dir/blobs/${manifest/://}" >"$dir/m"
+	mv "$dir/new" "$dir/blobs/sha256/$new"
+	new=$(sha256sum "$dir/m" | cut -d' ' -f1)
+	jq -c --arg d "sha256:$new" --argjson s "$(stat -c %s "$dir/m")" '.manifests[0].digest = $d | .manifests[0].size = $s' \
+		"$dir/index.json" >"$dir/i"
+	mv "$dir/m" "$dir/blobs/sha256/$new"
+	mv "$dir/i" "$dir/index.json"
+}
+
+# refused WHAT: a build with the spoilt cache goes on without it.
+refused() {
+	local want=$1 log
+	proa builder prune -af >/dev/null
+	proa rmi -f bad:1 >/dev/null 2>&1 || true
+	proa builder prune -af >/dev/null
+	log=$(proa build --progress plain -t bad:1 --cache-from "type=local,src=$CTX-bad" "$CTX" 2>&1) || { echo "$log" && return 1; }
+	[[ "$log" == *"Warning"*"cannot be used"*"$want"* ]] || { echo "$log" && return 1; }
+	[ "$(proa run --rm bad:1 cat /right)" = right ]
+}
+
+@test "a hostile cache is told and left alone" {
+	printf 'FROM bb:1\nRUN echo right > /right\nRUN echo two > /two\n' >"$CTX/Dockerfile"
+	proa build -q -t good:1 --cache-to "type=local,dest=$CTX-good" "$CTX"
+	proa rmi good:1
+	fresh() { rm -rf "$CTX-bad" && cp -a "$CTX-good" "$CTX-bad"; }
+	layer() { jq -r '.layers[0].digest' "$CTX-bad/blobs/$(jq -r '.manifests[0].digest' "$CTX-bad/index.json" | tr : /)" | tr : /; }
+	# A layer with other bytes of the same size; a shorter one; one that is not there.
+	fresh
+	printf x | dd of="$CTX-bad/blobs/$(layer)" bs=1 seek=30 conv=notrunc status=none
+	refused ""
+	fresh
+	truncate -s -1 "$CTX-bad/blobs/$(layer)"
+	refused "is not a file of"
+	fresh
+	rm "$CTX-bad/blobs/$(layer)"
+	refused ""
+	# Another layer than the one that it is said to be.
+	fresh
+	spoil '.layers |= reverse'
+	refused "diffID"
+	# Documents that are wrong.
+	fresh
+	spoil '.records[0].layer = 99'
+	refused "layer is not one of"
+	fresh
+	spoil '.records[0].key = "../../etc/passwd"'
+	refused "key is not 64 hex digits"
+	fresh
+	spoil '.version = 9'
+	refused "version 9"
+	fresh
+	spoil '.layers += .layers'
+	refused "names 4 layers and has 2"
+	fresh
+	spoil '.records = [range(20000) | {key: "0"}]'
+	refused "more than"
+	fresh
+	spoil '.records[0].text = ("x" * 5000000)'
+	refused "too large"
+	fresh
+	spoil '"just text"'
+	refused "not a build cache"
+	# An index that names itself, links that lead out, a digest that lies, no JSON at all.
+	fresh
+	jq -c '.manifests[0].mediaType = "application/vnd.oci.image.index.v1+json"' "$CTX-bad/index.json" >"$CTX-bad/i"
+	cp "$CTX-bad/i" "$CTX-bad/index.json"
+	refused ""
+	fresh
+	echo '{"schemaVersion":2,"manifests":[' >"$CTX-bad/index.json"
+	refused "index.json"
+	fresh
+	ln -sf /etc/passwd "$CTX-bad/index.json"
+	refused ""
+	fresh
+	printf ' ' >>"$CTX-bad/blobs/$(jq -r '.manifests[0].digest' "$CTX-bad/index.json" | tr : /)"
+	refused ""
+	proa store check
+}
