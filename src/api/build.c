@@ -223,7 +223,7 @@ static int read_places(struct call *c, const struct json *j, const char *key,
  * proa's own words, in one JSON object of the header X-Proa-Build (base64) or, when
  * the context came as an fd, of the body: dockerfileText ignoreText secrets
  * contexts outputs cacheFrom cacheTo entitlements noCacheFilter check plan explain realTimes
- * events.
+ * events metadata.
  */
 static int read_extra(struct call *c, const struct json *j, struct engine_build *b,
 		      struct error *err)
@@ -235,6 +235,7 @@ static int read_extra(struct call *c, const struct json *j, struct engine_build 
 	b->explain = json_bool(j, "explain", false);
 	b->real_times = json_bool(j, "realTimes", false);
 	b->events = json_bool(j, "events", false);
+	b->metadata = json_bool(j, "metadata", false);
 	r = read_text(c, j, "dockerfileText", &b->dockerfile_text, err);
 	if (r == 0)
 		r = read_text(c, j, "ignoreText", &b->ignore_text, err);

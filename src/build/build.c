@@ -8,11 +8,13 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/jsonw.h"
 #include "base/random.h"
 #include "build/build_internal.h"
 #include "build/cache_import.h"
 #include "build/cache_places.h"
 #include "build/directive.h"
+#include "build/outputs.h"
 #include "build/progress.h"
 #include "build/step_mounts.h"
 #include "build/text.h"
@@ -301,28 +303,47 @@ static void tell_result(struct build *b, const char *id)
 	}
 	progress_image_id(b->progress, id);
 	progress_text(b->progress, "Successfully built %.12s\n", strchr(id, ':') + 1);
-	for (const char *const *t = b->q->tags; t && *t; t++) {
+	for (const char *const *t = b->q->tags; t && *t && outputs_keep_image(b->q); t++) {
 		autofree char *familiar = image_name_familiar(*t);
 
 		progress_text(b->progress, "Successfully tagged %s\n", familiar);
 	}
 }
 
-static bool wants_image(const struct build *b)
+/* What --metadata-file gets; keys are buildx's. */
+static void tell_metadata(struct build *b, const char *id, const struct build_result *result)
 {
-	bool other = false;
+	auto_(buf) text = BUF_INIT(1 << 20), names = BUF_INIT(1 << 20);
+	char digest[DIGEST_TEXT_MAX];
+	struct jsonw w;
 
-	for (size_t i = 0; i < b->q->n_outputs; i++) {
-		if (strcmp(b->q->outputs[i].type, "local") != 0 &&
-		    strcmp(b->q->outputs[i].type, "tar") != 0)
-			return true;
-		other = true;
+	jsonw_init(&w, &text);
+	jsonw_object(&w);
+	if (result->manifest.digest.algo != 0) {
+		struct descriptor d = result->manifest;
+
+		d.annotations = result->annotations;
+		digest_format(&d.digest, digest);
+		jsonw_kstring(&w, "containerimage.config.digest", id);
+		jsonw_key(&w, "containerimage.descriptor");
+		descriptor_write(&w, &d);
+		jsonw_kstring(&w, "containerimage.digest", digest);
+	} else if (id != NULL) {
+		jsonw_kstring(&w, "containerimage.config.digest", id);
+		jsonw_kstring(&w, "containerimage.digest", id);
 	}
-	return !other;
+	for (const char *const *n = result->names; n && *n; n++)
+		(void)!buf_addf(&names, NULL, "%s%s", names.len ? "," : "", *n);
+	if (names.len > 0)
+		jsonw_kstring(&w, "image.name", names.data);
+	jsonw_end(&w);
+	if (jsonw_finish(&w, NULL) == 0)
+		progress_object(b->progress, "metadata", text.data, text.len);
 }
 
 static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 {
+	struct build_result result;
 	autofree char *id = NULL;
 	int r;
 
@@ -330,16 +351,20 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 	r = solve(b, err);
 	if (r < 0 || b->q->plan)
 		return r;
-	if (wants_image(b)) {
+	if (outputs_want_image(b->q)) {
 		r = export_image(b, &id, err);
 		if (r < 0)
 			return r;
 	}
-	r = export_outputs(b, id, err);
+	r = outputs_export(b, id, &result, err);
 	if (r == 0)
 		r = caches_export(b, err);
 	if (r < 0)
 		return r;
+	if (id != NULL && !outputs_keep_image(b->q))
+		export_forget(b, id);
+	if (b->q->metadata)
+		tell_metadata(b, id, &result);
 	if (id != NULL)
 		tell_result(b, id);
 	*ret_id = steal_ptr(id);
@@ -390,6 +415,8 @@ static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
 {
 	int r = caches_check(b->q, err);
 
+	if (r == 0)
+		r = outputs_check(b->q, err);
 	if (r == 0)
 		r = lease_open(b->builder->cfg.store->db, "build", &b->lease, err);
 	if (r == 0)

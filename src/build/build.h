@@ -124,7 +124,7 @@ struct build_request {
 	const struct build_place *outputs;
 	size_t n_outputs;
 	bool no_cache, pull, quiet, net_host, insecure;
-	bool check, plan, explain, real_times, events, squash;
+	bool check, plan, explain, real_times, events, squash, metadata;
 };
 
 /* See engine_build. q->dockerfile is never NULL. */

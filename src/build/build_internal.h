@@ -55,11 +55,12 @@ struct build {
 	struct lease lease; /* keeps what this build has made or found */
 	struct progress *progress;
 	struct cache_imports *imports; /* NULL: none were given */
-	struct lock lock; /* guards node states and what follows */
-	int exit_code;    /* of the RUN that failed */
+	struct lock lock;              /* guards node states and what follows */
+	int exit_code;                 /* of the RUN that failed */
 	const struct node *failed;
 	struct error error; /* the first */
 	bool stop;
+	bool image_was_here; /* before this build made it */
 	pthread_cond_t changed;
 };
 
@@ -161,4 +162,5 @@ const char *copy_pivot(struct arena *a, const char *path, const char **ret_kept)
 MUST_CHECK int solve(struct build *b, struct error *err);
 /* Config and history of the target, as an image of the store. *ret_id owned. */
 MUST_CHECK int export_image(struct build *b, char **ret_id, struct error *err);
-MUST_CHECK int export_outputs(struct build *b, const char *id, struct error *err);
+/* It left as a file alone: what was not in the store before is not there afterwards. */
+void export_forget(struct build *b, const char *id);

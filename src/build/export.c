@@ -7,7 +7,9 @@
 #include "build/build_internal.h"
 #include "build/cache_doc.h"
 #include "build/cache_places.h"
+#include "build/outputs.h"
 #include "image/image.h"
+#include "store/images.h"
 
 static const char *created_text(struct build *b, const struct node *tip)
 {
@@ -223,18 +225,51 @@ static void told_untagged(void *arg, const char *tag, const char *old_id)
 	(void)old_id;
 }
 
+static bool is_here(struct store *s, const char *id)
+{
+	struct image_row row = { 0 };
+	bool here = images_get(s, id, &row, NULL) == 0;
+
+	image_row_release(&row);
+	return here;
+}
+
+static int note_name(void *arg, const char *name, const char *id, struct error *err)
+{
+	(void)name;
+	(void)id;
+	(void)err;
+	*(bool *)arg = true;
+	return 0;
+}
+
+void export_forget(struct build *b, const char *id)
+{
+	struct store *s = b->builder->cfg.store;
+	bool named = false;
+
+	if (b->image_was_here || tags_each(s, id, note_name, &named, NULL) < 0 || named)
+		return;
+	(void)!images_delete(s, id, NULL);
+}
+
 int export_image(struct build *b, char **ret_id, struct error *err)
 {
 	auto_(buf) config = BUF_INIT(IMAGE_CONFIG_MAX);
 	struct builder_config *cfg = &b->builder->cfg;
 	struct image_create create = { .untagged = told_untagged };
+	struct digest id = { .algo = DIGEST_SHA256 };
+	char text[DIGEST_TEXT_MAX];
 	size_t n = 0;
 	int r = format_config(b, &config, err);
 
 	if (r < 0)
 		return r;
-	while (b->q->tags && b->q->tags[n])
+	while (outputs_keep_image(b->q) && b->q->tags && b->q->tags[n])
 		n++;
+	hash_sha256(config.data, config.len, id.bytes);
+	digest_format(&id, text);
+	b->image_was_here = is_here(cfg->store, text);
 	create.config = config.data;
 	create.config_len = config.len;
 	create.tags = b->q->tags;
@@ -244,7 +279,7 @@ int export_image(struct build *b, char **ret_id, struct error *err)
 		return error_wrap(err, r, "export image");
 	for (size_t i = 0; i < n && cfg->tagged; i++)
 		cfg->tagged(cfg->arg, *ret_id, b->q->tags[i]);
-	if (n == 0 && cfg->tagged)
+	if (n == 0 && cfg->tagged && outputs_keep_image(b->q))
 		cfg->tagged(cfg->arg, *ret_id, NULL);
 	return 0;
 }

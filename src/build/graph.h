@@ -105,10 +105,10 @@ struct node {
 	/* Of the solver, under the build's lock too. */
 	bool defining, defined; /* node_define was begun; is done */
 	bool demanded;          /* its result is needed; what nobody demands is not made */
-	bool maybe_fast;        /* a step of its definition is known: wait for the base, then look */
+	bool maybe_fast; /* a step of its definition is known: wait for the base, then look */
 	bool tried_fast;
 	size_t n_users; /* unfinished nodes that may yet demand it */
-	bool missed;            /* --plan: it, or something it needs, would run */
+	bool missed;    /* --plan: it, or something it needs, would run */
 	int64_t started_ns, ended_ns;
 };
 

@@ -230,6 +230,65 @@ bool build_extra_cache_names(const struct args *args)
 	return true;
 }
 
+/* --push, --load; and an output that --annotation can speak of. */
+static int add_short_outputs(struct arena *a, const struct args *args, struct build_extra *e,
+			     struct json *outputs, struct error *err)
+{
+	int r = 0;
+
+	if (args_bool(args, "push"))
+		r = push_place(OUTPUT, a, e, outputs, "registry", json_new_object(a), err);
+	if (r == 0 && args_bool(args, "load"))
+		r = push_place(OUTPUT, a, e, outputs, "docker", json_new_object(a), err);
+	if (r == 0 && args_count(args, "annotation") && outputs->n_items == 0)
+		r = push_place(OUTPUT, a, e, outputs, "image", json_new_object(a), err);
+	return r;
+}
+
+/* "key=value", perhaps with "manifest:" in front: of every output that is an image. */
+static int add_annotation(struct arena *a, struct json *outputs, const char *text,
+			  struct error *err)
+{
+	const char *eq = strchr(text, '=');
+	const char *body = cstr_starts(text, "manifest:") ? text + strlen("manifest:") : text;
+
+	if (cstr_starts(text, "index") || cstr_starts(text, "manifest-descriptor:") ||
+	    cstr_starts(text, "manifest["))
+		return error_set(
+		    err, ERR_UNIMPLEMENTED,
+		    "annotation %s is not supported yet: only manifest annotations are", text);
+	if (eq == NULL || eq <= body)
+		return error_set(err, ERR_INVALID, "invalid annotation %s, expected key=value",
+				 text);
+	json_for_each_item (o, outputs) {
+		const char *type = json_str(o, "type");
+		struct json *attrs = NULL;
+
+		if (strcmp(type, "local") == 0 || strcmp(type, "tar") == 0)
+			continue;
+		for (size_t i = 0; i < o->n_members; i++) {
+			if (strcmp(o->members[i].key, "attrs") == 0)
+				attrs = o->members[i].value;
+		}
+		json_set(a, attrs, arena_format(a, "annotation.%.*s", (int)(eq - body), body),
+			 json_new_string(a, eq + 1));
+	}
+	return 0;
+}
+
+static int add_annotations(struct arena *a, const struct args *args, struct json *outputs,
+			   struct error *err)
+{
+	int r = 0;
+
+	args_for_each(text, args, "annotation")
+	{
+		if (r == 0)
+			r = add_annotation(a, outputs, text, err);
+	}
+	return r;
+}
+
 static int read_lists(struct arena *a, const struct args *args, struct build_extra *e,
 		      struct error *err)
 {
@@ -249,10 +308,14 @@ static int read_lists(struct arena *a, const struct args *args, struct build_ext
 	}
 	if (r == 0)
 		r = add_places(OUTPUT, a, args, e, outputs, err);
+	if (r == 0)
+		r = add_short_outputs(a, args, e, outputs, err);
+	if (r == 0)
+		r = add_annotations(a, args, outputs, err);
 	json_set(a, e->json, "secrets", secrets);
 	json_set(a, e->json, "contexts", contexts);
 	json_set(a, e->json, "outputs", outputs);
-	e->any |= secrets->n_items + contexts->n_items > 0;
+	e->any |= secrets->n_items + contexts->n_items + outputs->n_items > 0;
 	return r < 0 ? r : read_caches(a, args, e, err);
 }
 
@@ -289,6 +352,10 @@ int build_extra_read(struct cli *cli, const struct args *args, struct build_extr
 	}
 	ret->events = ret->events && !args_bool(args, "quiet");
 	json_set(a, ret->json, "events", json_new_bool(a, ret->events));
+	if (*args_str(args, "metadata-file")) {
+		json_set(a, ret->json, "metadata", json_new_bool(a, true));
+		ret->any = true;
+	}
 	json_set(a, ret->json, "entitlements", words(a, args, "allow"));
 	json_set(a, ret->json, "noCacheFilter", words(a, args, "no-cache-filter"));
 	ret->any |= args_count(args, "allow") + args_count(args, "no-cache-filter") > 0;

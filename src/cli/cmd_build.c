@@ -26,17 +26,35 @@ enum { TEXT_MAX = 16 << 20 };
 
 struct result {
 	struct cli *cli;
-	const char *id; /* of the image */
+	const char *id;              /* of the image */
+	const struct json *metadata; /* of the result; NULL: none came */
 	bool quiet;
 	struct build_view *view; /* NULL: the classic stream */
 };
+
+/* The message dies; what it said stays. */
+static const struct json *metadata_keep(struct cli *cli, const struct json *j)
+{
+	auto_(buf) text = BUF_INIT(TEXT_MAX);
+	const struct json *kept = NULL;
+	struct jsonw w;
+
+	jsonw_init(&w, &text);
+	jsonw_value(&w, j);
+	if (jsonw_finish(&w, NULL) < 0 ||
+	    json_parse(&cli->arena, text.data, text.len, &kept, NULL) < 0)
+		return NULL;
+	return kept;
+}
 
 static void message_take(void *data, const struct json *m)
 {
 	struct result *result = data;
 	const char *id = json_str(json_get(m, "aux"), "ID"), *text = json_str(m, "stream");
 
-	if (id)
+	if (json_path(m, "proa.metadata"))
+		result->metadata = metadata_keep(result->cli, json_path(m, "proa.metadata"));
+	else if (id)
 		result->id = arena_strdup(&result->cli->arena, id);
 	else if (result->quiet && text && cstr_starts(text, "sha256:"))
 		result->id = arena_strndup(&result->cli->arena, text, strcspn(text, "\n"));
@@ -176,6 +194,15 @@ static int query_build(struct cli *cli, const struct args *args, struct buf *q, 
 static int refuse(const struct args *args, struct error *err)
 {
 	static const char *const later[] = { "compress", "isolation", "security-opt" };
+	static const char *const attestations[] = { "provenance", "sbom" };
+
+	/* "false" is what proa does. */
+	for (size_t i = 0; i < ARRAY_LEN(attestations); i++)
+		if (args_set(args, attestations[i]) &&
+		    strcmp(args_str(args, attestations[i]), "false") != 0)
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "build --%s=%s is not supported yet", attestations[i],
+					 args_str(args, attestations[i]));
 
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
 		if (args_set(args, later[i]))
@@ -243,6 +270,25 @@ static int request_send(struct cli *cli, struct build_context *c, struct build_e
 	return r;
 }
 
+static int metadata_write(struct cli *cli, const char *path, const struct json *metadata,
+			  struct error *err)
+{
+	auto_(buf) text = BUF_INIT(TEXT_MAX);
+	autoclose int fd = FD_NONE;
+	struct jsonw w;
+	int r;
+
+	if (!*path)
+		return 0;
+	jsonw_init(&w, &text);
+	w.indent = 2;
+	jsonw_value(&w, metadata ? metadata : json_new_object(&cli->arena));
+	r = jsonw_finish(&w, err);
+	if (r == 0)
+		r = fs_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, err);
+	return r < 0 ? r : fs_write_all(fd, text.data, text.len, err);
+}
+
 static int iidfile_write(const char *path, const char *id, struct error *err)
 {
 	autoclose int fd = FD_NONE;
@@ -308,5 +354,6 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 	}
 	if (result.quiet && result.id)
 		printf("%s\n", result.id);
-	return iidfile_write(args_str(args, "iidfile"), result.id, err);
+	r = metadata_write(cli, args_str(args, "metadata-file"), result.metadata, err);
+	return r < 0 ? r : iidfile_write(args_str(args, "iidfile"), result.id, err);
 }

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "build/build.h"
 #include "build/cache.h"
 #include "engine/event.h"
@@ -148,29 +149,61 @@ static struct plan_pair *copy_pairs(struct arena *a, const struct engine_pair *p
 	return out;
 }
 
+struct tag_names {
+	VEC(const char *) list;
+};
+
+static int add_tag(struct arena *a, struct tag_names *t, const char *name, struct error *err)
+{
+	autofree char *canonical = NULL;
+	int r = image_name_canonical(name, &canonical, err);
+
+	if (r < 0)
+		return r;
+	vec_for_each (have, &t->list) {
+		if (strcmp(*have, canonical) == 0)
+			return 0;
+	}
+	*vec_push(&t->list) = arena_strdup(a, canonical);
+	return 0;
+}
+
+/* An output that leaves the image in the engine may name it: "name=a,b". */
+static int add_output_names(struct arena *a, struct tag_names *t,
+			    const struct engine_build_place *o, struct error *err)
+{
+	int r = 0;
+
+	if (o->fd >= 0)
+		return 0;
+	for (size_t i = 0; i < o->n_attrs; i++) {
+		struct str rest = str_of(o->attrs[i].value), name;
+
+		if (strcmp(o->attrs[i].key, "name") != 0)
+			continue;
+		while (r == 0 && str_split(&rest, ',', &name))
+			r = add_tag(a, t, arena_strndup(a, name.at, name.len), err);
+	}
+	return r;
+}
+
 static int copy_tags(struct arena *a, const struct engine_build *b, const char *const **ret,
 		     struct error *err)
 {
+	struct tag_names t = { 0 };
 	const char **out;
-	size_t n = 0, k = 0;
+	int r = 0;
 
-	while (b->tags && b->tags[n])
-		n++;
-	out = arena_array(a, n + 1, sizeof(*out));
-	for (size_t i = 0; i < n; i++) {
-		autofree char *canonical = NULL;
-		bool twice = false;
-		int r = image_name_canonical(b->tags[i], &canonical, err);
-
-		if (r < 0)
-			return r;
-		for (size_t j = 0; j < k; j++)
-			twice |= strcmp(out[j], canonical) == 0;
-		if (!twice)
-			out[k++] = arena_strdup(a, canonical);
-	}
+	for (size_t i = 0; r == 0 && b->tags && b->tags[i]; i++)
+		r = add_tag(a, &t, b->tags[i], err);
+	for (size_t i = 0; r == 0 && i < b->n_outputs; i++)
+		r = add_output_names(a, &t, &b->outputs[i], err);
+	out = arena_array(a, t.list.len + 1, sizeof(*out));
+	if (t.list.len > 0)
+		memcpy(out, t.list.at, t.list.len * sizeof(*out));
+	vec_release(&t.list);
 	*ret = out;
-	return 0;
+	return r;
 }
 
 static int copy_contexts(struct arena *a, const struct engine_build *b, struct build_request *q,
@@ -323,6 +356,7 @@ static int make_request(struct arena *a, const struct engine_build *b, struct bu
 		.explain = b->explain,
 		.real_times = b->real_times,
 		.events = b->events,
+		.metadata = b->metadata,
 	};
 	copy_resources(a, b, q);
 	copy_own_options(a, b, q);

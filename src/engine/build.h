@@ -81,7 +81,8 @@ struct engine_build {
 	bool plan;                          /* predict hits, run nothing */
 	bool explain;                       /* say why each step ran */
 	bool real_times;                    /* keep wall-clock times: not reproducible */
-	bool events; /* stream objects {"proa":{...}} as well (BuildKit-like progress) */
+	bool metadata; /* tell digests and names at the end: {"proa":{"metadata":{..}}} */
+	bool events;   /* stream objects {"proa":{...}} as well (BuildKit-like progress) */
 };
 
 /*

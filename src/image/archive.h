@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/stream.h"
+#include "oci/descriptor.h"
 #include "store/store.h"
 
 struct cancel;
@@ -21,6 +22,18 @@ struct cancel;
 /* names: references or ids; a name without tag saves all tags of the repository. */
 MUST_CHECK int image_save(struct store *s, const char *const *names, size_t n_names,
 			  const struct cancel *cancel, struct writer *to, struct error *err);
+
+/* One image under the names that the caller chooses: what a build writes. */
+struct image_save_one {
+	const char *id;
+	const char *const *tags; /* canonical */
+	size_t n_tags;
+	struct pairs annotations; /* of its manifest; any: it gets one of its own */
+};
+/* *ret: the manifest in the archive. */
+MUST_CHECK int image_save_one(struct store *s, const struct image_save_one *o,
+			      const struct cancel *cancel, struct writer *to,
+			      struct descriptor *ret, struct error *err);
 
 struct image_load {
 	const struct cancel *cancel;

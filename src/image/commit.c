@@ -354,13 +354,16 @@ static void set_types(struct descriptor *layers, size_t n, bool oci)
 	}
 }
 
-static int make_manifest(struct store *s, const struct image *i, const struct cancel *cancel,
+static int make_manifest(struct store *s, const struct image *i,
+			 const struct image_manifest_want *want, const struct cancel *cancel,
 			 struct buf *b, const char **ret_media_type, struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
 	struct descriptor *layers = arena_array(&a, i->n_layers + 1, sizeof(*layers));
-	struct manifest m = { .layers = layers, .n_layers = i->n_layers };
-	bool oci = false;
+	struct manifest m = { .layers = layers,
+			      .n_layers = i->n_layers,
+			      .annotations = want->annotations };
+	bool oci = want->oci || want->annotations.n > 0;
 	int r;
 
 	/* Docker's schema 2 cannot say zstd. */
@@ -384,13 +387,31 @@ static int make_manifest(struct store *s, const struct image *i, const struct ca
 	return manifest_format(&m, b, err);
 }
 
+int image_manifest_as(struct store *s, const char *id, const struct image_manifest_want *want,
+		      const struct cancel *cancel, struct buf *b, const char **ret_media_type,
+		      struct digest *ret_digest, struct error *err)
+{
+	auto_(image) image = { 0 };
+	size_t before = b->len;
+	const char *type;
+	int r = image_open(s, id, &image, err);
+
+	if (r == 0)
+		r = make_manifest(s, &image, want, cancel, b, &type, err);
+	if (r == 0)
+		r = manifests_add(s, id, b->data + before, b->len - before, type, ret_digest, err);
+	if (r == 0)
+		*ret_media_type = type;
+	return r;
+}
+
 int image_manifest(struct store *s, const char *id, const struct cancel *cancel, struct buf *b,
 		   const char **ret_media_type, struct digest *ret_digest, struct error *err)
 {
-	auto_(image) image = { 0 };
+	const struct image_manifest_want any = { 0 };
 	struct manifest_row *rows;
 	const char *type = NULL;
-	size_t n, before = b->len;
+	size_t n;
 	int r = manifests_of(s, id, &rows, &n, err);
 
 	if (r < 0)
@@ -406,12 +427,5 @@ int image_manifest(struct store *s, const char *id, const struct cancel *cancel,
 		*ret_media_type = type;
 		return 0;
 	}
-	r = image_open(s, id, &image, err);
-	if (r == 0)
-		r = make_manifest(s, &image, cancel, b, &type, err);
-	if (r == 0)
-		r = manifests_add(s, id, b->data + before, b->len - before, type, ret_digest, err);
-	if (r == 0)
-		*ret_media_type = type;
-	return r;
+	return image_manifest_as(s, id, &any, cancel, b, ret_media_type, ret_digest, err);
 }

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/stream.h"
+#include "oci/decode.h"
 #include "store/store.h"
 
 struct cancel;
@@ -57,3 +58,13 @@ MUST_CHECK int layer_compress_for(struct store *s, const char *lease_id,
 MUST_CHECK int image_manifest(struct store *s, const char *id, const struct cancel *cancel,
 			      struct buf *b, const char **ret_media_type, struct digest *ret_digest,
 			      struct error *err);
+/* A manifest of a certain kind, whatever manifests the image has. Annotations need OCI's form. */
+struct image_manifest_want {
+	bool oci;
+	struct pairs annotations;
+};
+MUST_CHECK int image_manifest_as(struct store *s, const char *id,
+				 const struct image_manifest_want *want,
+				 const struct cancel *cancel, struct buf *b,
+				 const char **ret_media_type, struct digest *ret_digest,
+				 struct error *err);

@@ -45,7 +45,8 @@ struct saver {
 	const struct cancel *cancel;
 	struct tar_writer tar;
 	VEC(struct out_image) images;
-	struct map written; /* digests that are in the tar */
+	struct pairs annotations; /* of manifests made now */
+	struct map written;       /* digests that are in the tar */
 };
 
 /* ---- which images, under which names ---- */
@@ -189,6 +190,7 @@ static int make_manifest(struct saver *s, struct out_image *o, struct error *err
 		layers[i].digest = l->digest;
 		layers[i].size = (int64_t)l->size;
 	}
+	m.annotations = s->annotations;
 	m.config = (struct descriptor){ .media_type = MEDIA_OCI_CONFIG,
 					.digest = o->image.id,
 					.size = (int64_t)o->image.config_len };
@@ -211,7 +213,7 @@ static int prepare(struct saver *s, struct out_image *o, struct error *err)
 	if (r < 0)
 		return r;
 	o->layers = xcalloc(o->image.n_layers + 1, sizeof(*o->layers));
-	for (size_t i = 0; i < n && !o->manifest; i++)
+	for (size_t i = 0; i < n && !o->manifest && s->annotations.n == 0; i++)
 		(void)use_kept_manifest(s, o, &rows[i]);
 	manifest_rows_free(rows, n);
 	return o->manifest ? 0 : make_manifest(s, o, err);
@@ -412,6 +414,31 @@ static int write_all(struct saver *s, struct error *err)
 	return r < 0 ? r : tar_writer_finish(&s->tar, err);
 }
 
+static int save(struct saver *s, struct error *err)
+{
+	int r = 0;
+
+	vec_for_each (o, &s->images) {
+		if (r == 0)
+			r = prepare(s, o, err);
+	}
+	return r < 0 ? r : write_all(s, err);
+}
+
+static void saver_release(struct saver *s)
+{
+	vec_for_each (o, &s->images) {
+		vec_for_each (t, &o->tags)
+			free(*t);
+		vec_release(&o->tags);
+		free(o->manifest);
+		free(o->layers);
+		image_release(&o->image);
+	}
+	vec_release(&s->images);
+	map_release(&s->written);
+}
+
 int image_save(struct store *s, const char *const *names, size_t n_names,
 	       const struct cancel *cancel, struct writer *to, struct error *err)
 {
@@ -420,21 +447,29 @@ int image_save(struct store *s, const char *const *names, size_t n_names,
 
 	for (size_t i = 0; r == 0 && i < n_names; i++)
 		r = add_name(&saver, names[i], err);
-	vec_for_each (o, &saver.images) {
-		if (r == 0)
-			r = prepare(&saver, o, err);
-	}
 	if (r == 0)
-		r = write_all(&saver, err);
-	vec_for_each (o, &saver.images) {
-		vec_for_each (t, &o->tags)
-			free(*t);
-		vec_release(&o->tags);
-		free(o->manifest);
-		free(o->layers);
-		image_release(&o->image);
-	}
-	vec_release(&saver.images);
-	map_release(&saver.written);
+		r = save(&saver, err);
+	saver_release(&saver);
+	return r;
+}
+
+int image_save_one(struct store *s, const struct image_save_one *o, const struct cancel *cancel,
+		   struct writer *to, struct descriptor *ret, struct error *err)
+{
+	struct saver saver = { .store = s,
+			       .cancel = cancel,
+			       .tar = TAR_WRITER_INIT(to),
+			       .annotations = o->annotations };
+	int r = add_image(&saver, o->id, NULL, err);
+
+	for (size_t i = 0; r == 0 && i < o->n_tags; i++)
+		r = add_image(&saver, o->id, o->tags[i], err);
+	if (r == 0)
+		r = save(&saver, err);
+	if (r == 0)
+		*ret = (struct descriptor){ .media_type = saver.images.at[0].manifest_type,
+					    .digest = saver.images.at[0].manifest_digest,
+					    .size = (int64_t)saver.images.at[0].manifest_len };
+	saver_release(&saver);
 	return r;
 }
