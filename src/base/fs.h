@@ -49,9 +49,17 @@ MUST_CHECK int fs_open_beneath(int rootfd, const char *path, int flags, mode_t m
 /* Plain open of an operator's own path (config files, data roots): O_CLOEXEC added. */
 MUST_CHECK int fs_open(const char *path, int flags, mode_t mode, int *ret_fd, struct error *err);
 
+/*
+ * Where `path` leads inside rootfd: absolute, clean, every symlink followed as a
+ * container would, also one to what does not exist. Components that are absent
+ * stay as they are. *ret owned. Names only: open what it says with fs_open_in_root.
+ * ERR_INVALID after 255 symlinks, or when it is longer than PATH_MAX.
+ */
+MUST_CHECK int fs_resolve_in_root(int rootfd, const char *path, char **ret, struct error *err);
+
 /* mkdir -p of `path` inside rootfd, following symlinks inside the root as a
- * container would; new directories get `mode` and uid:gid. *ret_fd (may be
- * NULL) is an O_PATH fd of the last one. */
+ * container would (where one leads to nothing, that is made); new directories
+ * get `mode` and uid:gid. *ret_fd (may be NULL) is an O_PATH fd of the last one. */
 MUST_CHECK int fs_mkdir_all_in_root(int rootfd, const char *path, mode_t mode, uid_t uid, gid_t gid,
 				    int *ret_fd, struct error *err);
 /* mkdir -p of an operator's own path. Existing directories are fine. */
