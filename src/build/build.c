@@ -372,10 +372,12 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 }
 
 /* RUN's failure is Docker's text as it is; others say where. */
-static void locate(struct build *b, struct error *err)
+static void locate(struct build *b, struct error *err, const struct ast_location *where)
 {
 	struct error plain = *err;
 
+	if (b->failed == NULL && where->line > 0)
+		(void)!error_wrap(err, -(int)err->kind, "%s:%u", b->q->dockerfile, where->line);
 	if (b->failed == NULL || b->exit_code != 0 || err->kind == ERR_CANCELED ||
 	    b->failed->line == 0)
 		return;
@@ -385,7 +387,7 @@ static void locate(struct build *b, struct error *err)
 
 static void tell_error(struct build *b, struct error *err, const struct ast_location *where)
 {
-	locate(b, err);
+	locate(b, err, where);
 	progress_error(b->progress, err, b->exit_code, b->q->dockerfile,
 		       b->failed ? b->failed->line : where->line);
 }
@@ -440,6 +442,8 @@ static int run(struct build *b, struct writer *out, char **ret_id, struct error 
 	struct error failure;
 	int r = prepare(b, &text, &d, &where, err);
 
+	if (r < 0 && where.line > 0 && err != NULL && strstr(err->msg, " on line ") == NULL)
+		return error_wrap(err, r, "dockerfile parse error on line %u", where.line);
 	if (r < 0)
 		return r;
 	r = writer_write(out, "", 0, err);

@@ -11,6 +11,7 @@
 #include "build/graph.h"
 #include "build/stat_cache.h"
 #include "build/tree.h"
+#include "build/user.h"
 #include "store/lease.h"
 #include "store/store.h"
 
@@ -100,18 +101,6 @@ MUST_CHECK int rootfs_seal(struct rootfs *r, const struct node *n, struct digest
 MUST_CHECK int step_copy(struct build *b, struct node *n, int rootfd, struct error *err);
 MUST_CHECK int step_workdir(struct build *b, struct node *n, int rootfd, struct error *err);
 MUST_CHECK int step_run(struct build *b, struct node *n, struct rootfs *root, struct error *err);
-
-/* Look a user up in the files of a root: "u", "u:g", numbers. Unknown names in
- * lenient mode are 0. The gid of a lone numeric uid is its own... see the cases. */
-struct user_ids {
-	uid_t uid;
-	gid_t gid;
-	gid_t groups[64];
-	size_t n_groups;
-	char home[256];
-};
-MUST_CHECK int user_lookup(int rootfd, const char *spec, bool chown, struct user_ids *ret,
-			   struct error *err);
 
 /* ---- keys (key.c) ---- */
 /*

@@ -89,12 +89,17 @@ static int apply_clause(const char **p, mode_t *mode)
 	return 0;
 }
 
+bool chmod_is_octal(const char *text)
+{
+	return text[0] >= '0' && text[0] <= '9';
+}
+
 int chmod_apply(const char *text, mode_t mode, mode_t *ret, struct error *err)
 {
 	const char *p = text;
 	uint64_t octal;
 
-	if (text[0] >= '0' && text[0] <= '9') {
+	if (chmod_is_octal(text)) {
 		if (parse_octal(str_of(text), 07777, &octal, NULL) < 0)
 			return invalid(text, err);
 		*ret = (mode & S_IFMT) | (mode_t)octal;

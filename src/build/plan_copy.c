@@ -3,6 +3,7 @@
 #include "build/ast_args.h"
 #include "build/plan_internal.h"
 #include "build/text.h"
+#include "build/user.h"
 
 static bool is_url(const char *s)
 {
@@ -114,6 +115,35 @@ static int expand_flags(struct planner *p, struct stage_plan *s, const struct in
 	return check_checksum(c->checksum, err);
 }
 
+int plan_check_owner(const struct stage_plan *s, const char *owner, struct error *err)
+{
+	if (s->tip->kind == NODE_IMAGE && s->tip->image_id == NULL && owner_is_named(owner))
+		return error_set(err, ERR_INVALID, "no user '%s' is known in an empty file system",
+				 owner);
+	return 0;
+}
+
+static int check_owner(const struct stage_plan *s, struct copy_spec *c, struct error *err)
+{
+	/* With --chmod what is below counts: that is a plain COPY. Peer: BuildKit. */
+	c->link = c->link && c->chmod[0] == '\0';
+	if (c->link && owner_is_named(c->chown))
+		return error_set(err, ERR_INVALID,
+				 "--link needs numbers in --chown: no user '%s' is known there",
+				 c->chown);
+	return plan_check_owner(s, c->chown, err);
+}
+
+static void add_flags(struct text *history, const struct copy_spec *c)
+{
+	if (c->parents)
+		text_adds(history, " --parents");
+	if (c->chown[0] != '\0')
+		text_addf(history, " --chown=%s", c->chown);
+	if (c->chmod[0] != '\0')
+		text_addf(history, " --chmod=%s", c->chmod);
+}
+
 /* Absolute, and with its trailing slash. */
 static int set_dest(struct planner *p, struct stage_plan *s, const struct instruction *i,
 		    struct copy_spec *c, struct text *history, struct error *err)
@@ -160,6 +190,10 @@ int plan_copy(struct planner *p, struct stage_plan *s, const struct instruction 
 	r = expand_flags(p, s, i, c, err);
 	if (r < 0)
 		return r;
+	r = check_owner(s, c, err);
+	if (r < 0)
+		return r;
+	add_flags(&history, c);
 	c->items = arena_array(p->arena, i->words.len + i->n_files + 1, sizeof(*c->items));
 	r = add_paths(p, s, i, c, &history, err);
 	if (r == 0)

@@ -43,6 +43,9 @@ const char *plan_join(struct arena *a, const struct word_array *w, const char *b
 /* Absolute, against the stage's working directory. */
 const char *plan_path(struct planner *p, const struct stage_plan *s, const char *path);
 
+/* A name needs a passwd file, and scratch has none: ERR_INVALID. Peer: BuildKit. */
+MUST_CHECK int plan_check_owner(const struct stage_plan *s, const char *owner, struct error *err);
+
 /* ---- one function for each instruction ---- */
 typedef int (*plan_fn)(struct planner *p, struct stage_plan *s, const struct instruction *i,
 		       struct error *err);

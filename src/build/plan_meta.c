@@ -379,8 +379,8 @@ static int plan_workdir(struct planner *p, struct stage_plan *s, const struct in
 	const char *path = plan_path(p, s, value);
 	autofree char *clean = fs_path_clean(path);
 	struct node *n;
+	int r;
 
-	(void)err;
 	if (value[0] != '/' && !s->workdir_set)
 		lint_add(
 		    p->lint, LINT_WORKDIR_RELATIVE_PATH, i->node->line, i->node->end_line,
@@ -392,6 +392,9 @@ static int plan_workdir(struct planner *p, struct stage_plan *s, const struct in
 		plan_history(p, s, NULL, "WORKDIR /");
 		return 0;
 	}
+	r = plan_check_owner(s, s->image.config.user ? s->image.config.user : "", err);
+	if (r < 0)
+		return r;
 	n = plan_node(p, s, NODE_WORKDIR, i->node->original, i->node->line);
 	n->user = s->image.config.user ? s->image.config.user : "";
 	n->path = s->image.config.working_dir;

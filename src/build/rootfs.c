@@ -16,10 +16,17 @@
 
 #define XATTR_NAMES_MAX 4096
 
+/* What a step sees below what it makes: --link sees nothing. */
+static const struct node *below(const struct node *n)
+{
+	return n->kind == NODE_COPY && n->copy->link ? NULL : n->base;
+}
+
 int rootfs_open(struct build *b, const struct node *n, struct rootfs *ret, struct error *err)
 {
 	auto_(rootfs) root = ROOTFS_INIT;
 	struct store *s = b->builder->cfg.store;
+	const struct node *base = below(n);
 	auto_(mounts) m = { 0 };
 	int r;
 
@@ -28,7 +35,8 @@ int rootfs_open(struct build *b, const struct node *n, struct rootfs *ret, struc
 				 "building with the storage driver vfs is not supported yet");
 	root.build = b;
 	snprintf(root.key, sizeof(root.key), "build/%s/%u", b->id, n->index);
-	r = snapshot_prepare(s->snapshots, root.key, n->base->layers, n->base->n_layers, &m, err);
+	r = snapshot_prepare(s->snapshots, root.key, base ? base->layers : NULL,
+			     base ? base->n_layers : 0, &m, err);
 	if (r < 0) {
 		root.key[0] = '\0';
 		return r;
@@ -202,21 +210,22 @@ int rootfs_seal(struct rootfs *root, const struct node *n, struct digest *ret, i
 	struct sealer s = { .limit_ns = b->q->real_times ? INT64_MAX : n->epoch_ns };
 	autoclose int lower = FD_NONE;
 	struct layer_info info;
-	struct stat st, base;
+	const struct node *base = below(n);
+	struct stat st, lower_st;
 	bool empty;
 	int r;
 
 	close_fd(&root->fd);
-	r = rootfs_view(b, n->base, &lower, err);
+	r = rootfs_view(b, base, &lower, err);
 	if (r == 0)
 		r = seal_directory(&s, root->upper_fd, lower, &empty, err);
 	if (r < 0)
 		return r;
-	if (fstat(root->upper_fd, &st) < 0 || fstat(lower, &base) < 0)
+	if (fstat(root->upper_fd, &st) < 0 || fstat(lower, &lower_st) < 0)
 		return error_sys(err, errno, "stat layer");
-	if (empty &&
-	    (n->base->n_layers == 0 || (st.st_mode == base.st_mode && st.st_uid == base.st_uid &&
-					st.st_gid == base.st_gid))) {
+	if (empty && (base == NULL || base->n_layers == 0 ||
+		      (st.st_mode == lower_st.st_mode && st.st_uid == lower_st.st_uid &&
+		       st.st_gid == lower_st.st_gid))) {
 		*ret = (struct digest){ 0 };
 		*ret_size = 0;
 		rootfs_close(root);

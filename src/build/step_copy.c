@@ -15,8 +15,6 @@
 #include "build/build_internal.h"
 #include "build/chmod.h"
 
-#define LINKS_MAX 40
-
 struct copier {
 	struct build *build;
 	struct node *node;
@@ -24,7 +22,8 @@ struct copier {
 	const struct tree *tree;
 	int rootfd;
 	bool chown;
-	struct user_ids owner;
+	uid_t uid; /* with chown */
+	gid_t gid;
 	int64_t mtime_ns; /* of files from contexts */
 	/* One source at a time: */
 	int base_fd;      /* directory that `rel` paths are below */
@@ -35,8 +34,8 @@ struct copier {
 
 static void owner_of(const struct copier *c, const struct stat *st, uid_t *uid, gid_t *gid)
 {
-	*uid = c->chown ? c->owner.uid : c->tree && c->tree->zero_owner ? 0 : st->st_uid;
-	*gid = c->chown ? c->owner.gid : c->tree && c->tree->zero_owner ? 0 : st->st_gid;
+	*uid = c->chown ? c->uid : c->tree && c->tree->zero_owner ? 0 : st->st_uid;
+	*gid = c->chown ? c->gid : c->tree && c->tree->zero_owner ? 0 : st->st_gid;
 }
 
 /* Owner before mode: chown clears setuid. */
@@ -150,24 +149,36 @@ static bool link_again(struct copier *c, const struct tree_entry *e, int dirfd, 
 	return false;
 }
 
+/* A directory below the one that is copied gets the attributes of the source, also
+ * when it was there before; one that is only passed (--parents) then gets its mode.
+ * Peer: BuildKit. */
 static int copy_directory(struct copier *c, const struct tree_entry *e, int dirfd, const char *name,
-			  struct error *err)
+			  bool passed, struct error *err)
 {
-	autoclose int fd = FD_NONE;
+	autoclose int fd = FD_NONE, from = FD_NONE;
+	bool made = mkdirat(dirfd, name, 0700) == 0;
 	struct stat st;
+	int r;
 
-	if (mkdirat(dirfd, name, 0700) < 0) {
+	if (!made) {
 		if (errno != EEXIST)
 			return error_sys(err, errno, "create '%s'", e->path);
 		if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
 			return error_set(err, ERR_INVALID, "cannot copy to non-directory: %s",
 					 e->path);
-		return 0;
 	}
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error_sys(err, errno, "open '%s'", name);
-	return set_meta(c, fd, e->st, e->path, err);
+	if (passed && !made)
+		return fchmod(fd, e->st->st_mode & 07777) < 0
+			   ? error_sys(err, errno, "set attributes of '%s'", e->path)
+			   : 0;
+	from = openat(e->dirfd, e->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0)
+		return error_sys(err, errno, "open '%s'", e->path);
+	r = fs_copy_xattrs(from, fd, true, err);
+	return r < 0 ? r : set_meta(c, fd, e->st, e->path, err);
 }
 
 /* Directory of `rel` below base_fd, without following links. */
@@ -200,7 +211,7 @@ static int copy_entry(void *arg, const struct tree_entry *e, struct error *err)
 	if (r < 0)
 		return r;
 	if (S_ISDIR(e->st->st_mode))
-		return copy_directory(c, e, dirfd, name, err);
+		return copy_directory(c, e, dirfd, name, false, err);
 	r = make_room(dirfd, name, e->path, err);
 	if (r < 0 || link_again(c, e, dirfd, name))
 		return r;
@@ -211,47 +222,30 @@ static int copy_entry(void *arg, const struct tree_entry *e, struct error *err)
 	return copy_special(c, e, dirfd, name, err);
 }
 
+/* Directories that a destination needs get the mode of --chmod when that is a
+ * number. Peer: BuildKit. */
+static int dir_mode(const struct copier *c, mode_t *ret, struct error *err)
+{
+	*ret = 0755;
+	return chmod_is_octal(c->spec->chmod) ? chmod_apply(c->spec->chmod, 0, ret, err) : 0;
+}
+
 static int make_dirs(struct copier *c, const char *path, int *ret_fd, struct error *err)
 {
-	uid_t uid = c->chown ? c->owner.uid : 0;
-	gid_t gid = c->chown ? c->owner.gid : 0;
+	uid_t uid = c->chown ? c->uid : 0;
+	gid_t gid = c->chown ? c->gid : 0;
 	autoclose int fd = FD_NONE;
-	int r = fs_mkdir_all_in_root(c->rootfd, path, 0755, uid, gid, &fd, err);
+	mode_t mode;
+	int r = dir_mode(c, &mode, err);
 
+	if (r < 0)
+		return r;
+	r = fs_mkdir_all_in_root(c->rootfd, path, mode & 0777, uid, gid, &fd, err);
 	if (r < 0)
 		return r;
 	/* An O_PATH fd cannot be read below: open what it stands for. */
 	*ret_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *ret_fd < 0 ? error_sys(err, errno, "open '%s'", path) : 0;
-}
-
-/* Follow a last symlink inside the root; what it names need not exist. */
-static int resolve_last(struct copier *c, const char *dest, const char **ret, struct error *err)
-{
-	for (int i = 0; i < LINKS_MAX; i++) {
-		autofree char *parent = cstr_format("%s/..", dest), *dir = fs_path_clean(parent);
-		autoclose int fd = FD_NONE;
-		const char *name = strrchr(dest, '/') + 1;
-		char target[4096];
-		ssize_t n;
-
-		if (name[0] == '\0' ||
-		    fs_open_in_root(c->rootfd, dir, O_RDONLY | O_DIRECTORY, 0, &fd, NULL) < 0 ||
-		    (n = readlinkat(fd, name, target, sizeof(target) - 1)) < 0) {
-			*ret = dest;
-			return 0;
-		}
-		target[n] = '\0';
-		{
-			autofree char *joined = target[0] == '/'
-						    ? cstr_format("%s", target)
-						    : cstr_format("%s/%s", dir, target);
-			autofree char *clean = fs_path_clean(joined);
-
-			dest = arena_strdup(&c->arena, clean);
-		}
-	}
-	return error_set(err, ERR_INVALID, "too many levels of symbolic links in '%s'", dest);
 }
 
 static bool is_directory(struct copier *c, const char *path)
@@ -267,14 +261,14 @@ static int open_target(struct copier *c, const char *source_name, bool source_is
 {
 	size_t len = strlen(dest);
 	bool slash = len > 0 && dest[len - 1] == '/';
-	const char *path;
+	autofree char *path = NULL;
 	int r;
 
 	if (slash || source_is_dir || is_directory(c, dest)) {
 		c->name = source_name;
 		return make_dirs(c, dest, &c->base_fd, err);
 	}
-	r = resolve_last(c, dest, &path, err);
+	r = fs_resolve_in_root(c->rootfd, dest, &path, err);
 	if (r < 0)
 		return r;
 	c->name = arena_strdup(&c->arena, strrchr(path, '/') + 1);
@@ -315,8 +309,8 @@ static int unpack_archive(struct copier *c, int fd, struct error *err)
 {
 	struct extract_options options = {
 		.chown = c->chown,
-		.uid = c->owner.uid,
-		.gid = c->owner.gid,
+		.uid = c->uid,
+		.gid = c->gid,
 		.keep_existing_dir_meta = true,
 		.cancel = c->build->cancel,
 	};
@@ -374,10 +368,12 @@ static int make_parents(struct copier *c, const char *path, const char *kept, in
 		if (r < 0 || fstat(from, &st) < 0)
 			return r < 0 ? r : error_sys(err, errno, "stat '%s'", source);
 		e.st = &st;
+		e.dirfd = from;
+		e.name = ".";
 		c->base_fd = dir;
 		r = open_parent(c, rel, &parent, &name, err);
 		if (r == 0)
-			r = copy_directory(c, &e, parent, name, err);
+			r = copy_directory(c, &e, parent, name, true, err);
 	}
 	c->base_fd = FD_NONE;
 	*ret_fd = r < 0 ? FD_NONE : steal_fd(&dir);
@@ -410,10 +406,12 @@ static int copy_with_parents(struct copier *c, const char *path, const char *kep
 		if (r == 0 && fstat(from, &st) < 0)
 			r = error_sys(err, errno, "stat '%s'", path);
 		e.st = &st;
+		e.dirfd = from;
+		e.name = ".";
 		if (r == 0 && kept[0] != '\0')
 			r = open_parent(c, kept, &up, &name, err);
 		if (r == 0 && kept[0] != '\0')
-			r = copy_directory(c, &e, up, name, err);
+			r = copy_directory(c, &e, up, name, false, err);
 		c->base_fd = FD_NONE;
 		if (r == 0)
 			r = fs_open_beneath(dir, kept[0] ? kept : ".", O_RDONLY | O_DIRECTORY, 0,
@@ -595,7 +593,7 @@ int step_copy(struct build *b, struct node *n, int rootfd, struct error *err)
 		r = chmod_apply(n->copy->chmod, S_IFREG | 0644, &mode, err);
 	if (r == 0 && n->copy->chown[0] != '\0') {
 		c.chown = true;
-		r = user_lookup(rootfd, n->copy->chown, true, &c.owner, err);
+		owner_lookup(rootfd, n->copy->chown, &c.uid, &c.gid);
 	}
 	for (size_t i = 0; r == 0 && i < n->copy->n_items; i++) {
 		if (n->copy->items[i].kind == COPY_PATH && c.tree == NULL) {
@@ -611,12 +609,11 @@ int step_copy(struct build *b, struct node *n, int rootfd, struct error *err)
 
 int step_workdir(struct build *b, struct node *n, int rootfd, struct error *err)
 {
-	struct user_ids owner = { 0 };
-	int r = 0;
+	uid_t uid = 0;
+	gid_t gid = 0;
 
 	(void)b;
 	if (n->user[0] != '\0')
-		r = user_lookup(rootfd, n->user, true, &owner, err);
-	return r < 0 ? r
-		     : fs_mkdir_all_in_root(rootfd, n->path, 0755, owner.uid, owner.gid, NULL, err);
+		owner_lookup(rootfd, n->user, &uid, &gid);
+	return fs_mkdir_all_in_root(rootfd, n->path, 0755, uid, gid, NULL, err);
 }

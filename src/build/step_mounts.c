@@ -47,13 +47,17 @@ static void add_mount(struct step_mounts *m, const char *target, const char *typ
 /* Remember which parts of a mount point's path are not there yet. */
 static void note_stubs(struct step_mounts *m, int rootfd, const char *target)
 {
-	for (const char *p = target + 1;; p++) {
+	autofree char *real = NULL;
+
+	if (fs_resolve_in_root(rootfd, target, &real, NULL) < 0)
+		return;
+	for (const char *p = real + 1;; p++) {
 		autoclose int fd = FD_NONE;
 		const char *path;
 
 		if (*p != '/' && *p != '\0')
 			continue;
-		path = arena_strndup(&m->arena, target, (size_t)(p - target));
+		path = arena_strndup(&m->arena, real, (size_t)(p - real));
 		if (fs_open_in_root(rootfd, path, O_PATH | O_NOFOLLOW, 0, &fd, NULL) < 0) {
 			if (m->n_stubs == m->cap_stubs) {
 				const char **at;
@@ -485,7 +489,6 @@ int step_mounts_open(struct build *b, struct node *n, struct rootfs *root, const
 		     const char *resolv, const struct user_ids *user, struct step_mounts *ret,
 		     struct error *err)
 {
-	static const char *const fixed[] = { "/proc", "/sys", "/dev" };
 	int r;
 
 	(void)user;
@@ -502,8 +505,6 @@ int step_mounts_open(struct build *b, struct node *n, struct rootfs *root, const
 		r = one_mount(ret, &n->run->mounts[i], err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-		note_stubs(ret, root->fd, fixed[i]);
 	for (size_t i = 0; i < ret->len; i++)
 		note_stubs(ret, root->fd, ret->at[i].destination);
 	return 0;

@@ -305,10 +305,11 @@ static int join_network(struct runner *r, struct error *err)
 static int prepare(struct runner *r, struct error *err)
 {
 	const struct run_spec *run = r->n->run;
-	int s = user_lookup(r->root->fd, run->user, false, &r->user, err);
+	int s = user_lookup(r->root->fd, run->user, &r->user, err);
 
 	if (s == 0)
-		s = fs_mkdir_all_in_root(r->root->fd, run->cwd, 0755, 0, 0, NULL, err);
+		s = fs_mkdir_all_in_root(r->root->fd, run->cwd, 0755, r->user.uid, r->user.gid,
+					 NULL, err);
 	if (s == 0)
 		s = join_network(r, err);
 	if (s == 0)

@@ -1,8 +1,9 @@
-/* build/user.c: who a step runs as, who owns what is copied. */
+#include "build/user.h"
+
 #include <stdlib.h>
 
 #include "base/fs.h"
-#include "build/build_internal.h"
+#include "base/str.h"
 
 #define PASSWD_MAX (1U << 20) /* bytes; security: a hostile image may have any */
 
@@ -23,24 +24,23 @@ static bool number(struct str s, uint64_t *ret)
 	return s.len > 0 && parse_u64(s, UINT32_MAX - 1, ret, NULL) == 0;
 }
 
-/* The line of a passwd or group file whose name or (numeric) id is `who`. */
+/* The first line of a passwd or group file that is of `who`: a number is an id
+ * and never a name. */
 static bool find_line(const struct buf *file, struct str who, struct str *ret)
 {
 	struct str rest = { file->data ? file->data : "", file->len }, line;
-	struct str by_id = { 0 };
 	uint64_t id, have;
 	bool numeric = number(who, &id);
 
 	while (rest.len > 0 && str_split(&rest, '\n', &line)) {
-		if (str_eq(field(line, 0), who)) {
+		line = str_trim(line);
+		if (numeric ? number(field(line, 2), &have) && have == id
+			    : str_eq(field(line, 0), who)) {
 			*ret = line;
 			return true;
 		}
-		if (numeric && by_id.at == NULL && number(field(line, 2), &have) && have == id)
-			by_id = line;
 	}
-	*ret = by_id;
-	return by_id.at != NULL;
+	return false;
 }
 
 static void read_file(int rootfd, const char *path, struct buf *b)
@@ -66,8 +66,7 @@ static void add_groups(const struct buf *groups, struct str user, struct user_id
 	}
 }
 
-static int lookup_group(const struct buf *groups, struct str who, bool chown, gid_t *ret,
-			struct error *err)
+static int lookup_group(const struct buf *groups, struct str who, gid_t *ret, struct error *err)
 {
 	struct str line;
 	uint64_t gid;
@@ -76,8 +75,6 @@ static int lookup_group(const struct buf *groups, struct str who, bool chown, gi
 		*ret = (gid_t)gid;
 	else if (number(who, &gid))
 		*ret = (gid_t)gid;
-	else if (chown)
-		*ret = 0;
 	else
 		return error_set(err, ERR_INVALID,
 				 "unable to find group %.*s: no matching entries in group file",
@@ -85,7 +82,7 @@ static int lookup_group(const struct buf *groups, struct str who, bool chown, gi
 	return 0;
 }
 
-int user_lookup(int rootfd, const char *spec, bool chown, struct user_ids *ret, struct error *err)
+int user_lookup(int rootfd, const char *spec, struct user_ids *ret, struct error *err)
 {
 	struct buf passwd = BUF_INIT(PASSWD_MAX), groups = BUF_INIT(PASSWD_MAX);
 	struct str who = str_of(spec), group = { 0 }, line;
@@ -115,15 +112,13 @@ int user_lookup(int rootfd, const char *spec, bool chown, struct user_ids *ret, 
 		add_groups(&groups, field(line, 0), &u);
 	} else if (number(who, &uid)) {
 		u.uid = (uid_t)uid;
-	} else if (!chown) {
+	} else {
 		r = error_set(err, ERR_INVALID,
 			      "unable to find user %.*s: no matching entries in passwd file",
 			      STR_ARG(who));
 	}
-	if (chown)
-		u.gid = u.uid;
 	if (r == 0 && group.len > 0) {
-		r = lookup_group(&groups, group, chown, &u.gid, err);
+		r = lookup_group(&groups, group, &u.gid, err);
 		u.n_groups = 0;
 	}
 	buf_release(&passwd);
@@ -131,4 +126,54 @@ int user_lookup(int rootfd, const char *spec, bool chown, struct user_ids *ret, 
 	if (r == 0)
 		*ret = u;
 	return r;
+}
+
+static bool owner_number(struct str s, uint64_t *ret)
+{
+	if (s.len > 0 && !str_eqs(s, "root"))
+		return parse_u64(s, INT32_MAX, ret, NULL) == 0;
+	*ret = 0;
+	return true;
+}
+
+bool owner_is_named(const char *spec)
+{
+	struct str who = str_of(spec), group = { 0 };
+	ptrdiff_t colon = str_find(who, ':');
+	uint64_t id;
+
+	if (colon >= 0) {
+		group = str_sub(who, (size_t)colon + 1, who.len);
+		who = str_sub(who, 0, (size_t)colon);
+	}
+	return !owner_number(who, &id) || !owner_number(group, &id);
+}
+
+void owner_lookup(int rootfd, const char *spec, uid_t *ret_uid, gid_t *ret_gid)
+{
+	struct buf file = BUF_INIT(PASSWD_MAX);
+	struct str who = str_of(spec), group = { 0 }, line;
+	ptrdiff_t colon = str_find(who, ':');
+	uint64_t uid = 0, gid = 0;
+
+	if (colon >= 0) {
+		group = str_sub(who, (size_t)colon + 1, who.len);
+		who = str_sub(who, 0, (size_t)colon);
+	}
+	if (owner_number(who, &uid)) {
+		gid = uid;
+	} else {
+		read_file(rootfd, "/etc/passwd", &file);
+		if (find_line(&file, who, &line) && number(field(line, 2), &uid))
+			(void)!number(field(line, 3), &gid);
+	}
+	buf_release(&file);
+	if (colon >= 0 && !owner_number(group, &gid)) {
+		read_file(rootfd, "/etc/group", &file);
+		if (find_line(&file, group, &line))
+			(void)!number(field(line, 2), &gid);
+	}
+	buf_release(&file);
+	*ret_uid = (uid_t)uid;
+	*ret_gid = (gid_t)gid;
 }
