@@ -31,6 +31,6 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (argc > 1 && strcmp(argv[1], "shim") == 0)
-		return shim_main(argc - 1, argv + 1);
+		return shim_main(argc - 1, argv + 1, runtime_main);
 	return runtime_main(argc, argv);
 }

@@ -124,7 +124,7 @@ static const char *const *string_list(struct arena *a, const struct json *j)
 	return list;
 }
 
-static int spec_read(struct supervisor *s, struct error *err)
+static int spec_read(struct supervisor *s, shim_runtime_fn builtin, struct error *err)
 {
 	auto_(buf) b = BUF_INIT(SPEC_MAX);
 	struct supervisor_spec *spec = &s->spec;
@@ -143,6 +143,7 @@ static int spec_read(struct supervisor *s, struct error *err)
 		return error_set(err, ERR_INVALID, "task.json: id and runtime are required");
 	spec->runtime_args = string_list(&s->arena, json_get(j, "runtime_args"));
 	spec->runtime_root = json_str(j, "runtime_root");
+	spec->builtin = json_bool(j, "builtin", false) ? builtin : NULL;
 	spec->tty = json_bool(j, "tty", false);
 	spec->open_stdin = json_bool(j, "open_stdin", false);
 	spec->stdin_once = json_bool(j, "stdin_once", false);
@@ -234,7 +235,7 @@ static void supervisor_loop(struct supervisor *s)
 	}
 }
 
-static int supervise(int dir_fd, int control_fd, int rootfs_fd)
+static int supervise(int dir_fd, int control_fd, int rootfs_fd, shim_runtime_fn builtin)
 {
 	struct supervisor *s = new0(struct supervisor);
 	struct error err = { 0 };
@@ -247,7 +248,7 @@ static int supervise(int dir_fd, int control_fd, int rootfs_fd)
 		return 1;
 	if (open_signals(s, &err) < 0)
 		return 1;
-	if (spec_read(s, &err) < 0 || container_setup(s, rootfs_fd, &err) < 0)
+	if (spec_read(s, builtin, &err) < 0 || container_setup(s, rootfs_fd, &err) < 0)
 		s->setup_error = err;
 	if (rootfs_fd >= 0)
 		close(rootfs_fd);
@@ -269,7 +270,7 @@ static int parse_fd(const char *text, int *ret)
 	return 0;
 }
 
-int shim_main(int argc, char **argv)
+int shim_main(int argc, char **argv, shim_runtime_fn builtin)
 {
 	int dir_fd, control_fd = FD_NONE, rootfs_fd = FD_NONE, i;
 	const char *dir = NULL;
@@ -292,5 +293,5 @@ int shim_main(int argc, char **argv)
 	umask(0022);
 	if (rootfs_fd >= 0)
 		fcntl(rootfs_fd, F_SETFD, FD_CLOEXEC);
-	return supervise(dir_fd, control_fd, rootfs_fd);
+	return supervise(dir_fd, control_fd, rootfs_fd, builtin);
 }

@@ -10,13 +10,21 @@
 #pragma once
 
 /*
+ * The OCI runtime that this very program is: its command line, argv[0] = its name. Called in a
+ * forked child whose only fds are 0-2; returns the exit code.
+ */
+typedef int (*shim_runtime_fn)(int argc, char **argv);
+
+/*
  * Run the verb: `shim --dir DIR [--fd N]`.
  *
  * DIR  the task's directory: task.json (what to mount, log, run), config.json
  *      (OCI bundle); shim.sock and exit.json appear there
  * N    an inherited connected SEQPACKET socket: the first control connection
+ * builtin  called in a child where task.json has "builtin": true, instead of executing "runtime";
+ *          a fork is a third of the price of an execution
  *
  * Returns the exit code of the process. Called by src/main/runtime.c with
  * argv[0] == "shim".
  */
-int shim_main(int argc, char **argv);
+int shim_main(int argc, char **argv, shim_runtime_fn builtin);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "shim/logfile.h"
+#include "shim/shim.h"
 
 struct supervisor;
 
@@ -86,6 +87,7 @@ struct supervisor_spec {
 	const char *id;
 	const char *runtime;
 	const char *const *runtime_args; /* NULL-terminated */
+	shim_runtime_fn builtin;         /* instead of executing `runtime`; NULL = execute */
 	const char *runtime_root;        /* NULL = the runtime's own default */
 	bool tty, open_stdin, stdin_once, ephemeral;
 	struct logfile_config log;

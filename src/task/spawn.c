@@ -41,7 +41,7 @@ static void write_list(struct jsonw *w, const char *key, const char *const *list
 	jsonw_end(w);
 }
 
-static int write_task_json(int dir_fd, const struct task_spec *spec, struct error *err)
+static int write_task_json(const struct task *t, const struct task_spec *spec, struct error *err)
 {
 	auto_(buf) b = BUF_INIT(TASK_JSON_MAX);
 	struct jsonw w;
@@ -52,6 +52,8 @@ static int write_task_json(int dir_fd, const struct task_spec *spec, struct erro
 	jsonw_kint(&w, "version", 1);
 	jsonw_kstring(&w, "id", spec->id);
 	jsonw_kstring(&w, "runtime", spec->oci_runtime);
+	/* The shim's own program: it forks where it would execute another. */
+	jsonw_kbool(&w, "builtin", strcmp(spec->oci_runtime, t->host->shim_path) == 0);
 	write_list(&w, "runtime_args", spec->oci_runtime_args);
 	if (spec->oci_root)
 		jsonw_kstring(&w, "runtime_root", spec->oci_root);
@@ -72,7 +74,7 @@ static int write_task_json(int dir_fd, const struct task_spec *spec, struct erro
 	r = jsonw_finish(&w, err);
 	if (r < 0)
 		return r;
-	return task_write_file(dir_fd, "task.json", b.data, b.len, err);
+	return task_write_file(t->dir_fd, "task.json", b.data, b.len, err);
 }
 
 static int watch_child(struct task_host *h, int take_pidfd, struct error *err)
@@ -131,7 +133,7 @@ static int fill_and_spawn(struct task *t, const struct task_spec *spec, struct e
 	r = task_write_file(t->dir_fd, "config.json", spec->config_json, spec->config_json_len,
 			    err);
 	if (r == 0)
-		r = write_task_json(t->dir_fd, spec, err);
+		r = write_task_json(t, spec, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
