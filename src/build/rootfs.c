@@ -41,6 +41,7 @@ int rootfs_open(struct build *b, const struct node *n, struct rootfs *ret, struc
 		root.key[0] = '\0';
 		return r;
 	}
+	m.no_sync = true; /* the store syncs a layer before it names it */
 	r = mount_open(&m, false, &root.fd, err);
 	if (r == 0)
 		r = snapshot_open_upper(s->snapshots, root.key, &root.upper_fd, err);

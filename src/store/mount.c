@@ -80,6 +80,9 @@ static int configure(int fs, const struct mounts *m, bool read_only)
 	}
 	if (m->userxattr && sys_fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL) < 0)
 		return -1;
+	if (m->no_sync && m->upper && !read_only &&
+	    sys_fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL) < 0)
+		return -1;
 	return sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL);
 }
 
@@ -141,8 +144,9 @@ static char *base_of(const struct mounts *m)
 static int old_options(const struct mounts *m, const char *base, bool read_only, struct buf *b,
 		       struct error *err)
 {
-	int r = buf_addf(b, err, "redirect_dir=off,metacopy=off,index=off%s,lowerdir=",
-			 m->userxattr ? ",userxattr" : "");
+	int r = buf_addf(b, err, "redirect_dir=off,metacopy=off,index=off%s%s,lowerdir=",
+			 m->userxattr ? ",userxattr" : "",
+			 m->no_sync && m->upper && !read_only ? ",volatile" : "");
 
 	if (r == 0 && m->upper && read_only)
 		r = buf_addf(b, err, "%s%s", relative(m->upper, base), m->n_lower ? ":" : "");
@@ -196,6 +200,18 @@ static int clone_dir(const char *path, bool read_only, int *ret_fd, struct error
 	return 0;
 }
 
+/* A volatile overlay leaves a mark, so that nobody mounts it again after a crash. Its writes are
+ * all there when its files were not lost: after a power cut such containers are removed. */
+static bool forget_volatile(const struct mounts *m)
+{
+	autofree char *path = m->work ? cstr_format("%s/work", m->work) : NULL;
+	autoclose int work = FD_NONE;
+
+	return path != NULL && fs_open(path, O_RDONLY | O_DIRECTORY, 0, &work, NULL) == 0 &&
+	       faccessat(work, "incompat", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fs_remove_tree(work, "incompat", NULL) == 0;
+}
+
 int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error *err)
 {
 	int fd;
@@ -205,6 +221,8 @@ int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error
 	if (m->root)
 		return clone_dir(m->root, read_only, ret_fd, err);
 	fd = mount_by_fd(m, read_only || !m->upper);
+	if (fd < 0 && errno == EINVAL && m->no_sync && forget_volatile(m))
+		fd = mount_by_fd(m, read_only || !m->upper);
 	if (fd < 0 && (errno == EINVAL || errno == ENOSYS))
 		return mount_old_way(m, read_only || !m->upper, ret_fd, err);
 	if (fd < 0)

@@ -649,12 +649,13 @@ int snapshot_commit(struct snapshots *s, const char *key, const struct layer_inf
 	return 0;
 }
 
-int snapshot_remove(struct snapshots *s, const char *key, struct error *err)
+int snapshot_forget(struct snapshots *s, const char *key, int64_t *ret_number, struct error *err)
 {
 	auto_(db_tx) tx = DB_TX_INIT;
 	int64_t number;
 	int r = find(s, key, &number, err);
 
+	*ret_number = 0;
 	if (r == -ERR_NOT_FOUND)
 		return 0;
 	if (r == 0)
@@ -665,7 +666,17 @@ int snapshot_remove(struct snapshots *s, const char *key, struct error *err)
 		r = db_run(s->db, err, "DELETE FROM snapshots WHERE key=?", "t", key);
 	if (r == 0)
 		r = db_commit(&tx, err);
-	return r < 0 ? r : snapshot_dir_remove(s, number, err);
+	if (r == 0)
+		*ret_number = number;
+	return r;
+}
+
+int snapshot_remove(struct snapshots *s, const char *key, struct error *err)
+{
+	int64_t number;
+	int r = snapshot_forget(s, key, &number, err);
+
+	return r < 0 || number == 0 ? r : snapshot_dir_remove(s, number, err);
 }
 
 int snapshot_list(struct snapshots *s, int (*fn)(void *arg, const char *key, struct error *err),

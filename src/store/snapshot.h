@@ -50,6 +50,10 @@ struct mounts {
 	size_t n_lower;
 	char *upper, *work; /* NULL: read-only */
 	bool userxattr;     /* rootless: mount with the option userxattr */
+	/* The caller's: an overlay whose fsync and unmount leave the disk alone, for what nobody
+	 * needs after a power cut and for what is synced before it gets a name. Without it each
+	 * unmount writes back the whole file system that holds the snapshots. */
+	bool no_sync;
 };
 void mounts_release(struct mounts *m);
 DEFINE_AUTO(mounts, mounts_release);
@@ -131,7 +135,15 @@ MUST_CHECK int snapshot_usage(struct snapshots *s, const char *key, uint64_t *re
  */
 MUST_CHECK int snapshot_commit(struct snapshots *s, const char *key, const struct layer_info *info,
 			       struct error *err);
-/* Absent is fine. */
+/*
+ * Forget a snapshot: its layers are free. *ret_number: its directory, which snapshot_dir_remove
+ * takes away; 0 when there is no such snapshot. A directory whose turn never comes is swept by
+ * the garbage collection.
+ */
+MUST_CHECK int snapshot_forget(struct snapshots *s, const char *key, int64_t *ret_number,
+			       struct error *err);
+int snapshot_dir_remove(struct snapshots *s, int64_t number, struct error *err);
+/* Both at once; absent is fine. */
 int snapshot_remove(struct snapshots *s, const char *key, struct error *err);
 /* Every key, in order of creation. */
 MUST_CHECK int snapshot_list(struct snapshots *s,

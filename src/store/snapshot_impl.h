@@ -17,7 +17,6 @@ struct snapshots {
 /* snapshots/<n>/fs (and work), empty, mode 0755; *ret_fs is owned by the caller. */
 MUST_CHECK int snapshot_dir_make(struct snapshots *s, int64_t *ret_number, int *ret_fs,
 				 bool with_work, struct error *err);
-int snapshot_dir_remove(struct snapshots *s, int64_t number, struct error *err);
 MUST_CHECK int snapshot_dir_open(struct snapshots *s, int64_t number, int *ret, struct error *err);
 
 /* copy driver: put the layers one over the other into directory `to`,

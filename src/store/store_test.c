@@ -129,6 +129,27 @@ static void test_layer_twice(struct store *s)
 	ok(snapshot_remove(s->snapshots, "twice", &err) == 0, "and removed");
 }
 
+/* What is mounted without syncing leaves a mark in its work directory. */
+static void test_no_sync(struct store *s)
+{
+	struct digest layers[] = { digest_of("a") };
+	struct mounts m = { 0 };
+	int fd = FD_NONE;
+
+	if (geteuid() != 0 || snapshots_driver(s->snapshots) != SNAPSHOT_OVERLAY)
+		return;
+	ok(snapshot_prepare(s->snapshots, "loose", layers, 1, &m, &err) == 0, "prepared");
+	m.no_sync = true;
+	ok(mount_open(&m, false, &fd, &err) == 0, "an overlay that never syncs is mounted");
+	put_file(fd, "kept", "x");
+	close(fd);
+	ok(mount_open(&m, false, &fd, &err) == 0 && faccessat(fd, "kept", F_OK, 0) == 0,
+	   "and mounted again with all that was written");
+	close(fd);
+	mounts_release(&m);
+	ok(snapshot_remove(s->snapshots, "loose", &err) == 0, "and removed");
+}
+
 static int count_tag(void *arg, const char *tag, const char *id, struct error *e)
 {
 	(void)tag;
@@ -225,6 +246,7 @@ static void run(const char *driver)
 	test_layers(s);
 	test_snapshots(s);
 	test_layer_twice(s);
+	test_no_sync(s);
 	test_images_and_gc(s);
 	test_check(s, root);
 	store_close(s);
