@@ -72,6 +72,11 @@ MUST_CHECK int container_spec_resources(struct arena *a, const struct json *hc, 
 /* life.c; c->op is held */
 MUST_CHECK int container_start_locked(struct container *c, bool *ret_changed, struct error *err);
 MUST_CHECK int container_remove_locked(struct container *c, bool volumes, struct error *err);
+/* Its two halves: from the first on nobody finds the container and those who wait for its removal
+ * go on (*ret_gone; false when `restart` keeps it); the second takes its files away. */
+MUST_CHECK int container_forget_locked(struct container *c, bool volumes, bool *ret_gone,
+				       struct error *err);
+void container_remove_files(struct container *c);
 /* What a task tells; ctx is the container. */
 void container_task_event(void *ctx, struct task *t, const struct task_event *ev);
 /* After an exit was learnt: state, events, network, restart policy. Takes c->op. */
@@ -123,7 +128,11 @@ MUST_CHECK int shm_mount(struct container *c, int64_t size_bytes, struct error *
 /* Not mounted is fine. */
 void shm_unmount(struct container *c);
 
-/* rootfs.c: the container's root as a directory fd, running or not. */
+/* rootfs.c: how the container's root is mounted. With AutoRemove its writes never wait for the
+ * disk: they go with the container, after a power cut at the next start of the engine. */
+struct mounts;
+MUST_CHECK int container_mounts(struct container *c, struct mounts *ret, struct error *err);
+/* The container's root as a directory fd, running or not. */
 struct container_root {
 	int fd;
 };

@@ -136,12 +136,11 @@ static void emit_die(struct container *c, const struct task_exit *exit)
 	container_event(c, "die", attrs, ARRAY_LEN(attrs));
 }
 
-/* Everything that the run held is given back; the task's directory goes. */
+/* What the run held beside its network is given back; the task's directory goes. */
 static void release_run(struct container *c, struct task *t)
 {
 	struct error failure = { 0 };
 
-	network_detach(c);
 	if (t && task_wait(t, true, GONE_TIMEOUT_MS, NULL, NULL, &failure) < 0)
 		log_warn("the shim does not end, continuing", KV("container", c->id),
 			 KV_ERR(&failure));
@@ -180,10 +179,31 @@ static bool note_exit(struct container *c, const struct task_exit *exit)
 	return restart;
 }
 
+/*
+ * With AutoRemove nobody can look at the container any more, so whoever waits for its removal need
+ * not wait for the kernel's: cgroups, mounts and files go behind the answer. Only where the engine
+ * has mounted something of the host's for it (a volume, the shared memory) that comes first.
+ */
+static bool may_answer_early(const struct container *c)
+{
+	return json_bool(c->host_config, "AutoRemove", false) && c->n_mounts == 0 &&
+	       strcmp(json_str(c->host_config, "IpcMode"), "shareable") != 0;
+}
+
+static bool forget(struct container *c)
+{
+	struct error failure = { 0 };
+	bool gone;
+
+	if (container_forget_locked(c, true, &gone, &failure) < 0)
+		log_warn("container not removed", KV("container", c->id), KV_ERR(&failure));
+	return gone;
+}
+
 void container_exited(struct container *c, const struct task_exit *exit)
 {
 	struct error failure = { 0 };
-	bool auto_remove, restart;
+	bool auto_remove, restart, early, gone;
 	struct task *t;
 
 	LOCKED(&c->op);
@@ -194,8 +214,10 @@ void container_exited(struct container *c, const struct task_exit *exit)
 	}
 	health_stop(c);
 	emit_die(c, exit);
-	release_run(c, t);
-	task_unref(t);
+	network_detach(c);
+	early = may_answer_early(c);
+	if (!early)
+		release_run(c, t);
 	restart = note_exit(c, exit);
 	if (!auto_remove && container_save_state(c, &failure) < 0)
 		log_warn("container exit not recorded, continuing", KV("container", c->id),
@@ -204,8 +226,12 @@ void container_exited(struct container *c, const struct task_exit *exit)
 		LOCKED(&c->lock);
 		container_changed(c);
 	}
+	gone = auto_remove && !restart && forget(c);
+	if (early)
+		release_run(c, t);
+	task_unref(t);
 	if (restart)
 		container_schedule_restart(c);
-	else if (auto_remove && container_remove_locked(c, true, &failure) < 0)
-		log_warn("container not removed", KV("container", c->id), KV_ERR(&failure));
+	if (gone)
+		container_remove_files(c);
 }

@@ -113,12 +113,13 @@ struct container {
 	char *error_text;                /* State.Error, NULL = "" */
 	int64_t started_ns, finished_ns; /* wall, 0 = never */
 	unsigned restart_count;
-	bool removed;        /* no longer in the tables */
-	bool ran;            /* was started at least once: volumes are seeded */
-	unsigned backoff_ms; /* of the restart policy */
-	bool health_restart; /* this exit was asked for by the health check: run again */
-	bool keep_once;      /* AutoRemove does not apply to this exit (restart) */
-	struct task *task;   /* NULL when not running */
+	bool removed;            /* no longer in the tables */
+	int64_t snapshot_number; /* set when the row is gone: the directory to remove; 0 none */
+	bool ran;                /* was started at least once: volumes are seeded */
+	unsigned backoff_ms;     /* of the restart policy */
+	bool health_restart;     /* this exit was asked for by the health check: run again */
+	bool keep_once;          /* AutoRemove does not apply to this exit (restart) */
+	struct task *task;       /* NULL when not running */
 	struct container_health *health; /* NULL without a check */
 
 	VEC(struct attach_pending *) pending_attach;

@@ -15,13 +15,13 @@
 #include "store/snapshot.h"
 #include "store/store.h"
 
-static void remove_files(struct container *c)
+void container_remove_files(struct container *c)
 {
-	autofree char *key = cstr_format("container/%s", c->id);
 	autoclose int fd = FD_NONE;
 	struct error failure = { 0 };
 
-	if (snapshot_remove(c->engine->store->snapshots, key, &failure) < 0)
+	if (c->snapshot_number != 0 &&
+	    snapshot_dir_remove(c->engine->store->snapshots, c->snapshot_number, &failure) < 0)
 		log_warn("snapshot not removed, continuing", KV("container", c->id),
 			 KV_ERR(&failure));
 	if (fs_open_beneath(c->engine->data_fd, "containers", O_RDONLY | O_DIRECTORY, 0, &fd,
@@ -31,10 +31,14 @@ static void remove_files(struct container *c)
 			 KV_ERR(&failure));
 }
 
-int container_remove_locked(struct container *c, bool volumes, struct error *err)
+int container_forget_locked(struct container *c, bool volumes, bool *ret_gone, struct error *err)
 {
+	autofree char *key = cstr_format("container/%s", c->id);
+	struct error failure = { 0 };
 	size_t i;
 	int r;
+
+	*ret_gone = false;
 
 	lock_assert_held(&c->op);
 	{
@@ -50,17 +54,30 @@ int container_remove_locked(struct container *c, bool volumes, struct error *err
 	if (r < 0)
 		return r;
 	network_forget(c);
-	remove_files(c);
+	if (snapshot_forget(c->engine->store->snapshots, key, &c->snapshot_number, &failure) < 0)
+		log_warn("snapshot not removed, continuing", KV("container", c->id),
+			 KV_ERR(&failure));
 	container_table_remove(c);
 	for (i = 0; volumes && i < c->n_mounts; i++)
 		if (c->mounts[i].anonymous)
 			volume_drop_anonymous(c->engine, c->mounts[i].name);
 	container_event(c, "destroy", NULL, 0);
 	attach_pending_drop(c);
+	*ret_gone = true;
 	LOCKED(&c->lock);
 	c->removed = true;
 	container_changed(c);
 	return 0;
+}
+
+int container_remove_locked(struct container *c, bool volumes, struct error *err)
+{
+	bool gone;
+	int r = container_forget_locked(c, volumes, &gone, err);
+
+	if (gone)
+		container_remove_files(c);
+	return r;
 }
 
 static int kill_first(struct container *c, struct error *err)

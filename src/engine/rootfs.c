@@ -17,11 +17,20 @@
 #include "store/mount.h"
 #include "store/store.h"
 
+int container_mounts(struct container *c, struct mounts *ret, struct error *err)
+{
+	autofree char *key = cstr_format("container/%s", c->id);
+	int r = snapshot_mounts(c->engine->store->snapshots, key, ret, err);
+
+	if (r == 0)
+		ret->no_sync = json_bool(c->host_config, "AutoRemove", false);
+	return r;
+}
+
 int container_root_open(struct container *c, bool read_only, struct container_root *ret,
 			struct error *err)
 {
 	auto_(mounts) m = { 0 };
-	autofree char *key = cstr_format("container/%s", c->id);
 	autofree char *path = NULL;
 	pid_t pid;
 	int r;
@@ -35,7 +44,7 @@ int container_root_open(struct container *c, bool read_only, struct container_ro
 		if (fs_open(path, O_PATH | O_DIRECTORY, 0, &ret->fd, NULL) == 0)
 			return 0;
 	}
-	r = snapshot_mounts(c->engine->store->snapshots, key, &m, err);
+	r = container_mounts(c, &m, err);
 	if (r < 0)
 		return r;
 	return mount_open(&m, read_only, &ret->fd, err);

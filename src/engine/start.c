@@ -238,13 +238,12 @@ static int run_task(struct container *c, const struct buf *config, int rootfs_fd
 
 static int start_steps(struct container *c, struct network_sandbox *net, struct error *err)
 {
-	autofree char *key = cstr_format("container/%s", c->id);
 	auto_(buf) config = BUF_INIT(CONFIG_MAX);
 	auto_(mounts) m = { 0 };
 	autoclose int rootfs_fd = FD_NONE;
 	int r;
 
-	r = snapshot_mounts(c->engine->store->snapshots, key, &m, err);
+	r = container_mounts(c, &m, err);
 	if (r == 0)
 		r = mount_open(&m, false, &rootfs_fd, err);
 	if (r == 0)

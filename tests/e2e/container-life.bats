@@ -33,7 +33,21 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	run run_it --rm bb:1 echo hi
 	[ "$status" = 0 ] && [ "$output" = hi ]
 	[ -z "$(d ps -aq)" ]
-	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
+	# The answer does not wait for the files; they go right behind it.
+	nothing_left() { [ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]; }
+	eventually nothing_left
+}
+
+@test "a container of --rm survives a restart with its files, and goes with the stop" {
+	run_it -d --rm --name "c$N" bb:1 sh -c 'echo run >>/kept; exec sleep 1000'
+	eventually d exec "c$N" test -s /kept
+	d restart -t 0 "c$N"
+	two_lines() { [ "$(d exec "c$N" cat /kept)" = "$(printf 'run\nrun')" ]; }
+	eventually two_lines
+	d stop -t 0 "c$N"
+	eventually_gone() { ! d inspect "c$N" >/dev/null 2>&1; }
+	eventually eventually_gone
+	run_it --rm --name "c$N" bb:1 true
 }
 
 @test "exit codes are the process's, 127 for not found, 126 for not executable, 125 for the engine's no" {
