@@ -111,7 +111,7 @@ setup() {
 
 @test "a unit test that wants a wrong digest accepted fails" {
 	sed -i 's/{ "no colon", "sha256", -ERR_INVALID }/{ "no colon", "sha256", 0 }/' src/oci/digest_test.c
-	gcc -std=gnu17 -D_GNU_SOURCE -Isrc -I. -o t src/oci/digest_test.c src/oci/digest.c src/base/error.c
+	gcc -std=gnu17 -D_GNU_SOURCE -Isrc -I. -o t src/oci/digest_test.c src/oci/digest.c src/base/error.c src/base/str.c src/base/alloc.c
 	run ./t
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"not ok 2 - no colon"* ]]
