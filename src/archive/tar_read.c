@@ -382,8 +382,16 @@ int tar_reader_next(struct tar_reader *t, const struct tar_entry **ret, struct e
 	*ret = NULL;
 	if (t->ended)
 		return 0;
-	r = skip(t, t->left + t->pad, err);
-	if (r < 0)
+	r = skip(t, t->left, err);
+	/* umoci's layers end with the last file's data: no padding, no end marker. Go's
+	 * reader, with which everybody else reads them, takes that. */
+	if (r == 0 && t->pad > 0)
+		r = fill(t, err);
+	if (r == 0 && t->pad > 0 && t->from_end)
+		t->ended = true;
+	else if (r == 0)
+		r = skip(t, t->pad, err);
+	if (r < 0 || t->ended)
 		return r;
 	forget_entry(t);
 	for (;;) {

@@ -103,6 +103,42 @@ static void test_round_trip(void)
 	}
 }
 
+/* Layers of umoci end so. */
+static void test_no_end(void)
+{
+	static const struct {
+		const char *what;
+		size_t len;
+		int want;
+	} cases[] = {
+		{ "an archive that ends with a file's data", 512 + 3, 0 },
+		{ "one that ends with its padding", 1024, 0 },
+		{ "one that ends within the padding", 512 + 4, -ERR_CORRUPT },
+		{ "one that ends within the data", 512 + 2, -ERR_CORRUPT },
+		{ "one without the data", 512, -ERR_CORRUPT },
+	};
+	auto_(buf) b = BUF_INIT(1 << 20);
+	struct buf_writer out;
+	struct tar_writer w = TAR_WRITER_INIT(&out.writer);
+	const struct tar_entry *e;
+
+	buf_writer_init(&out, &b);
+	ok(tar_writer_file(&w, "x", 0644, 0, "abc", 3, &err) == 0, "one file");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct mem_reader in;
+		struct tar_reader *t;
+		int r;
+
+		mem_reader_init(&in, b.data, cases[i].len);
+		t = tar_reader_new(&in.reader);
+		do
+			r = tar_reader_next(t, &e, &err);
+		while (r == 0 && e);
+		is_int(r, cases[i].want, cases[i].what);
+		tar_reader_free(t);
+	}
+}
+
 static void test_sparse(void)
 {
 	/* PAX 0.1: "ab" at 2, "c" at 9 of 12 bytes. */
@@ -145,6 +181,7 @@ static void test_sparse(void)
 int main(void)
 {
 	test_round_trip();
+	test_no_end();
 	test_sparse();
 	return tap_done();
 }
