@@ -213,8 +213,9 @@ static void dispatch(struct server_conn *c)
 		need_worker = s->n_ready > s->n_waiting;
 		if (need_worker)
 			s->n_workers++;
-		pthread_cond_signal(&s->work);
 	}
+	/* Outside the lock: the one that wakes would only run into it. */
+	pthread_cond_signal(&s->work);
 	if (need_worker && thread_start(server_worker, s, "http", NULL) < 0) {
 		/* Out of threads: some other worker takes it when it is done. */
 		LOCKED(&s->lock);
