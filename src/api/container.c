@@ -4,8 +4,11 @@
 
 #include "api/attach.h"
 #include "api/call.h"
+#include "base/buf.h"
 #include "base/str.h"
 #include "engine/stats.h"
+
+#define ATTACH_BODY_MAX 65536
 
 static int create(struct call *c, struct error *err)
 {
@@ -291,9 +294,15 @@ static int attach(struct call *c, struct error *err)
 		.logs = call_flag(c, "logs", false),
 		.detach_keys = call_text(c, "detachKeys"),
 	};
+	auto_(buf) body = BUF_INIT(ATTACH_BODY_MAX);
 	struct attach *a;
-	int r;
+	int r = 0;
 
+	/* dockerode sends its options once more as a body: they are no input of the container. */
+	if (c->req->content_length > 0)
+		r = http_request_read(c->req, &body, err);
+	if (r < 0)
+		return r;
 	r = container_attach_begin(c->engine, c->args[0], &o, &a, err);
 	return r < 0 ? r : call_attach(c, a, err);
 }
@@ -371,6 +380,6 @@ static const struct route routes[] = {
 	{ "GET", "/containers/*/attach/ws", attach_ws },
 	{ "*", "/containers/*/checkpoints", checkpoint },
 	{ "POST", "/commit", commit },
-	{ "DELETE", "/containers/*", remove_ },
+	{ "DELETE", "/containers/**", remove_ },
 };
 const struct route_table routes_container = { routes, ARRAY_LEN(routes) };

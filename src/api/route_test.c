@@ -13,6 +13,7 @@ static const struct {
 	{ "/containers/*/json", "/containers/abc/json", true, "abc" },
 	{ "/containers/*/json", "/containers/a/b/json", false, "" },
 	{ "/containers/*/json", "/containers//json", false, "" },
+	{ "/containers/**", "/containers/parent/alias", true, "parent/alias" },
 	{ "/containers/*", "/containers/abc", true, "abc" },
 	{ "/containers/*", "/containers/", false, "" },
 	{ "/images/**/json", "/images/busybox/json", true, "busybox" },

@@ -247,6 +247,7 @@ void progress_start(struct progress *p, struct node *n)
 
 void progress_log(struct progress *p, struct node *n, int stream, const char *bytes, size_t len)
 {
+	autofree char *red = NULL;
 	struct line *l;
 	LOCKED(&p->lock);
 
@@ -266,6 +267,15 @@ void progress_log(struct progress *p, struct node *n, int stream, const char *by
 	l = p->quiet ? NULL : line_of(p, n);
 	if (l == NULL)
 		return;
+	if (stream == 2) {
+		/* Peer: the classic builder paints what comes on stderr. */
+		red = xcalloc(1, len + 9);
+		memcpy(red, "\033[91m", 5);
+		memcpy(red + 5, bytes, len);
+		memcpy(red + 5 + len, "\033[0m", 4);
+		bytes = red;
+		len += 9;
+	}
 	if (l == &p->lines[p->current] && l->announced)
 		send_stream(p, bytes, len);
 	else

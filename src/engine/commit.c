@@ -112,6 +112,8 @@ static int write_document(struct commit *x, struct buf *b, struct error *err)
 		jsonw_kstring(&w, "comment", x->o->comment);
 	jsonw_kvalue(&w, "config", x->config);
 	jsonw_kstring(&w, "container", x->c->id);
+	/* Peer: dockerd 20.10 shows it as ContainerConfig of the image. */
+	jsonw_kvalue(&w, "container_config", x->c->config);
 	jsonw_kstring(&w, "created", x->created);
 	jsonw_kstring(&w, "docker_version", PROA_VERSION);
 	write_history(x, &w);

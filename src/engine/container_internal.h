@@ -33,6 +33,22 @@ struct json *json_new_null(struct arena *a);
 /* host_config_check.c */
 MUST_CHECK int host_config_check(struct engine *e, const struct json *hc, struct error *err);
 
+/* links.c: --link on the default bridge. */
+/* At create: names become "<id>:<alias>". ERR_INVALID "could not get container for X". */
+MUST_CHECK int links_resolve(struct container *c, struct json *hc, struct error *err);
+/* hc as inspect shows it: itself, or a copy in the arena with the links by name. */
+const struct json *links_shown(struct container *c, struct arena *a, const struct json *hc);
+/* Those of the list that have links; NULL at its end, borrowed, the array is the caller's. */
+struct container **links_parents(struct container *const *all, size_t n);
+/* "/parent/alias" of every one of them that links to c. */
+void links_names_write(struct container *c, struct container *const *parents, struct jsonw *w);
+/* DELETE /containers/parent/alias?link=1; takes the parent's op lock. */
+MUST_CHECK int links_remove(struct engine *e, const char *ref, struct error *err);
+/* The variables of c's links, an array in the arena. ERR_INVALID "Cannot link to a non running
+ * container: /child AS /parent/alias". */
+MUST_CHECK int links_env(struct container *c, const struct json *hc, struct arena *a,
+			 const struct json **ret, struct error *err);
+
 /* mounts.c: Binds, Mounts, Tmpfs, VolumesFrom and the image's Volumes into c->mounts. */
 MUST_CHECK int mounts_parse(struct container *c, struct error *err);
 void mounts_write(const struct container *c, struct jsonw *w);

@@ -109,6 +109,20 @@ static void host_name(struct container *c, const struct json *body)
 		 json_new_string(&c->arena, name));
 }
 
+/* Peer: docker-py names the runtime beside HostConfig, where dockerd's first API had it. */
+static const struct json *host_config_of(struct arena *a, const struct json *body)
+{
+	const struct json *hc = json_get_nocase(body, "HostConfig");
+	const char *runtime = json_str(body, "Runtime");
+	struct json *copy;
+
+	if (cstr_is_empty(runtime) || !cstr_is_empty(json_str(hc, "Runtime")))
+		return hc;
+	copy = hc && hc->type == JSON_OBJECT ? json_clone(a, hc) : json_new_object(a);
+	json_set(a, copy, "Runtime", json_new_string(a, runtime));
+	return copy;
+}
+
 static int set_documents(struct container *c, const struct json *body, const struct image *img,
 			 struct error *err)
 {
@@ -118,8 +132,10 @@ static int set_documents(struct container *c, const struct json *body, const str
 	r = config_build(&c->arena, body, img->config ? json_clone(&c->arena, img->config) : NULL,
 			 c->id, &c->config, err);
 	if (r == 0)
-		r = host_config_build(c->engine, &c->arena, json_get_nocase(body, "HostConfig"),
+		r = host_config_build(c->engine, &c->arena, host_config_of(&c->arena, body),
 				      &c->host_config, err);
+	if (r == 0)
+		r = links_resolve(c, (struct json *)(uintptr_t)c->host_config, err);
 	if (r < 0)
 		return r;
 	endpoints = json_get_nocase(json_get_nocase(body, "NetworkingConfig"), "EndpointsConfig");

@@ -26,16 +26,12 @@
 
 void engine_config_defaults(struct engine_config *cfg)
 {
-	static const struct engine_pair log_opts[] = { { "max-size", "10m" }, { "max-file", "5" } };
-
 	*cfg = (struct engine_config){
 		.data_root = "/var/lib/proa",
 		.exec_root = "/run/proa",
 		.runtime_binary = "/usr/bin/proa-runtime",
 		.default_runtime = "proa",
 		.log_driver = "json-file",
-		.log_opts = log_opts,
-		.n_log_opts = ARRAY_LEN(log_opts),
 		.cgroup_parent = "/docker",
 		.default_shm_bytes = 64 << 20,
 		.shutdown_timeout_s = 15,
@@ -112,10 +108,6 @@ static void copy_config(struct arena *a, const struct engine_config *from, struc
 		*texts[i] = arena_strdup(a, *texts[i] ? *texts[i] : fallback[i]);
 	for (i = 0; i < ARRAY_LEN(lists); i++)
 		*lists[i] = copy_list(a, *lists[i]);
-	if (to->log_opts == NULL) {
-		to->log_opts = d.log_opts;
-		to->n_log_opts = d.n_log_opts;
-	}
 	to->runtimes = copy_pairs(a, to->runtimes, to->n_runtimes);
 	to->log_opts = copy_pairs(a, to->log_opts, to->n_log_opts);
 	to->default_ulimits = copy_pairs(a, to->default_ulimits, to->n_default_ulimits);

@@ -155,6 +155,22 @@ static const char *action_of(struct arena *a, const struct json *cmd)
 	return arena_strdup(a, b.data ? b.data : "");
 }
 
+/* The body under Docker's spelling of the keys: Go's decoder takes any case. */
+static struct json *exec_config(struct arena *a, const struct json *body)
+{
+	static const char *const keys[] = { "Cmd",          "Tty",          "AttachStdin",
+					    "AttachStdout", "AttachStderr", "User",
+					    "Env",          "WorkingDir",   "Privileged",
+					    "DetachKeys",   "ConsoleSize" };
+	struct json *out = json_new_object(a);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(keys); i++)
+		if (json_get_nocase(body, keys[i]))
+			json_set(a, out, keys[i], json_clone(a, json_get_nocase(body, keys[i])));
+	return out;
+}
+
 static struct exec *exec_new(struct container *c, const struct json *config)
 {
 	struct engine *e = c->engine;
@@ -163,7 +179,7 @@ static struct exec *exec_new(struct container *c, const struct json *config)
 
 	random_hex(x->id, 32);
 	x->container = container_ref(c);
-	x->config = json_clone(&x->arena, config);
+	x->config = exec_config(&x->arena, config);
 	x->action = action_of(&x->arena, json_get(x->config, "Cmd"));
 	x->tty = json_bool(x->config, "Tty", false);
 	x->open_stdin = json_bool(x->config, "AttachStdin", false);
@@ -181,7 +197,7 @@ int exec_create(struct engine *e, const char *ref, const struct json *body, stru
 		struct error *err)
 {
 	autoptr(container) c = NULL;
-	const struct json *cmd = json_get(body, "Cmd");
+	const struct json *cmd = json_get_nocase(body, "Cmd");
 	struct exec *x;
 	int r;
 
@@ -239,7 +255,7 @@ static void console_size(const struct json *body, uint16_t *rows, uint16_t *cols
 }
 
 /* A client whose exec could not begin reads why, as dockerd tells it. */
-static void tell_failure(struct exec *x, int fd, const char *text)
+static void tell_failure(int fd, bool raw, const char *text)
 {
 	autofree char *line = cstr_format("%s\r\n", text);
 	size_t len = strlen(line);
@@ -252,7 +268,7 @@ static void tell_failure(struct exec *x, int fd, const char *text)
 				  (unsigned char)(len >> 8),
 				  (unsigned char)len };
 
-	if (!x->tty)
+	if (!raw)
 		(void)!send(fd, head, sizeof(head), MSG_NOSIGNAL);
 	(void)!send(fd, line, len, MSG_NOSIGNAL);
 }
@@ -266,6 +282,8 @@ static int run(struct exec *x, const struct json *body, int take_fd, const void 
 	struct task_exec_spec spec = { .exec_id = x->id,
 				       .tty = x->tty,
 				       .open_stdin = x->open_stdin };
+	/* Peer: dockerd frames by the Tty of the start, whatever the exec was made with. */
+	bool raw = x->raw_probe || json_bool(body, "Tty", false);
 	struct error local = { 0 };
 	struct task *t = NULL;
 	pid_t pid = 0;
@@ -284,7 +302,7 @@ static int run(struct exec *x, const struct json *body, int take_fd, const void 
 		r = error_set(&local, ERR_CONFLICT, "Container %s is not running", c->id);
 	if (r < 0) {
 		if (fd >= 0)
-			tell_failure(x, fd, local.msg);
+			tell_failure(fd, raw, local.msg);
 		note_end(x, EXIT_NOT_STARTED, true);
 		return error_set(err, local.kind, "%s", local.msg);
 	}
@@ -293,7 +311,7 @@ static int run(struct exec *x, const struct json *body, int take_fd, const void 
 	spec.session.streams = (x->open_stdin ? TASK_STDIN : 0) |
 			       (json_bool(x->config, "AttachStdout", false) ? TASK_STDOUT : 0) |
 			       (json_bool(x->config, "AttachStderr", false) ? TASK_STDERR : 0);
-	spec.session.raw = x->tty || x->raw_probe;
+	spec.session.raw = raw;
 	spec.session.detach_keys = x->detach_keys;
 	spec.session.early = early;
 	spec.session.early_len = early_len;
@@ -328,7 +346,7 @@ int exec_start_begin(struct engine *e, const char *id, const struct json *body, 
 	if (r == 0)
 		r = claim(x, err);
 	if (r == 0) {
-		a = attach_new(container_ref(x->container), x->tty);
+		a = attach_new(container_ref(x->container), json_bool(body, "Tty", false));
 		a->exec_id = xstrdup(x->id);
 		jsonw_init(&w, &b);
 		jsonw_value(&w, body);

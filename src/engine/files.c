@@ -80,6 +80,33 @@ static int open_mount(struct container *c, const struct container_mount *m, cons
 	return 0;
 }
 
+/*
+ * hosts, hostname and resolv.conf are the engine's files, also of a container that does not
+ * run; before its first start they are empty. Peer: dockerd has them in the init layer.
+ */
+static int open_given_file(struct container *c, const char *path, struct place *ret,
+			   struct error *err)
+{
+	autofree char *dir = container_file_path(c, ".");
+	const char *name = path + strlen("/etc/");
+	autoclose int fd = FD_NONE;
+	int r = fs_open(dir, O_RDONLY | O_DIRECTORY, 0, &ret->root, err);
+
+	if (r < 0)
+		return r;
+	fd = openat(ret->root, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return error_sys(err, errno, "open '%s' of the container", name);
+	ret->path = cstr_format("/%s", name);
+	return 0;
+}
+
+static bool is_given_file(const char *path)
+{
+	return strcmp(path, "/etc/hosts") == 0 || strcmp(path, "/etc/hostname") == 0 ||
+	       strcmp(path, "/etc/resolv.conf") == 0;
+}
+
 static int place_open(struct container *c, const char *path, struct place *ret, struct error *err)
 {
 	autofree char *absolute = cstr_format("/%s", path);
@@ -99,6 +126,8 @@ static int place_open(struct container *c, const char *path, struct place *ret, 
 		m = covering_mount(c, clean);
 	if (m && (strcmp(m->type, "volume") == 0 || strcmp(m->type, "bind") == 0))
 		return open_mount(c, m, clean, ret, err);
+	if (!running && m == NULL && is_given_file(clean))
+		return open_given_file(c, clean, ret, err);
 	r = container_root_open(c, false, &root, err);
 	if (r < 0)
 		return r;
@@ -405,10 +434,11 @@ struct changes {
  */
 static bool is_mount_point(const struct container *c, const char *path)
 {
-	static const char *const known[] = { "/etc/hosts",   "/etc/hostname", "/etc/resolv.conf",
-					     "/etc/mtab",    "/.dockerenv",   "/sbin/docker-init",
-					     "/dev/console", "/dev/pts",      "/dev/shm",
-					     "/dev/mqueue",  "/proc",         "/sys" };
+	static const char *const known[] = { "/etc/hosts", "/etc/hostname", "/etc/resolv.conf",
+					     "/etc/mtab",  "/.dockerenv",   "/sbin/docker-init",
+					     "/dev",       "/dev/console",  "/dev/pts",
+					     "/dev/shm",   "/dev/mqueue",   "/proc",
+					     "/sys" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(known); i++)

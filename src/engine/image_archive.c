@@ -77,6 +77,8 @@ int engine_image_load(struct engine *e, struct reader *in, bool quiet, struct wr
 
 	if (r < 0)
 		image_give_back(e);
+	/* Peer: dockerd has sent its head by then, so that every failure is in the stream. */
+	l.progress.started = true;
 	return progress_end(&l.progress, r, err);
 }
 

@@ -111,6 +111,7 @@ static void paths_write(struct container *c, struct jsonw *w)
 
 static void inspect_write(struct container *c, bool size, struct jsonw *w)
 {
+	auto_(arena) arena = ARENA_INIT;
 	autofree char *name = NULL;
 	const char *const *a;
 	int64_t rw = 0, root = 0;
@@ -142,7 +143,7 @@ static void inspect_write(struct container *c, bool size, struct jsonw *w)
 	jsonw_kstring(w, "ProcessLabel", "");
 	jsonw_kstring(w, "AppArmorProfile", "");
 	exec_ids_write(c, w);
-	jsonw_kvalue(w, "HostConfig", hc);
+	jsonw_kvalue(w, "HostConfig", links_shown(c, &arena, hc));
 	graph_write(c, w);
 	if (size) {
 		jsonw_kint(w, "SizeRw", rw);
@@ -285,7 +286,8 @@ static void command_write(const struct container *c, struct jsonw *w)
 	jsonw_kstring(w, "Command", b.data ? b.data : "");
 }
 
-static void list_row(struct container *c, bool size, struct jsonw *w)
+static void list_row(struct container *c, struct container *const *parents, bool size,
+		     struct jsonw *w)
 {
 	autofree char *name = NULL;
 	const struct json *config, *hc;
@@ -307,6 +309,7 @@ static void list_row(struct container *c, bool size, struct jsonw *w)
 	jsonw_kstring(w, "Id", c->id);
 	jsonw_karray(w, "Names");
 	jsonw_string(w, name);
+	links_names_write(c, parents, w);
 	jsonw_end(w);
 	jsonw_kstring(w, "Image", json_str(config, "Image"));
 	jsonw_kstring(w, "ImageID", c->image_id);
@@ -564,13 +567,16 @@ int container_list(struct engine *e, bool all, int64_t limit, bool size, const s
 {
 	auto_(listing) l = { 0 };
 	struct container **list, **at;
+	autofree struct container **parents = NULL;
+	size_t count;
 	int64_t n = 0;
 	int r;
 
 	r = listing_read(e, filters, &l, err);
 	if (r < 0)
 		return r;
-	list = container_snapshot(e, NULL);
+	list = container_snapshot(e, &count);
+	parents = links_parents(list, count);
 	jsonw_array(out);
 	for (at = list; *at && (limit <= 0 || n < limit); at++) {
 		bool wanted;
@@ -580,7 +586,7 @@ int container_list(struct engine *e, bool all, int64_t limit, bool size, const s
 			break;
 		if (!wanted)
 			continue;
-		list_row(*at, size, out);
+		list_row(*at, parents, size, out);
 		n++;
 	}
 	jsonw_end(out);

@@ -24,6 +24,7 @@
 #define BATCH_SEND 32768
 /* A wake-up that inotify did not give is not waited for longer than this. */
 #define FOLLOW_POLL_MS 1000
+#define GRACE_NS       (100 * NS_PER_MS)
 
 char *container_log_path(const struct container *c)
 {
@@ -279,6 +280,29 @@ static int parse_times(struct follow *f, uint64_t *ret_tail, struct error *err)
 	return r;
 }
 
+static bool has_ended(struct container *c, void *arg)
+{
+	(void)arg;
+	return !container_is_running(c);
+}
+
+/*
+ * A reader who asks right after the start expects what a short command says:
+ * with dockerd, whose start takes longer, it is always there by then.
+ */
+static void let_it_speak(struct container *c, const struct cancel *cancel)
+{
+	int64_t age;
+
+	{
+		LOCKED(&c->lock);
+		age = clock_wall_ns() - c->started_ns;
+		if (!container_is_running(c) || age < 0 || age > GRACE_NS)
+			return;
+	}
+	(void)!container_await(c, has_ended, NULL, clock_mono_ns() + GRACE_NS - age, cancel, NULL);
+}
+
 int container_logs(struct engine *e, const char *ref, const struct container_logs_options *o,
 		   struct writer *out, const struct cancel *cancel, struct error *err)
 {
@@ -304,6 +328,8 @@ int container_logs(struct engine *e, const char *ref, const struct container_log
 				 "configured logging driver does not support reading");
 	f.local = cstr_ends(f.path, "/local.log");
 	f.tty = json_bool(c->config, "Tty", false);
+	if (!o->follow)
+		let_it_speak(c, cancel);
 	{
 		LOCKED(&c->lock);
 		exit_seq = c->exit_seq;

@@ -95,6 +95,9 @@ MUST_CHECK int network_port_matches(struct container *c, const char *filter, boo
 MUST_CHECK int network_stats(struct container *c, struct net_stats **ret, size_t *ret_n,
 			     struct error *err);
 
+/* The IPv4 address of a running container on the default bridge; false: it has none. */
+bool network_bridge_address(struct container *c, char out[static NET_ADDR_TEXT_MAX]);
+
 /* "Warnings" of GET /info: an array of strings, or null. */
 void network_warnings_write(struct engine *e, struct jsonw *w);
 

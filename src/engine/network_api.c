@@ -57,7 +57,7 @@ static void write_ipam(struct jsonw *w, const struct network *n)
 
 	jsonw_kobject(w, "IPAM");
 	jsonw_kstring(w, "Driver", "default");
-	if (!options && (n->is_default || n->kind != NETWORK_BRIDGE))
+	if (!options)
 		jsonw_knull(w, "Options");
 	else
 		write_object(w, "Options", options);
@@ -230,12 +230,25 @@ static int check_driver(const char *driver, struct error *err)
 	return error_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", driver);
 }
 
+/* Blanks may stand inside: dockerd takes them. */
+static bool name_is_valid(const char *name)
+{
+	size_t len = name ? strlen(name) : 0, i;
+
+	if (len == 0 || len > 255 || name[0] == ' ' || name[len - 1] == ' ')
+		return false;
+	for (i = 0; i < len; i++)
+		if (name[i] == '/' || (unsigned char)name[i] < ' ')
+			return false;
+	return true;
+}
+
 static int check_body(struct network_room *r, const struct json *body, struct error *err)
 {
 	const char *name = json_str(body, "Name"), *driver = json_str(body, "Driver");
 	const char *ipam = json_str(json_get(body, "IPAM"), "Driver");
 
-	if (cstr_is_empty(name) || strpbrk(name, "/ \t\n") || strlen(name) > 255)
+	if (!name_is_valid(name))
 		return error_set(err, ERR_INVALID, "invalid network name: \"%s\"",
 				 name ? name : "");
 	if (is_predefined(name))
@@ -272,7 +285,8 @@ static void copy_ipam(struct arena *a, struct json *to, const struct json *from)
 	struct json *ipam = json_new_object(a), *list = json_new_array(a);
 
 	json_set(a, ipam, "Driver", json_new_string(a, "default"));
-	copy_object(a, ipam, "Options", json_get(from, "Options"));
+	if (json_get(from, "Options") && json_get(from, "Options")->type == JSON_OBJECT)
+		copy_object(a, ipam, "Options", json_get(from, "Options"));
 	json_for_each_item (c, json_get(from, "Config")) {
 		const struct json *aux = json_get(c, "AuxiliaryAddresses");
 		struct json *one = json_new_object(a);

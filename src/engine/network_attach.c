@@ -285,12 +285,14 @@ int member_plug(struct network_room *r, struct container *c, struct attachment *
 {
 	autofree char *short_id = cstr_format("%.12s", c->id);
 	autofree const char **names = member_names(c, m, short_id);
+	autofree const char **links = member_links(m);
 	struct net_endpoint ep = { .bridge_id = m->net->id,
 				   .id = m->endpoint_id,
 				   .ip4 = m->ip4,
 				   .ip6 = m->ip6,
 				   .default_route = m->gateway,
 				   .names = names,
+				   .links = links,
 				   .container_name = a->name };
 	int status;
 

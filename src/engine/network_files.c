@@ -79,7 +79,25 @@ static void add_extra_hosts(struct network_room *r, struct container *c, struct 
 	}
 }
 
-/* "name:alias" or "name": the linked container's addresses on a common network. */
+bool network_bridge_address(struct container *c, char out[static NET_ADDR_TEXT_MAX])
+{
+	struct network_room *r = c->engine->networks;
+	struct attachment *a;
+
+	LOCKED(&r->lock);
+	a = attachment_get(r, c->id);
+	if (!a)
+		return false;
+	vec_for_each (m, &a->members) {
+		if (!m->active || !m->net || !m->net->is_default || m->ip4.family == 0)
+			continue;
+		net_addr_format(&m->ip4, out);
+		return true;
+	}
+	return false;
+}
+
+/* "name:alias" or "name": the linked container's address on the default bridge. */
 static void add_link(struct network_room *r, struct attachment *a, const char *link, struct buf *b)
 {
 	const char *colon = strchr(link, ':');
@@ -98,21 +116,19 @@ static void add_link(struct network_room *r, struct attachment *a, const char *l
 			    : cstr_format("%s %.12s %s", alias, other->id, other->name);
 		vec_for_each (m, &other->members)
 			vec_for_each (own, &a->members)
-				if (m->active && own->active && m->net == own->net)
+				if (m->active && own->active && m->net == own->net &&
+				    m->net->is_default)
 					add_line(b, &m->ip4, names);
 	}
 }
 
+/* Links of other networks are the name server's. */
 static void add_links(struct network_room *r, struct container *c, struct attachment *a,
 		      struct buf *b)
 {
 	json_for_each_item (l, json_get(c->host_config, "Links"))
 		if (l->type == JSON_STRING)
 			add_link(r, a, l->s[0] == '/' ? l->s + 1 : l->s, b);
-	vec_for_each (m, &a->members)
-		json_for_each_item (l, json_get(m->settings, "Links"))
-			if (l->type == JSON_STRING)
-				add_link(r, a, l->s, b);
 }
 
 char *network_hosts_text(struct network_room *r, struct container *c, struct attachment *a)

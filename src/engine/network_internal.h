@@ -105,6 +105,8 @@ struct member *attachment_add_member(struct attachment *a, const char *network,
 void member_clear(struct member *m);
 /* NULL-terminated; short_id must outlive it. The array is freed by the caller. */
 const char **member_names(struct container *c, const struct member *m, const char *short_id);
+/* "name:alias" of the endpoint's Links; as member_names. */
+const char **member_links(const struct member *m);
 /* The member whose bridge is the way out: priority, then the network's name; or NULL. */
 struct member *attachment_gateway(struct attachment *a);
 

@@ -242,6 +242,18 @@ const char **member_names(struct container *c, const struct member *m, const cha
 	return names;
 }
 
+const char **member_links(const struct member *m)
+{
+	const struct json *links = json_get(m->settings, "Links");
+	size_t n = 0, max = links && links->type == JSON_ARRAY ? links->n_items : 0;
+	const char **out = xcalloc(max + 1, sizeof(*out));
+
+	json_for_each_item (l, links)
+		if (l->type == JSON_STRING && strchr(l->s, ':'))
+			out[n++] = l->s;
+	return out;
+}
+
 /* The member whose bridge is the way out: priority, then the network's name. */
 struct member *attachment_gateway(struct attachment *a)
 {

@@ -106,13 +106,11 @@ int container_remove(struct engine *e, const char *ref, bool force, bool volumes
 	bool running, removed;
 	int r;
 
+	if (link)
+		return links_remove(e, ref, err);
 	r = container_find(e, ref, &c, err);
 	if (r < 0)
 		return r;
-	if (link)
-		return error_set(err, ERR_INVALID,
-				 "Conflict, cannot remove the default link name of "
-				 "the container");
 	{
 		LOCKED(&c->lock);
 		running = container_is_running(c);

@@ -74,10 +74,12 @@ static void env_put(const char **env, size_t *n, const char *entry)
 		env[(*n)++] = entry;
 }
 
-static void set_env(struct spec *s, const struct json *extra, const char *home, bool tty)
+static void set_env(struct spec *s, const struct json *extra, const struct json *links,
+		    const char *home, bool tty)
 {
 	const struct json *env = json_get(s->config, "Env");
 	size_t cap = 8 + (env && env->type == JSON_ARRAY ? env->n_items : 0) +
+		     (links ? links->n_items : 0) +
 		     (extra && extra->type == JSON_ARRAY ? extra->n_items : 0);
 	const char **out = arena_array(&s->a, cap, sizeof(*out));
 	size_t n = 0;
@@ -86,6 +88,8 @@ static void set_env(struct spec *s, const struct json *extra, const char *home, 
 	env_put(out, &n, arena_format(&s->a, "HOSTNAME=%s", json_str(s->config, "Hostname")));
 	if (tty)
 		env_put(out, &n, "TERM=xterm");
+	json_for_each_item (v, links)
+		env_put(out, &n, v->s);
 	json_for_each_item (v, env)
 		env_put(out, &n, v->s);
 	json_for_each_item (v, extra)
@@ -534,6 +538,7 @@ int container_spec(struct container *c, int rootfd, const struct network_sandbox
 	auto_(spec) s = { .a = ARENA_INIT };
 	auto_(container_user) u = { 0 };
 	autofree char *cgroup = container_cgroup_path(c);
+	const struct json *links;
 	int r;
 
 	spec_begin(&s, c);
@@ -551,7 +556,10 @@ int container_spec(struct container *c, int rootfd, const struct network_sandbox
 		r = container_spec_resources(&s.a, s.hc, &s.b, err);
 	if (r < 0)
 		return r;
-	set_env(&s, NULL, u.home, s.b.tty);
+	r = links_env(c, s.hc, &s.a, &links, err);
+	if (r < 0)
+		return r;
+	set_env(&s, NULL, links, u.home, s.b.tty);
 	set_args(&s);
 	s.b.mounts = s.mounts.at;
 	s.b.n_mounts = s.mounts.len;
@@ -591,6 +599,6 @@ int container_exec_spec(struct container *c, const struct json *exec, bool tty, 
 	if (!cstr_is_empty(cwd))
 		s.b.cwd = cwd;
 	s.b.args = container_strings(&s.a, json_get(exec, "Cmd"));
-	set_env(&s, json_get(exec, "Env"), u.home, tty);
+	set_env(&s, json_get(exec, "Env"), NULL, u.home, tty);
 	return bundle_write_process(&s.b, out, err);
 }

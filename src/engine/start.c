@@ -24,6 +24,9 @@
 #define CONFIG_MAX    (4 << 20)
 #define HOST_FILE_MAX (1 << 20)
 #define LOG_ATTRS_MAX 16384
+/* Where neither the container nor the engine's log-opts say: inspect shows what was said only. */
+#define LOG_SIZE_DEFAULT  (10 << 20)
+#define LOG_FILES_DEFAULT 5
 
 /* ---- files that the engine gives ---- */
 
@@ -133,9 +136,10 @@ static void set_log(struct container *c, struct task_log *log, struct log_words 
 	keep->attrs = log_attrs(c, opts);
 	log->path = keep->path;
 	log->attrs_json = keep->attrs;
-	log->max_files = 1;
-	if (size && parse_size(str_of(size), &v, NULL) == 0 && v > 0)
-		log->max_size_bytes = v;
+	log->max_size_bytes = LOG_SIZE_DEFAULT;
+	log->max_files = LOG_FILES_DEFAULT;
+	if (size)
+		log->max_size_bytes = parse_size(str_of(size), &v, NULL) == 0 && v > 0 ? v : 0;
 	if (files && parse_i64(str_of(files), 1, 1000, &v, NULL) == 0)
 		log->max_files = (unsigned)v;
 }

@@ -186,7 +186,23 @@ static void endpoint_drop(struct dns *d, const char *id)
 	free(e->sandbox);
 	free(e->network);
 	free(e->network_name);
+	for (char **l = e->links; *l; l++)
+		free(*l);
+	free(e->links);
 	free(e);
+}
+
+static char **copy_list(const char *const *from)
+{
+	size_t n = 0;
+	char **out;
+
+	while (from && from[n])
+		n++;
+	out = xcalloc(n + 1, sizeof(*out));
+	for (size_t i = 0; i < n; i++)
+		out[i] = xstrdup(from[i]);
+	return out;
 }
 
 void dns_endpoint_set(struct dns *d, const struct dns_endpoint_spec *spec)
@@ -199,6 +215,7 @@ void dns_endpoint_set(struct dns *d, const struct dns_endpoint_spec *spec)
 	e->sandbox = xstrdup(spec->sandbox);
 	e->network = xstrdup(spec->network);
 	e->network_name = xstrdup(spec->network_name);
+	e->links = copy_list(spec->links);
 	e->internal = spec->internal;
 	e->ip4 = spec->ip4;
 	e->ip6 = spec->ip6;
@@ -234,9 +251,22 @@ struct found {
 	size_t n;
 };
 
-static void find_in_network(struct dns *d, const struct dns_endpoint *own, const char *name,
+/* The name behind an alias that only this endpoint knows; else the name itself. Owned. */
+static char *unlink_name(const struct dns_endpoint *own, const char *name)
+{
+	for (char **l = own->links; *l; l++) {
+		const char *colon = strchr(*l, ':');
+
+		if (colon && str_eq_nocase(str_of(colon + 1), str_of(name)))
+			return str_dup((struct str){ *l, (size_t)(colon - *l) });
+	}
+	return xstrdup(name);
+}
+
+static void find_in_network(struct dns *d, const struct dns_endpoint *own, const char *asked,
 			    struct found *f)
 {
+	autofree char *name = unlink_name(own, asked);
 	size_t len = strlen(name), suffix = strlen(own->network_name);
 	autofree char *key = lower_key(own->network, name), *shorter = NULL;
 	endpoint_list *list = map_get(&d->names, key);

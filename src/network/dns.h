@@ -44,6 +44,7 @@ struct dns_endpoint_spec {
 	struct net_addr ip4, ip6; /* family 0 = none */
 	const char *container_name;
 	const char *const *names; /* NULL-terminated, besides container_name */
+	const char *const *links; /* NULL-terminated "name:alias": what this sandbox calls others */
 };
 /* Replaces one of the same id. Strings are copied. */
 void dns_endpoint_set(struct dns *d, const struct dns_endpoint_spec *spec);

@@ -47,6 +47,7 @@ struct source {
 struct dns_endpoint {
 	char *id, *sandbox, *network, *network_name, *container_name;
 	char **names; /* NULL-terminated, lower case */
+	char **links; /* NULL-terminated "name:alias" */
 	bool internal;
 	struct net_addr ip4, ip6;
 };

@@ -187,7 +187,8 @@ static void serve_names(struct net *n, const struct bridge *b, const struct endp
 				       .ip4 = e->ip4,
 				       .ip6 = e->ip6,
 				       .container_name = spec->container_name,
-				       .names = spec->names };
+				       .names = spec->names,
+				       .links = spec->links };
 
 	if (b->dns)
 		dns_endpoint_set(n->dns, &d);

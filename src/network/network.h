@@ -124,6 +124,7 @@ struct net_endpoint {
 	uint8_t mac[6];
 	bool default_route;         /* the sandbox's gateway is this bridge's */
 	const char *const *names;   /* NULL-terminated: container name, aliases, short id */
+	const char *const *links;   /* NULL-terminated "name:alias" of others, or NULL */
 	const char *container_name; /* answer of PTR */
 	struct net_port *ports;     /* published; outputs are filled */
 	size_t n_ports;

@@ -146,24 +146,38 @@ void session_finish(struct supervisor *s, struct session *x)
 	session_rewatch(s, x);
 }
 
-/* Cut the detach sequence out; true when it is complete. */
-static bool session_match_keys(struct session *x, const char *bytes, size_t len, size_t *ret_keep)
+static void session_give(struct session *x, const void *bytes, size_t len)
 {
-	size_t i;
+	if (len == 0 || !(x->streams & STREAM_STDIN) || !x->process->open_stdin)
+		return;
+	x->in = xrealloc(x->in, x->in_len + len);
+	memcpy(x->in + x->in_len, bytes, len);
+	x->in_len += len;
+}
 
-	*ret_keep = len;
-	if (x->n_keys == 0)
-		return false;
-	for (i = 0; i < len; i++) {
-		if ((unsigned char)bytes[i] == x->keys[x->n_matched])
-			x->n_matched++;
-		else
-			x->n_matched = (unsigned char)bytes[i] == x->keys[0] ? 1 : 0;
-		if (x->n_matched == x->n_keys) {
-			*ret_keep = i + 1 >= x->n_keys ? i + 1 - x->n_keys : 0;
-			return true;
+/*
+ * Give the process what is no detach sequence; true when one is complete. The
+ * beginning of one is held back until it is known what it is, also across reads.
+ */
+static bool session_filter(struct session *x, const char *bytes, size_t len)
+{
+	size_t i, from = 0;
+
+	for (i = 0; x->n_keys > 0 && i < len; i++) {
+		if ((unsigned char)bytes[i] == x->keys[x->n_matched]) {
+			if (x->n_matched++ == 0)
+				session_give(x, bytes + from, i - from);
+			from = i + 1;
+			if (x->n_matched == x->n_keys)
+				return true;
+		} else if (x->n_matched > 0) {
+			/* No sequence after all: what was held back goes on its way. */
+			session_give(x, x->keys, x->n_matched);
+			x->n_matched = 0;
+			from = i--;
 		}
 	}
+	session_give(x, bytes + from, len - from);
 	return false;
 }
 
@@ -204,21 +218,16 @@ void session_push_stdin(struct supervisor *s, struct session *x)
 static void session_take_stdin(struct supervisor *s, struct session *x, const char *bytes,
 			       size_t len)
 {
-	size_t keep;
-	bool detach = session_match_keys(x, bytes, len, &keep);
+	bool detach = session_filter(x, bytes, len);
 
-	if (keep > 0 && (x->streams & STREAM_STDIN) && x->process->open_stdin) {
-		x->in = xrealloc(x->in, x->in_len + keep);
-		memcpy(x->in + x->in_len, bytes, keep);
-		x->in_len += keep;
-		/* Before the process is there, bytes wait; stdin takes them when it opens. */
-		if (x->process->in.fd >= 0)
-			session_push_stdin(s, x);
-	}
+	/* Before the process is there, bytes wait; stdin takes them when it opens. */
+	if (x->in_len > 0 && x->process->in.fd >= 0)
+		session_push_stdin(s, x);
 	if (detach) {
-		static const char text[] = "read escape sequence\r\n";
+		static const char text[] =
+		    "exec attach failed: error on attach stdin: read escape sequence\r\n";
 
-		if (x->raw)
+		if (x->process != s->init)
 			session_output(s, x, STREAM_STDOUT, text, sizeof(text) - 1);
 		session_finish(s, x);
 	}
@@ -235,7 +244,9 @@ void session_early(struct supervisor *s, struct session *x, const char *bytes, s
 static void session_stdin_ended(struct supervisor *s, struct session *x)
 {
 	x->stdin_eof = true;
-	if (x->in_len == 0 && x->process->in.fd >= 0)
+	session_give(x, x->keys, x->n_matched);
+	x->n_matched = 0;
+	if (x->process->in.fd >= 0)
 		session_push_stdin(s, x);
 	session_rewatch(s, x);
 }
@@ -278,7 +289,7 @@ struct session *session_add(struct supervisor *s, struct process *p, int take_fd
 	x->src.fd = take_fd;
 	x->src.ready = session_ready;
 	x->streams = streams;
-	x->raw = raw || p->tty;
+	x->raw = raw;
 	while (*at)
 		at = &(*at)->next;
 	*at = x;
@@ -288,10 +299,12 @@ struct session *session_add(struct supervisor *s, struct process *p, int take_fd
 
 int session_set_keys(struct session *x, const char *keys, struct error *err)
 {
-	struct str rest = str_of(keys), key;
+	struct str rest = str_of(keys ? keys : ""), key;
 
-	if (cstr_is_empty(keys))
+	if (cstr_is_empty(keys) && !x->process->tty)
 		return 0;
+	if (cstr_is_empty(keys))
+		rest = str_of("ctrl-p,ctrl-q");
 	while (str_split(&rest, ',', &key)) {
 		unsigned char c;
 

@@ -137,7 +137,7 @@ MUST_CHECK int task_rootfs_attach(int *dir_fd, int mount_fd, struct error *err);
 /* session.c */
 struct session *session_add(struct supervisor *s, struct process *p, int take_fd, unsigned streams,
 			    bool raw);
-/* ERR_INVALID: Invalid detach keys. */
+/* NULL or "": none, on a terminal docker's ctrl-p,ctrl-q. ERR_INVALID: Invalid detach keys. */
 MUST_CHECK int session_set_keys(struct session *x, const char *keys, struct error *err);
 void session_early(struct supervisor *s, struct session *x, const char *bytes, size_t len);
 void session_output(struct supervisor *s, struct session *x, unsigned stream, const char *bytes,

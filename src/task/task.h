@@ -110,9 +110,9 @@ MUST_CHECK int task_start(struct task *t, pid_t *ret_pid, int64_t *ret_started_n
 
 enum task_stream { TASK_STDIN = 1, TASK_STDOUT = 2, TASK_STDERR = 4 };
 struct task_session {
-	unsigned streams; /* of enum task_stream */
-	bool raw;         /* bytes as they are; else Docker's 8-byte frames. tty: always raw */
-	const char *detach_keys; /* "ctrl-p,ctrl-q"; NULL or "" = none */
+	unsigned streams;        /* of enum task_stream */
+	bool raw;                /* bytes as they are; else Docker's 8-byte frames */
+	const char *detach_keys; /* "ctrl-p,ctrl-q", which is also a terminal's default */
 	const void *early;       /* bytes the client has already sent to stdin */
 	size_t early_len;
 };

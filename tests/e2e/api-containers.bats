@@ -237,6 +237,79 @@ new() { # NAME CMD-JSON [EXTRA]
 	P
 }
 
+@test "what docker-py and dockerode send: bodies of attach, frames by the start's Tty, detach keys, links" {
+	need_root
+	peer <<-'P'
+		import http.client
+		def start(i): assert call("POST", f"/containers/{i}/start")[0] == 204
+		def call_raw(method, path, body=None):
+		    c = http.client.HTTPConnection("x"); c.sock = conn()
+		    c.request(method, path, body)
+		    r = c.getresponse()
+		    assert r.status == 200, (r.status, path)
+		    return r.read()
+		# A body of attach is no input of the container.
+		i = create(["cat"], OpenStdin=True, StdinOnce=True)
+		s = conn()
+		send(s, "POST", f"/containers/{i}/attach?stream=1&stdin=1&stdout=1", {"stream": True}, upgrade=True)
+		h, data = head(s)
+		start(i)
+		s.sendall(b"hello")
+		s.shutdown(socket.SHUT_WR)
+		assert frames(rest_of(s, data)) == [(1, b"hello")]
+		# An exec made with a terminal and started without one is framed.
+		c = create(["sleep", "100"], Env=["FOO=1"], ExposedPorts={"80/tcp": {}})
+		start(c)
+		x = call("POST", f"/containers/{c}/exec", {"cmd": ["echo", "hi"], "tty": True, "attachStdout": True})[1]["Id"]
+		s = conn()
+		send(s, "POST", f"/exec/{x}/start", {}, upgrade=True)
+		h, data = head(s)
+		assert frames(rest_of(s, data)) == [(1, b"hi\r\n")]
+		# A terminal is left with ctrl-p ctrl-q although nobody named keys; a lone ctrl-p is held back.
+		t = create(["cat"], OpenStdin=True, Tty=True)
+		start(t)
+		s = conn()
+		send(s, "POST", f"/containers/{t}/attach?stream=1&stdin=1&stdout=1", upgrade=True)
+		h, data = head(s)
+		s.sendall(b"a\x10")
+		time.sleep(0.2)
+		s.sendall(b"b\r")
+		time.sleep(0.2)
+		s.sendall(b"\x10")
+		time.sleep(0.2)
+		s.sendall(b"\x11")
+		assert rest_of(s, data) == b"a^Pb\r\na\x10b\r\n", data
+		assert call("GET", f"/containers/{t}/json")[1]["State"]["Running"]
+		# Links of the default bridge: variables, names, removal of one.
+		p = create(["env"], HostConfig={"Links": [c + ":db-1"]})
+		name = call("GET", f"/containers/{p}/json")[1]["Name"]
+		child = call("GET", f"/containers/{c}/json")[1]["Name"]
+		assert call("GET", f"/containers/{p}/json")[1]["HostConfig"]["Links"] == [f"{child}:{name}/db-1"]
+		start(p)
+		log = call_raw("GET", f"/containers/{p}/logs?stdout=1")
+		for want in (f"DB_1_NAME={name}/db-1", "DB_1_ENV_FOO=1", "DB_1_PORT_80_TCP_PORT=80", "DB_1_PORT=tcp://"):
+		    assert want.encode() in log, (want, log)
+		names = [k["Names"] for k in call("GET", "/containers/json?all=1")[1] if k["Id"] == c][0]
+		assert names == [child, f"{name}/db-1"], names
+		assert call("DELETE", f"/containers{name}/db-1?link=1")[0] == 204
+		assert call("GET", f"/containers/{p}/json")[1]["HostConfig"]["Links"] is None
+		assert call("DELETE", f"/containers{name}/db-1?link=1")[0] == 404
+		assert call("POST", "/containers/create", {"Image": "bb:1", "Cmd": ["x"], "HostConfig": {"Links": ["nobody:x"]}})[0] == 400
+		# Only what was said is shown, whatever the defaults are.
+		assert call("GET", f"/containers/{c}/json")[1]["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": {}}
+		# Files the engine gives are there before the first start.
+		n = create(["true"])
+		assert call_raw("GET", f"/containers/{n}/archive?path=/etc/resolv.conf")
+		# A failed load tells so in its stream.
+		assert b"errorDetail" in call_raw("POST", "/images/load", b"abc")
+		m = create(["touch", "/x"]); start(m); call("POST", f"/containers/{m}/wait")
+		img = call("POST", f"/commit?container={m}", {})[1]["Id"]
+		assert call("GET", f"/v1.41/images/{img}/json")[1]["ContainerConfig"]["Image"] == "bb:1"
+		for k in (i, c, t, p, n, m): call("DELETE", f"/containers/{k}?force=1")
+		call("DELETE", f"/images/{img}")
+	P
+}
+
 @test "logs: frames, tail, timestamps, 400 without a stream, follow ends with the container" {
 	peer <<-'P'
 		id = create(["sh", "-c", "echo one; echo two >&2; sleep 1; echo three"])

@@ -69,7 +69,7 @@ eventually() {
 
 @test "logs -f follows over rotations and loses no line" {
 	run_it -d --name "c$N" --log-opt max-size=20k --log-opt max-file=3 bb:1 \
-		sh -c 'for i in $(seq 1 2000); do echo "line $i"; [ $((i % 100)) = 0 ] && sleep 0.02; done'
+		sh -c 'sleep 1; for i in $(seq 1 2000); do echo "line $i"; [ $((i % 100)) = 0 ] && sleep 0.02; done'
 	d logs -f "c$N" >"$ROOT/f$N"
 	[ "$(wc -l <"$ROOT/f$N")" = 2000 ]
 	[ "$(sed 's/line //' "$ROOT/f$N" | sort -n | uniq | wc -l)" = 2000 ]

@@ -81,6 +81,17 @@ teardown() {
 	[ "$status" = 1 ] && [[ "$output" == *"is not connected to network one"* ]]
 }
 
+@test "a link is a name that only its container knows, also of one that starts later" {
+	docker network create "two words" >/dev/null
+	[ "$(docker network inspect -f '{{json .IPAM.Options}}' "two words")" = '{}' ]
+	docker run -d --name linker --network "two words" --link later:alias bb:1 sleep 100 >/dev/null
+	web later --network "two words"
+	[ "$(docker exec linker wget -qO- http://alias/)" = later ]
+	! docker exec later nslookup alias
+	docker rm -f linker later >/dev/null
+	docker network rm "two words"
+}
+
 @test "host, none, and another container's network" {
 	[ "$(docker run --rm --network none bb:1 ls /sys/class/net)" = lo ]
 	docker run --rm --network host bb:1 ip addr show ext | grep -q 192.0.2.9
