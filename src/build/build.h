@@ -49,6 +49,7 @@ struct builder_config {
 	const char *const *oci_runtime_args;
 	const char *oci_root;
 	const char *cgroup_parent; /* "/docker" */
+	bool systemd_cgroup;       /* it is a slice, and systemd makes the groups */
 	/* PEM file of the host that RUN steps get read-only, with the variables that
 	 * name it to the usual tools; in no layer, history or cache key. NULL: none. */
 	const char *ca_certificates;

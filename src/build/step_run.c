@@ -143,7 +143,9 @@ static int write_config(struct runner *r, struct buf *out, struct error *err)
 		args[i] = run->args.at[i];
 	if (parent == NULL || parent[0] == '\0')
 		parent = r->b->builder->cfg.cgroup_parent;
-	c.cgroups_path = arena_format(&r->arena, "%s/%s", parent ? parent : "/docker", r->id);
+	c.cgroups_path =
+	    arena_format(&r->arena, r->b->builder->cfg.systemd_cgroup ? "%s:build:%s" : "%s/%s",
+			 parent ? parent : "/docker", r->id);
 	set_resources(r, &c);
 	set_network(r, &c);
 	return bundle_write(&c, out, err);

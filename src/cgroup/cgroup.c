@@ -164,8 +164,8 @@ int cgroup_plan(const struct cgroup_host *h, const char *path, struct arena *a,
 	return 0;
 }
 
-static int make_in(const struct cgroup_hierarchy *h, const char *path, struct cgroup_dir *ret,
-		   struct error *err)
+static int make_in(const struct cgroup_hierarchy *h, const char *path, bool shared,
+		   struct cgroup_dir *ret, struct error *err)
 {
 	autofree char *full = relative_of(h, path);
 	autofree char *clean = absolute_of(h, path);
@@ -193,7 +193,7 @@ static int make_in(const struct cgroup_hierarchy *h, const char *path, struct cg
 		close(fd);
 		fd = next;
 	}
-	if (!made) {
+	if (!made && !shared) {
 		r = check_unused(fd, clean, err);
 		if (r < 0)
 			return r;
@@ -202,8 +202,8 @@ static int make_in(const struct cgroup_hierarchy *h, const char *path, struct cg
 	return 0;
 }
 
-int cgroup_create(const struct cgroup_host *h, const char *path, bool lenient, struct cgroup *ret,
-		  struct error *err)
+static int create(const struct cgroup_host *h, const char *path, bool lenient, bool shared,
+		  struct cgroup *ret, struct error *err)
 {
 	auto_(cgroup) cg = CGROUP_INIT;
 	struct error local;
@@ -212,7 +212,7 @@ int cgroup_create(const struct cgroup_host *h, const char *path, bool lenient, s
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < h->n; i++) {
-		r = make_in(&h->at[i], path, &cg.at[cg.n], &local);
+		r = make_in(&h->at[i], path, shared, &cg.at[cg.n], &local);
 		if (r == 0) {
 			cg.n++;
 			continue;
@@ -230,6 +230,18 @@ int cgroup_create(const struct cgroup_host *h, const char *path, bool lenient, s
 	*ret = cg;
 	cg.n = 0;
 	return 0;
+}
+
+int cgroup_create(const struct cgroup_host *h, const char *path, bool lenient, struct cgroup *ret,
+		  struct error *err)
+{
+	return create(h, path, lenient, false, ret, err);
+}
+
+int cgroup_take(const struct cgroup_host *h, const char *path, bool lenient, struct cgroup *ret,
+		struct error *err)
+{
+	return create(h, path, lenient, true, ret, err);
 }
 
 int cgroup_open(const struct cgroup_dir *dirs, size_t n, struct cgroup *ret, struct error *err)

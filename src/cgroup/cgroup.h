@@ -102,6 +102,9 @@ DEFINE_AUTO(cgroup, cgroup_release);
  */
 MUST_CHECK int cgroup_create(const struct cgroup_host *h, const char *path, bool lenient,
 			     struct cgroup *ret, struct error *err);
+/* The same, but the group may exist and hold processes: systemd made it for us. */
+MUST_CHECK int cgroup_take(const struct cgroup_host *h, const char *path, bool lenient,
+			   struct cgroup *ret, struct error *err);
 /* Where cgroup_create would make `path`: version, controllers and path (in the arena) of each
  * hierarchy; fds are FD_NONE. For a record that is written before the groups are. */
 MUST_CHECK int cgroup_plan(const struct cgroup_host *h, const char *path, struct arena *a,
@@ -262,3 +265,43 @@ MUST_CHECK int cgroup_stats_read(const struct cgroup *cg, struct arena *a, struc
 MUST_CHECK int cgroup_oom_watch(const struct cgroup *cg, int *ret_fd, struct error *err);
 /* How many processes of the group the kernel has killed for memory, since it was made. */
 MUST_CHECK int cgroup_oom_kills(const struct cgroup *cg, uint64_t *ret, struct error *err);
+
+/* ---- systemd, where it owns the tree ---- */
+
+/* A property for systemd as an annotation "org.systemd.property.<name>" has it. */
+struct cgroup_unit_property {
+	const char *name, *value; /* value: GVariant text: "true", "'x'", "uint64 5", "-1" */
+};
+/* A transient scope. */
+struct cgroup_unit {
+	const char *slice; /* "system.slice" */
+	const char *name;  /* "docker-abc.scope" */
+	const char *path;  /* "/system.slice/docker-abc.scope", in every hierarchy */
+	bool rootless;     /* the user's own manager makes it */
+	/* The caller's; more for systemd. */
+	const struct cgroup_unit_property *properties;
+	size_t n_properties;
+};
+
+/*
+ * Read cgroupsPath "slice:prefix:name"; NULL or "" is ":proa:<id>". An empty slice is system.slice
+ * (user.slice when rootless). All in the arena. ERR_INVALID with the value for another form, for a
+ * slice that is none and for characters that a unit's name cannot have.
+ */
+MUST_CHECK int cgroup_unit_parse(struct arena *a, const char *path, const char *id, bool rootless,
+				 struct cgroup_unit *ret, struct error *err);
+/*
+ * Have systemd make the scope around process `pid` and wait until it stands; when the user's own
+ * manager does it, u->path gets that manager's group in front. The limits are told to systemd too,
+ * which would else put its own in their place at its next reload; write them with cgroup_limit
+ * all the same, systemd does not know all.
+ *
+ * ERR_UNAVAILABLE when no systemd can be reached, ERR_CONFLICT when the unit exists.
+ */
+MUST_CHECK int cgroup_unit_start(struct cgroup_unit *u, pid_t pid, const struct cgroup_host *h,
+				 const struct cgroup_limits *l, struct arena *a, struct error *err);
+/* Tell systemd changed limits. */
+MUST_CHECK int cgroup_unit_update(const char *name, bool rootless, const struct cgroup_host *h,
+				  const struct cgroup_limits *l, struct error *err);
+/* Stop and forget the unit; gone already is a success. */
+MUST_CHECK int cgroup_unit_stop(const char *name, bool rootless, struct error *err);

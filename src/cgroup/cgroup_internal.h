@@ -23,3 +23,5 @@ bool cgroup_has_file(int dirfd, const char *file);
 /* Limits of the device controller, in device.c. */
 MUST_CHECK int cgroup_limit_devices(const struct cgroup *cg, const struct cgroup_limits *l,
 				    struct error *err);
+/* v1 shares 2..262144 onto v2 weight 1..10000, as systemd and the peers do. */
+int64_t cgroup_weight_of_shares(int64_t shares);

@@ -75,8 +75,7 @@ static int write_max(const struct cgroup_dir *d, const char *file, int64_t v, co
 		     : write_num(d, file, v, limit, err);
 }
 
-/* v1 shares 2..262144 onto v2 weight 1..10000, as systemd and the peers do. */
-static int64_t weight_of_shares(int64_t shares)
+int64_t cgroup_weight_of_shares(int64_t shares)
 {
 	if (shares < 2)
 		shares = 2;
@@ -129,7 +128,8 @@ static int cpu_v2(const struct cgroup_dir *d, const struct cgroup_limits *l, str
 	if (is_set(l->cpu_idle))
 		r = write_num(d, "cpu.idle", l->cpu_idle, "cpu idle", err);
 	if (r == 0 && l->cpu_shares > 0)
-		r = write_num(d, "cpu.weight", weight_of_shares(l->cpu_shares), "cpu shares", err);
+		r = write_num(d, "cpu.weight", cgroup_weight_of_shares(l->cpu_shares), "cpu shares",
+			      err);
 	if (r == 0 && (l->cpu_period_us > 0 || (is_set(l->cpu_quota_us) && l->cpu_quota_us != 0))) {
 		int64_t period = l->cpu_period_us > 0 ? l->cpu_period_us : 100000;
 

@@ -95,6 +95,7 @@ static const char *runtime_path(struct engine *e)
 
 int build_room_open(struct engine *e, struct error *err)
 {
+	static const char *const systemd[] = { "--systemd-cgroup", NULL };
 	autofree char *dir = cstr_format("%s/build", e->cfg.data_root);
 	autofree char *run_dir = cstr_format("%s/build", e->cfg.exec_root);
 	autofree char *root = cstr_format("%s/runtime", e->cfg.exec_root);
@@ -106,7 +107,9 @@ int build_room_open(struct engine *e, struct error *err)
 		.run_dir = run_dir,
 		.oci_runtime = runtime_path(e),
 		.oci_root = root,
+		.oci_runtime_args = e->cfg.systemd_cgroup ? systemd : NULL,
 		.cgroup_parent = e->cfg.cgroup_parent,
+		.systemd_cgroup = e->cfg.systemd_cgroup,
 		.ca_certificates = e->cfg.build_ca_certificates,
 		.image = find_image,
 		.repo = find_repo,

@@ -309,7 +309,7 @@ static void info_limits(struct jsonw *w)
 		jsonw_kbool(w, yes[i], true);
 }
 
-static void info_cgroup(struct jsonw *w)
+static void info_cgroup(const struct engine *e, struct jsonw *w)
 {
 	auto_(arena) a = ARENA_INIT;
 	struct cgroup_host host;
@@ -317,7 +317,7 @@ static void info_cgroup(struct jsonw *w)
 
 	if (cgroup_host_detect(&a, &host, NULL) == 0)
 		mode = cgroup_host_mode(&host);
-	jsonw_kstring(w, "CgroupDriver", "cgroupfs");
+	jsonw_kstring(w, "CgroupDriver", e->cfg.systemd_cgroup ? "systemd" : "cgroupfs");
 	jsonw_kstring(w, "CgroupVersion", strcmp(mode, "v2") == 0 ? "2" : "1");
 }
 
@@ -371,7 +371,7 @@ void engine_info(struct engine *e, struct jsonw *w)
 		jsonw_string(w, *l);
 	jsonw_end(w);
 	info_limits(w);
-	info_cgroup(w);
+	info_cgroup(e, w);
 	jsonw_kstring(w, "LoggingDriver", e->cfg.log_driver);
 	jsonw_kbool(w, "Debug", e->cfg.debug);
 	jsonw_kint(w, "NEventsListener", event_bus_readers(e->events));

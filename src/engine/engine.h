@@ -56,7 +56,8 @@ struct engine_config {
 	const char *log_driver;             /* json-file */
 	const struct engine_pair *log_opts; /* max-size 10m, max-file 5 */
 	size_t n_log_opts;
-	const char *cgroup_parent;                 /* "/docker"; NULL = that */
+	const char *cgroup_parent;                 /* "/docker"; NULL = that; systemd: a slice */
+	bool systemd_cgroup;                       /* systemd makes the cgroups */
 	const char *storage_driver;                /* "overlay", "copy"; NULL = what works */
 	int64_t default_shm_bytes;                 /* 64 MiB */
 	const struct engine_pair *default_ulimits; /* "nofile" -> "1024:2048" */

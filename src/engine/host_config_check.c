@@ -206,6 +206,19 @@ static int check_health(const struct json *hc, struct error *err)
 	return 0;
 }
 
+/* Peer: dockerd 20.10's words. */
+static int check_cgroup_parent(const struct engine *e, const struct json *hc, struct error *err)
+{
+	const char *parent = json_str(hc, "CgroupParent");
+
+	if (e->cfg.systemd_cgroup && !cstr_is_empty(parent) &&
+	    (strlen(parent) <= strlen(".slice") || !cstr_ends(parent, ".slice")))
+		return error_set(err, ERR_INVALID,
+				 "cgroup-parent for systemd cgroup should be a valid slice named "
+				 "as \"xxx.slice\"");
+	return 0;
+}
+
 int host_config_check(struct engine *e, const struct json *hc, struct error *err)
 {
 	const char *runtime = json_str(hc, "Runtime");
@@ -225,6 +238,8 @@ int host_config_check(struct engine *e, const struct json *hc, struct error *err
 		r = check_log(hc, err);
 	if (r == 0)
 		r = check_health(hc, err);
+	if (r == 0)
+		r = check_cgroup_parent(e, hc, err);
 	if (r < 0)
 		return r;
 	for (i = 0; i < e->cfg.n_runtimes; i++)

@@ -479,6 +479,8 @@ char *container_cgroup_path(const struct container *c)
 
 	if (cstr_is_empty(parent))
 		parent = c->engine->cfg.cgroup_parent;
+	if (c->engine->cfg.systemd_cgroup)
+		return cstr_format("%s:docker:%s", parent, c->id);
 	return cstr_format("%s%s/%s", parent[0] == '/' ? "" : "/", parent, c->id);
 }
 

@@ -162,10 +162,12 @@ static int make_task(struct container *c, const struct buf *config, int rootfs_f
 		     struct task **ret, struct error *err)
 {
 	autofree char *root = cstr_format("%s/runtime", c->engine->cfg.exec_root);
+	static const char *const systemd[] = { "--systemd-cgroup", NULL };
 	auto_(log_words) keep = { 0 };
 	struct task_spec spec = {
 		.id = c->id,
 		.oci_runtime = runtime_path(c),
+		.oci_runtime_args = c->engine->cfg.systemd_cgroup ? systemd : NULL,
 		.oci_root = root,
 		.config_json = config->data,
 		.config_json_len = config->len,

@@ -155,14 +155,25 @@ static const char *runtime_binary(struct settings *s)
 	return arena_format(&s->arena, "%s/proa-runtime", path);
 }
 
-static int check_exec_opts(const struct settings *s, struct error *err)
+static int read_exec_opts(const struct settings *s, struct engine_config *cfg, struct error *err)
 {
 	const char *const *list = settings_list(s, "exec-opt");
 
-	for (; list && *list; list++)
-		if (strcmp(*list, "native.cgroupdriver=cgroupfs") != 0)
+	for (; list && *list; list++) {
+		cfg->systemd_cgroup = strcmp(*list, "native.cgroupdriver=systemd") == 0;
+		if (!cfg->systemd_cgroup && strcmp(*list, "native.cgroupdriver=cgroupfs") != 0)
 			return error_set(err, ERR_UNIMPLEMENTED,
 					 "exec-opt '%s' is not supported yet", *list);
+	}
+	if (!cfg->systemd_cgroup)
+		return 0;
+	if (!settings_given(s, "cgroup-parent"))
+		cfg->cgroup_parent = "system.slice";
+	if (!cstr_ends(cfg->cgroup_parent, ".slice"))
+		return error_set(err, ERR_INVALID,
+				 "cgroup-parent '%s': for the systemd cgroup driver it is a slice "
+				 "named as \"xxx.slice\"",
+				 cfg->cgroup_parent);
 	return 0;
 }
 
@@ -267,7 +278,7 @@ int daemon_engine_config(struct settings *s, struct engine_config *ret, struct e
 	cfg.shutdown_timeout_s = (int)settings_int(s, "shutdown-timeout", 15);
 	cfg.labels = settings_list(s, "label");
 	cfg.debug = settings_bool(s, "debug", false);
-	r = check_exec_opts(s, err);
+	r = read_exec_opts(s, &cfg, err);
 	if (r == 0)
 		r = read_pull(s, &cfg, err);
 	if (r == 0)

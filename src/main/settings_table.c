@@ -76,7 +76,7 @@ const struct option settings_options[] = {
 	LIST("dns", 0, "dns", TAKEN, "DNS servers of containers"),
 	LIST("dns-opt", 0, "dns-opts", TAKEN, "DNS options"),
 	LIST("dns-search", 0, "dns-search", TAKEN, "DNS search domains"),
-	LIST("exec-opt", 0, "exec-opts", TAKEN, "native.cgroupdriver=cgroupfs"),
+	LIST("exec-opt", 0, "exec-opts", TAKEN, "native.cgroupdriver=cgroupfs or systemd"),
 	STR("exec-root", 0, "exec-root", TAKEN, "/run/proa",
 	    "Where the state of running containers lives"),
 	BOOL("experimental", 0, "experimental", TAKEN, "Say so in the API; nothing more"),

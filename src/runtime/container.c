@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -45,14 +46,26 @@ struct making {
 	int socket;  /* to the child */
 	int console; /* our end when the master comes to us */
 	pid_t pid;
+	pid_t holder; /* of systemd's scope, until init is in it; 0 none */
 	bool done;
 };
+
+static void end_holder(struct making *m)
+{
+	if (m->holder <= 0)
+		return;
+	kill(m->holder, SIGKILL);
+	while (waitpid(m->holder, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	m->holder = 0;
+}
 
 static void making_release(struct making *m)
 {
 	struct error ignored;
 	int status;
 
+	end_holder(m);
 	if (!m->done && m->pid > 0) {
 		kill(m->pid, SIGKILL);
 		while (waitpid(m->pid, &status, 0) < 0 && errno == EINTR)
@@ -60,6 +73,9 @@ static void making_release(struct making *m)
 	}
 	if (!m->done && cgroup_remove(&m->cgroup, &ignored) < 0)
 		log_debug("cgroup not removed", KV_ERR(&ignored));
+	if (!m->done && m->state.unit != NULL &&
+	    cgroup_unit_stop(m->state.unit, m->state.unit_rootless, &ignored) < 0)
+		log_debug("systemd unit not stopped", KV_ERR(&ignored));
 	if (m->made_dir && !m->done && state_remove(m->options, m->create->id, &ignored) < 0)
 		log_debug("state not removed", KV_ERR(&ignored));
 	for (size_t i = 0; m->sources != NULL && i < m->config.n_mounts; i++)
@@ -194,16 +210,62 @@ static int check(struct making *m, struct error *err)
 	return 0;
 }
 
+/* A process that keeps the scope alive until init is in it: systemd drops an empty one. */
+static int hold_scope(struct making *m, struct error *err)
+{
+	m->holder = fork();
+	if (m->holder < 0)
+		return error_sys(err, errno, "fork");
+	if (m->holder > 0)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || close_range(0, ~0U, 0) < 0)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* Annotations org.systemd.property.X are for systemd. */
+static void add_properties(struct making *m, struct cgroup_unit *u)
+{
+	static const char prefix[] = "org.systemd.property.";
+	const struct pairs *a = &m->config.annotations;
+	struct cgroup_unit_property *p = arena_array(&m->arena, a->n + 1, sizeof(*p));
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (cstr_starts(a->at[i].key, prefix))
+			p[n++] = (struct cgroup_unit_property){ a->at[i].key + strlen(prefix),
+								a->at[i].value };
+	u->properties = p;
+	u->n_properties = n;
+}
+
+static int start_scope(struct making *m, struct cgroup_unit *u, struct error *err)
+{
+	struct cgroup_limits l;
+	int r = limits_from_config(&m->config, &m->arena, &l, err);
+
+	m->state.unit = u->name;
+	m->state.unit_rootless = u->rootless;
+	add_properties(m, u);
+	if (r == 0)
+		r = state_write(&m->dir, &m->state, err);
+	if (r == 0)
+		r = hold_scope(m, err);
+	if (r == 0)
+		r = cgroup_unit_start(u, m->holder, &m->host, &l, &m->arena, err);
+	return r;
+}
+
 static int make_cgroup(struct making *m, struct error *err)
 {
 	const char *path = m->config.linux_.cgroups_path;
 	bool rootless = m->options->rootless == 1 || (m->options->rootless < 0 && geteuid() != 0);
+	bool systemd = m->options->systemd_cgroup && !m->options->no_cgroup;
+	struct cgroup_unit unit;
 	int r;
 
-	if (m->options->systemd_cgroup)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "the systemd cgroup driver is not supported yet: use cgroupfs");
-	if (path != NULL && strchr(path, '/') == NULL && strchr(path, ':') != NULL)
+	if (!systemd && path != NULL && strchr(path, '/') == NULL && strchr(path, ':') != NULL)
 		return error_set(
 		    err, ERR_INVALID,
 		    "linux.cgroupsPath: '%s' is a systemd name, and systemd was not asked for",
@@ -211,14 +273,23 @@ static int make_cgroup(struct making *m, struct error *err)
 	r = cgroup_host_detect(&m->arena, &m->host, err);
 	if (r < 0 || m->options->no_cgroup)
 		return r;
-	if (cstr_is_empty(path))
+	if (systemd) {
+		r = cgroup_unit_parse(&m->arena, path, m->create->id, geteuid() != 0, &unit, err);
+		if (r == 0)
+			r = start_scope(m, &unit, err);
+		if (r < 0)
+			return error_wrap(err, r, "linux.cgroupsPath");
+		path = unit.path;
+	} else if (cstr_is_empty(path)) {
 		path = m->create->id;
+	}
 	/* Recorded before they are made: `delete --force` after our sudden death finds them. */
 	r = cgroup_plan(&m->host, path, &m->arena, m->state.cgroups, &m->state.n_cgroups, err);
 	if (r == 0)
 		r = state_write(&m->dir, &m->state, err);
 	if (r == 0)
-		r = cgroup_create(&m->host, path, rootless, &m->cgroup, err);
+		r = systemd ? cgroup_take(&m->host, path, rootless, &m->cgroup, err)
+			    : cgroup_create(&m->host, path, rootless, &m->cgroup, err);
 	if (r < 0)
 		return error_wrap(err, r, "linux.cgroupsPath");
 	return limits_apply(&m->cgroup, &m->config, &m->arena, rootless, err);
@@ -462,6 +533,7 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 	r = state_write(&m->dir, &m->state, err);
 	if (r == 0)
 		r = serve_child(m, err);
+	end_holder(m);
 	if (r == 0 && m->state.pid_start == 0)
 		r = error_set(err, ERR_SYSTEM, "the container's init died while it was set up");
 	if (r == 0)

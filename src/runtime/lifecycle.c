@@ -249,7 +249,7 @@ static int delete_half(const struct runtime_options *o, const char *id, bool for
 int runtime_delete(const struct runtime_options *o, const char *id, bool force, struct error *err)
 {
 	auto_(opened) c = OPENED_INIT;
-	struct error hook;
+	struct error hook, unit;
 	int r = state_open(o, id, true, &c.dir, err);
 
 	if (r == -ERR_NOT_FOUND && force)
@@ -277,6 +277,10 @@ int runtime_delete(const struct runtime_options *o, const char *id, bool force, 
 		r = cgroup_remove(&c.cgroup, err);
 	if (r < 0)
 		return r;
+	/* An empty scope goes by itself; a systemd that is away must not keep the container. */
+	if (c.state.unit != NULL &&
+	    cgroup_unit_stop(c.state.unit, c.state.unit_rootless, &unit) < 0)
+		log_debug("systemd unit not stopped, continuing", KV_ERR(&unit));
 	if (c.state.has_poststop && run_late_hooks(&c, true, &hook) < 0)
 		log_debug("poststop hook failed", KV_ERR(&hook));
 	return state_remove(o, id, err);
@@ -321,6 +325,7 @@ int runtime_update(const struct runtime_options *o, const char *id, const char *
 	auto_(opened) c = OPENED_INIT;
 	struct spec_resources spec;
 	struct cgroup_limits l;
+	struct cgroup_host host;
 	int r = open_container(o, id, true, &c, err);
 
 	if (r < 0)
@@ -332,5 +337,9 @@ int runtime_update(const struct runtime_options *o, const char *id, const char *
 		r = limits_of(&spec, false, &c.arena, &l, err);
 	if (r == 0)
 		r = cgroup_open(c.state.cgroups, c.state.n_cgroups, &c.cgroup, err);
+	if (r == 0 && c.state.unit != NULL)
+		r = cgroup_host_detect(&c.arena, &host, err);
+	if (r == 0 && c.state.unit != NULL)
+		r = cgroup_unit_update(c.state.unit, c.state.unit_rootless, &host, &l, err);
 	return r < 0 ? r : cgroup_limit(&c.cgroup, &l, err);
 }

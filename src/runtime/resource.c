@@ -191,18 +191,29 @@ int limits_of(const struct spec_resources *r, bool devices, struct arena *a,
 	return rc;
 }
 
-int limits_apply(const struct cgroup *cg, const struct runtime_config *c, struct arena *a,
-		 bool lenient, struct error *err)
+int limits_from_config(const struct runtime_config *c, struct arena *a, struct cgroup_limits *ret,
+		       struct error *err)
 {
 	static const struct spec_resources none;
 	const struct spec_resources *r = c->linux_.resources ? c->linux_.resources : &none;
+	int rc = limits_of(r, true, a, ret, err);
+
+	/* Without any rule the host's own list stays. */
+	if (rc == 0 && r->n_devices == 0)
+		ret->set_devices = false;
+	return rc;
+}
+
+int limits_apply(const struct cgroup *cg, const struct runtime_config *c, struct arena *a,
+		 bool lenient, struct error *err)
+{
 	struct cgroup_limits l;
-	int rc = limits_of(r, true, a, &l, err);
+	int rc = limits_from_config(c, a, &l, err);
 
 	if (rc < 0)
 		return rc;
-	/* Without any rule, or without privileges, the host's own list stays. */
-	if (r->n_devices == 0 || (lenient && cgroup_find(cg, CGROUP_DEVICES) == NULL))
+	/* So it does without privileges. */
+	if (lenient && cgroup_find(cg, CGROUP_DEVICES) == NULL)
 		l.set_devices = false;
 	rc = cgroup_limit(cg, &l, err);
 	return rc < 0 ? error_wrap(err, rc, "linux.resources") : 0;

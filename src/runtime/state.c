@@ -184,6 +184,10 @@ int state_write(const struct state_dir *d, const struct runtime_state *s, struct
 	jsonw_kbool(&w, "poststart", s->has_poststart);
 	jsonw_kbool(&w, "poststop", s->has_poststop);
 	write_cgroups(&w, s);
+	if (s->unit != NULL) {
+		jsonw_kstring(&w, "unit", s->unit);
+		jsonw_kbool(&w, "unitRootless", s->unit_rootless);
+	}
 	write_annotations(&w, s);
 	jsonw_end(&w);
 	r = jsonw_finish(&w, err);
@@ -248,6 +252,8 @@ int state_read(const struct state_dir *d, struct arena *a, struct runtime_state 
 	s.namespaces = (uint32_t)json_int(j, "namespaces", 0);
 	s.has_poststart = json_bool(j, "poststart", false);
 	s.has_poststop = json_bool(j, "poststop", false);
+	s.unit = json_str(j, "unit");
+	s.unit_rootless = json_bool(j, "unitRootless", false);
 	if (s.id == NULL || s.bundle == NULL || s.rootfs == NULL || s.oci_version == NULL ||
 	    s.pid < 0 || read_cgroups(json_get(j, "cgroups"), &s) < 0)
 		return error_set(err, ERR_CORRUPT, "the container's state.json lacks a member");
