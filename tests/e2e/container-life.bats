@@ -27,14 +27,16 @@ eventually() { # COMMAND...: within 5 s
 	done
 	return 1
 }
+# The answer to --rm does not wait for the files; they go right behind it.
+nothing_left() {
+	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ] && ! grep -q "$ROOT" /proc/self/mounts
+}
 status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 
 @test "run prints the output and leaves nothing with --rm" {
 	run run_it --rm bb:1 echo hi
 	[ "$status" = 0 ] && [ "$output" = hi ]
 	[ -z "$(d ps -aq)" ]
-	# The answer does not wait for the files; they go right behind it.
-	nothing_left() { [ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]; }
 	eventually nothing_left
 }
 
@@ -202,9 +204,7 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 		wait
 	done
 	[ -z "$(d ps -aq)" ]
-	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
-	! grep -q "$ROOT" /proc/self/mounts
-	sleep 0.3
+	eventually nothing_left
 	after=$(ls /proc/"$(cat "$ROOT/test.pid")"/fd | wc -l)
 	[ "$after" -le $((before + 4)) ]
 }
