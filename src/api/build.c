@@ -299,20 +299,26 @@ static int build(struct call *c, struct error *err)
 
 static int prune(struct call *c, struct error *err)
 {
+	struct engine_build_limits limits = { .all = call_flag(c, "all", false) };
+	const struct http_query *q = &c->req->query;
 	const struct json *filters;
-	int64_t keep;
 	struct answer a;
 	int r;
 
 	r = call_filters(c, &filters, err);
 	if (r == 0)
-		r = http_query_int(&c->req->query, "keep-storage", 0, &keep, err);
-	if (r == 0 && keep == 0)
-		r = http_query_int(&c->req->query, "reserved-space", 0, &keep, err);
+		r = http_query_int(q, "keep-storage", 0, &limits.reserved_bytes, err);
+	if (r == 0)
+		r = http_query_int(q, "reserved-space", limits.reserved_bytes,
+				   &limits.reserved_bytes, err);
+	if (r == 0)
+		r = http_query_int(q, "max-used-space", 0, &limits.max_used_bytes, err);
+	if (r == 0)
+		r = http_query_int(q, "min-free-space", 0, &limits.min_free_bytes, err);
 	if (r < 0)
 		return r;
 	answer_begin(&a);
-	r = engine_build_prune(c->engine, filters, call_flag(c, "all", false), keep, &a.w, err);
+	r = engine_build_prune(c->engine, filters, &limits, &a.w, err);
 	return answer_end(&a, c, 200, r, err);
 }
 

@@ -4,13 +4,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/jsonw.h"
 #include "base/random.h"
 #include "build/build_internal.h"
+#include "build/cache_gc.h"
 #include "build/cache_import.h"
 #include "build/cache_places.h"
 #include "build/directive.h"
@@ -21,6 +24,16 @@
 #include "image/image.h"
 
 static int clean_leftovers(struct builder *b, struct error *err);
+
+static int read_rules(struct builder *b, struct error *err)
+{
+	struct statvfs v;
+
+	if (fstatvfs(b->dir_fd, &v) < 0)
+		return error_sys(err, errno, "look at '%s'", b->cfg.dir);
+	return cache_rules_read(&b->arena, b->cfg.cache_config, (int64_t)(v.f_blocks * v.f_frsize),
+				&b->rules, err);
+}
 
 int builder_new(const struct builder_config *c, struct builder **ret, struct error *err)
 {
@@ -37,6 +50,7 @@ int builder_new(const struct builder_config *c, struct builder **ret, struct err
 	b->dir_fd = FD_NONE;
 	b->lock = (struct lock)LOCK_INIT;
 	b->mounts_lock = (struct lock)LOCK_INIT;
+	b->gc_lock = (struct lock)LOCK_INIT;
 	pthread_cond_init(&b->landed, NULL);
 	pthread_cond_init(&b->mounts_free, NULL);
 	r = cache_open(c->store, err);
@@ -48,6 +62,8 @@ int builder_new(const struct builder_config *c, struct builder **ret, struct err
 		r = fs_open(b->cfg.dir, O_RDONLY | O_DIRECTORY, 0, &b->dir_fd, err);
 	if (r == 0)
 		r = clean_leftovers(b, err);
+	if (r == 0)
+		r = read_rules(b, err);
 	if (r < 0) {
 		builder_free(b);
 		return r;
@@ -60,10 +76,12 @@ void builder_free(struct builder *b)
 {
 	if (b == NULL)
 		return;
+	builder_collect_stop(b);
 	if (b->dir_fd >= 0)
 		close(b->dir_fd);
 	map_release(&b->flying);
 	map_release(&b->mounts_busy);
+	map_release(&b->mounts_used);
 	pthread_cond_destroy(&b->landed);
 	pthread_cond_destroy(&b->mounts_free);
 	arena_release(&b->arena);
@@ -107,6 +125,26 @@ static int clean_run_dir(struct builder *b, struct error *err)
 	return r;
 }
 
+/* Cache mounts whose removal was cut short. */
+static int clean_mounts(struct builder *b, struct error *err)
+{
+	struct tree tree = { .what = "builder" };
+	auto_(arena) a = ARENA_INIT;
+	autoclose int fd = FD_NONE;
+	const char **found;
+	size_t n = 0;
+	int r = fs_open_beneath(b->dir_fd, "mounts", O_RDONLY | O_DIRECTORY, 0, &fd, err);
+
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	tree.fd = fd;
+	if (r == 0)
+		r = tree_glob(&tree, &a, "gone-*", &found, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = fs_remove_tree(fd, found[i], err);
+	return r;
+}
+
 /* What builds of an engine that died have left: contexts, snapshots. */
 static int clean_leftovers(struct builder *b, struct error *err)
 {
@@ -129,7 +167,7 @@ static int clean_leftovers(struct builder *b, struct error *err)
 		r = snapshot_list(s, collect_key, &keys, err);
 	for (size_t at = 0; r == 0 && at < keys.len; at += strlen(keys.at + at) + 1)
 		r = snapshot_remove(s, keys.at + at, err);
-	return r;
+	return r < 0 ? r : clean_mounts(b, err);
 }
 
 /* ---- one build ---- */
@@ -470,6 +508,7 @@ int build_run(struct builder *builder, const struct build_request *q, struct wri
 	b->builder = builder;
 	b->q = q;
 	b->cancel = cancel;
+	b->started_ns = clock_wall_ns();
 	b->lock = (struct lock)LOCK_INIT;
 	pthread_cond_init(&b->changed, NULL);
 	random_hex(b->id, 16);
@@ -487,6 +526,7 @@ int build_run(struct builder *builder, const struct build_request *q, struct wri
 	pthread_cond_destroy(&b->changed);
 	arena_release(&b->arena);
 	free(b);
+	builder_collect(builder);
 	if (r == 0 && ret_id != NULL)
 		*ret_id = steal_ptr(id);
 	free(id);

@@ -60,6 +60,10 @@ struct builder_config {
 	int (*repo)(void *arg, const char *name, const struct json *registry_auth,
 		    enum remote_action action, const struct cancel *cancel,
 		    struct remote_repo **ret, struct error *err);
+	/* "builder" of the configuration (see cache_policy.h); NULL: the defaults. Read once. */
+	const struct json *cache_config;
+	/* The cache could not be collected; may be NULL. */
+	void (*gc_failed)(void *arg, const struct error *err);
 	/* Told of each new image and each moved tag; may be NULL. */
 	void (*tagged)(void *arg, const char *id, const char *tag);
 	void *arg;

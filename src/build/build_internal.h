@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "build/build.h"
 #include "build/cache.h"
+#include "build/cache_policy.h"
 #include "build/graph.h"
 #include "build/stat_cache.h"
 #include "build/tree.h"
@@ -25,6 +26,11 @@ struct builder {
 	struct lock mounts_lock;
 	pthread_cond_t mounts_free;
 	struct map mounts_busy; /* ids of locked and private cache mounts in use */
+	struct map mounts_used; /* ids of all cache mounts in use, counted */
+	struct cache_rules rules;
+	struct lock gc_lock; /* see cache_gc.h */
+	pthread_t gc_thread;
+	bool gc_started, gc_due, gc_stop; /* under `lock`, told by `landed` */
 	atomic_size_t running;
 };
 
@@ -48,6 +54,7 @@ struct build {
 	const struct build_request *q;
 	const struct cancel *cancel;
 	char id[33];
+	int64_t started_ns; /* wall clock */
 	struct arena arena; /* planning only: one thread */
 	struct graph graph;
 	struct lint lint;

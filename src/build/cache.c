@@ -7,8 +7,6 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
-#include "base/vec.h"
-#include "store/gc.h"
 #include "store/images.h"
 #include "store/lease.h"
 
@@ -27,6 +25,10 @@ static const char *const steps[] = {
 	" WITHOUT ROWID;"
 	"CREATE INDEX build_fast_def ON build_fast(def);"
 	"CREATE INDEX build_fast_key ON build_fast(key);",
+	/* Bytes of a cache mount and when they were counted. */
+	"ALTER TABLE build_mount ADD COLUMN size INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE build_mount ADD COLUMN measured_ns INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE build_mount ADD COLUMN uses INTEGER NOT NULL DEFAULT 0;",
 };
 
 int cache_open(struct store *s, struct error *err)
@@ -75,7 +77,8 @@ static int read_record(struct store *s, const char *key, struct cache_record *re
 	return 0;
 }
 
-int cache_get(struct store *s, const char *key, struct cache_record *ret, struct error *err)
+int cache_get(struct store *s, const char *key, int64_t used_ns, struct cache_record *ret,
+	      struct error *err)
 {
 	struct cache_record rec;
 	struct layer_info info;
@@ -89,7 +92,7 @@ int cache_get(struct store *s, const char *key, struct cache_record *ret, struct
 			return r;
 	}
 	r = db_run(s->db, err, "UPDATE build_cache SET used_ns=?, uses=uses+1 WHERE key=?", "it",
-		   clock_wall_ns(), key);
+		   used_ns, key);
 	if (r < 0)
 		return r;
 	*ret = rec;
@@ -112,7 +115,7 @@ int cache_put(struct store *s, const struct cache_record *rec, struct error *err
 		      "created_ns, used_ns, uses) VALUES(?,?,?,?,?,?,?,?,1)",
 		      "ttitttii", rec->key, layer, rec->size, rec->text,
 		      rec->type ? rec->type : "regular", rec->inputs, clock_wall_ns(),
-		      clock_wall_ns());
+		      rec->used_ns);
 }
 
 int cache_fast_put(struct store *s, const char *fast, const char *def, const char *key,
@@ -167,8 +170,8 @@ int cache_mount_dir(struct store *s, const char *id, const char *dir_path, char 
 	int64_t n = 0, now = clock_wall_ns();
 	struct stat st;
 	int r = db_run(s->db, err,
-		       "INSERT INTO build_mount(id, created_ns, used_ns) VALUES(?,?,?) "
-		       "ON CONFLICT(id) DO UPDATE SET used_ns=excluded.used_ns",
+		       "INSERT INTO build_mount(id, created_ns, used_ns, uses) VALUES(?,?,?,1) "
+		       "ON CONFLICT(id) DO UPDATE SET used_ns=excluded.used_ns, uses=uses+1",
 		       "tii", id, now, now);
 
 	if (r == 0)
@@ -183,51 +186,6 @@ int cache_mount_dir(struct store *s, const char *id, const char *dir_path, char 
 			return r;
 	}
 	*ret_path = steal_ptr(path);
-	return 0;
-}
-
-struct victim {
-	char key[65];
-	char layer[DIGEST_TEXT_MAX];
-	int64_t size;
-};
-
-/* Without `all` (?5) only what no image needs goes. */
-#define VICTIMS_SQL \
-	"SELECT key, layer, size FROM build_cache c WHERE (?1=0 OR used_ns<?1)" \
-	" AND (?2 IS NULL OR key LIKE ?2||'%') AND (?3 IS NULL OR type=?3)" \
-	" AND (?4 IS NULL OR text LIKE '%'||?4||'%')" \
-	" AND (?5 OR NOT EXISTS(SELECT 1 FROM image_layers i WHERE i.diff_id=c.layer))" \
-	" ORDER BY used_ns"
-
-static int find_victims(struct store *s, const struct cache_prune *p, struct victim **ret,
-			size_t *ret_n, struct error *err)
-{
-	auto_(db_stmt) q = DB_STMT_INIT;
-	VEC(struct victim) found = { 0 };
-	bool row = true;
-	int r = db_prepare(s->db, VICTIMS_SQL, &q, err);
-
-	if (r < 0)
-		return r;
-	db_bind_int(&q, 1, p->until_ns);
-	db_bind_text(&q, 2, p->id);
-	db_bind_text(&q, 3, p->type);
-	db_bind_text(&q, 4, p->description);
-	db_bind_int(&q, 5, p->all);
-	while ((r = db_step(&q, &row, err)) == 0 && row) {
-		struct victim *v = vec_push(&found);
-
-		copy_text(v->key, sizeof(v->key), db_col_text(&q, 0));
-		copy_text(v->layer, sizeof(v->layer), db_col_text(&q, 1));
-		v->size = db_col_int(&q, 2);
-	}
-	if (r < 0) {
-		vec_release(&found);
-		return r;
-	}
-	*ret = found.at;
-	*ret_n = found.len;
 	return 0;
 }
 
@@ -248,95 +206,18 @@ static int release_layer(struct store *s, const char *layer, struct error *err)
 	return lease_remove(s->db, CACHE_LEASE, REF_BLOB, text, err);
 }
 
-static int drop_record(struct store *s, const struct victim *v, struct error *err)
+int cache_drop(struct store *s, const char *key, const char *layer, struct error *err)
 {
 	int64_t users = 0;
-	int r = db_run(s->db, err, "DELETE FROM build_cache WHERE key=?", "t", v->key);
+	int r = db_run(s->db, err, "DELETE FROM build_cache WHERE key=?", "t", key);
 
 	if (r == 0)
-		r = db_run(s->db, err, "DELETE FROM build_fast WHERE key=?", "t", v->key);
-	if (r < 0 || v->layer[0] == '\0')
+		r = db_run(s->db, err, "DELETE FROM build_fast WHERE key=?", "t", key);
+	if (r < 0 || layer[0] == '\0')
 		return r;
 	r = db_get_int(s->db, &users, err, "SELECT count(*) FROM build_cache WHERE layer=?", "t",
-		       v->layer);
+		       layer);
 	if (r == 0 && users == 0)
-		r = release_layer(s, v->layer, err);
-	return r;
-}
-
-int cache_prune(struct store *s, const struct cache_prune *p, struct jsonw *out, struct error *err)
-{
-	autofree struct victim *victims = NULL;
-	struct gc_stats stats = { 0 };
-	int64_t total = 0;
-	size_t n = 0, dropped = 0;
-	int r = find_victims(s, p, &victims, &n, err);
-
-	if (r == 0)
-		r = db_get_int(s->db, &total, err, "SELECT coalesce(sum(size),0) FROM build_cache",
-			       "");
-	for (; r == 0 && dropped < n; dropped++) {
-		if (p->keep_bytes > 0 && total <= p->keep_bytes)
-			break;
-		r = drop_record(s, &victims[dropped], err);
-		total -= victims[dropped].size;
-	}
-	if (r == 0)
-		r = gc_run(s, NULL, &stats, err);
-	if (r < 0)
-		return r;
-	jsonw_object(out);
-	if (dropped == 0) {
-		jsonw_knull(out, "CachesDeleted");
-	} else {
-		jsonw_karray(out, "CachesDeleted");
-		for (size_t i = 0; i < dropped; i++)
-			jsonw_stringn(out, victims[i].key, 25);
-		jsonw_end(out);
-	}
-	jsonw_kint(out, "SpaceReclaimed", (int64_t)(stats.layer_bytes + stats.blob_bytes));
-	jsonw_end(out);
-	return 0;
-}
-
-static void write_record(struct jsonw *out, const struct db_stmt *q)
-{
-	const char *key = db_col_text(q, 0), *layer = db_col_text(q, 1);
-
-	jsonw_object(out);
-	jsonw_key(out, "ID");
-	jsonw_stringn(out, key, 25);
-	jsonw_kstring(out, "Type", db_col_text(q, 4));
-	jsonw_kstring(out, "Description", db_col_text(q, 3));
-	jsonw_kbool(out, "InUse", false);
-	jsonw_kbool(out, "Shared", layer != NULL && db_col_int(q, 8) > 0);
-	jsonw_kint(out, "Size", db_col_int(q, 2));
-	jsonw_ktime(out, "CreatedAt", db_col_int(q, 5));
-	jsonw_ktime(out, "LastUsedAt", db_col_int(q, 6));
-	jsonw_kint(out, "UsageCount", db_col_int(q, 7));
-	jsonw_end(out);
-}
-
-int cache_list(struct store *s, struct jsonw *out, int64_t *ret_bytes, struct error *err)
-{
-	auto_(db_stmt) q = DB_STMT_INIT;
-	int64_t bytes = 0;
-	bool row = true;
-	int r = db_prepare(s->db,
-			   "SELECT key, layer, size, text, type, created_ns, used_ns, uses, "
-			   "(SELECT count(*)-1 FROM build_cache o WHERE o.layer=c.layer) "
-			   "FROM build_cache c ORDER BY created_ns",
-			   &q, err);
-
-	if (r < 0)
-		return r;
-	jsonw_array(out);
-	while ((r = db_step(&q, &row, err)) == 0 && row) {
-		write_record(out, &q);
-		bytes += db_col_int(&q, 2);
-	}
-	jsonw_end(out);
-	if (r == 0 && ret_bytes != NULL)
-		*ret_bytes = bytes;
+		r = release_layer(s, layer, err);
 	return r;
 }

@@ -24,6 +24,7 @@ struct cache_record {
 	char key[65];        /* hex SHA-256 */
 	struct digest layer; /* algo 0: the step changed nothing */
 	int64_t size;        /* bytes of the layer */
+	int64_t used_ns;     /* see cache_get */
 	const char *text;    /* the instruction */
 	const char *type;    /* "regular", "exec.cachemount", "source.local" */
 	const char *inputs;  /* JSON object of what the key was made of, for --explain */
@@ -31,9 +32,10 @@ struct cache_record {
 
 /* Make or migrate the tables. */
 MUST_CHECK int cache_open(struct store *s, struct error *err);
-/* ERR_NOT_FOUND when there is no record or its layer is gone. Counts as a use. */
-MUST_CHECK int cache_get(struct store *s, const char *key, struct cache_record *ret,
-			 struct error *err);
+/* ERR_NOT_FOUND when there is no record or its layer is gone. Counts as a use at used_ns:
+ * of one build, later steps a little before those that they stand on, which so outlive them. */
+MUST_CHECK int cache_get(struct store *s, const char *key, int64_t used_ns,
+			 struct cache_record *ret, struct error *err);
 MUST_CHECK int cache_put(struct store *s, const struct cache_record *r, struct error *err);
 
 /*
@@ -64,15 +66,5 @@ MUST_CHECK int cache_last_inputs(struct store *s, const char *text, char **ret_i
 MUST_CHECK int cache_mount_dir(struct store *s, const char *id, const char *dir_path,
 			       char **ret_path, bool *ret_fresh, struct error *err);
 
-struct cache_prune {
-	bool all;                            /* also what images still use */
-	int64_t keep_bytes;                  /* stop when no more is left; 0: no such limit */
-	int64_t until_ns;                    /* only what was not used since; 0: any */
-	const char *id, *type, *description; /* NULL: any */
-};
-/* Writes "CachesDeleted" (array or null) and "SpaceReclaimed" into an object. */
-MUST_CHECK int cache_prune(struct store *s, const struct cache_prune *p, struct jsonw *out,
-			   struct error *err);
-/* The array of BuildCache records of GET /system/df. */
-MUST_CHECK int cache_list(struct store *s, struct jsonw *out, int64_t *ret_bytes,
-			  struct error *err);
+/* Forget a record; its layer (text, "" for none) is let go when no other record has it. */
+MUST_CHECK int cache_drop(struct store *s, const char *key, const char *layer, struct error *err);

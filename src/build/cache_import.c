@@ -353,7 +353,7 @@ static int fetch(struct cache_imports *i, struct origin *o, const struct cache_d
 		 struct error *err)
 {
 	struct store *s = i->build->builder->cfg.store;
-	struct cache_record rec = { .text = from->text };
+	struct cache_record rec = { .text = from->text, .used_ns = i->build->started_ns };
 	struct layer_info info;
 	int r = 0;
 

@@ -38,13 +38,14 @@ static void set_layers(struct node *n, const struct digest *layer)
 static bool find_here(struct build *b, struct node *n)
 {
 	struct store *s = b->builder->cfg.store;
+	int64_t used = b->started_ns - n->index;
 	struct cache_record rec;
 
-	if (n->no_cache || cache_get(s, n->key, &rec, NULL) < 0)
+	if (n->no_cache || cache_get(s, n->key, used, &rec, NULL) < 0)
 		return false;
 	if (rec.layer.algo != 0 &&
 	    (lease_add_digest(s->db, b->lease.id, REF_LAYER, &rec.layer, NULL) < 0 ||
-	     cache_get(s, n->key, &rec, NULL) < 0))
+	     cache_get(s, n->key, used, &rec, NULL) < 0))
 		return false;
 	set_layers(n, &rec.layer);
 	return true;
@@ -95,7 +96,9 @@ static void land(struct build *b, const struct node *n)
 static int execute(struct build *b, struct node *n, const char *inputs, struct error *err)
 {
 	auto_(rootfs) root = ROOTFS_INIT;
-	struct cache_record rec = { .text = n->text, .inputs = inputs };
+	struct cache_record rec = { .text = n->text,
+				    .inputs = inputs,
+				    .used_ns = b->started_ns - n->index };
 	int r = rootfs_open(b, n, &root, err);
 
 	if (r == 0) {

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/random.h"
+#include "build/cache_gc.h"
 #include "store/mount.h"
 
 /* <sys/mount.h> clashes with <linux/mount.h> on glibc 2.36. */
@@ -326,9 +327,12 @@ static int cache_mount(struct step_mounts *m, const struct mount_spec *spec, str
 
 	if (rm->sharing != NULL && strcmp(rm->sharing, "shared") != 0)
 		r = lock_cache(m, rm, &id, err);
-	if (r == 0)
+	if (r == 0) {
+		builder_mount_begin(m->build->builder, id);
+		*vec_push(&m->used) = id;
 		r = cache_mount_dir(m->build->builder->cfg.store, id, m->build->builder->cfg.dir,
 				    &path, &fresh, err);
+	}
 	if (r < 0)
 		return r;
 	where = arena_strdup(&m->arena, path);
@@ -548,6 +552,9 @@ void step_mounts_close(struct step_mounts *m, int upper_fd)
 	if (fs_open(m->build->builder->cfg.run_dir, O_RDONLY | O_DIRECTORY, 0, &run, NULL) == 0)
 		(void)!fs_remove_tree(run, m->dir, NULL);
 	unlock_caches(m);
+	vec_for_each (id, &m->used)
+		builder_mount_end(m->build->builder, *id);
+	vec_release(&m->used);
 	arena_release(&m->arena);
 }
 

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/vec.h"
 #include "build/build_internal.h"
 #include "task/bundle.h"
 
@@ -23,7 +24,8 @@ struct step_mounts {
 	size_t n_stubs, cap_stubs;
 	const char **locked; /* cache mounts held */
 	size_t n_locked;
-	char **snapshots; /* writable views to throw away */
+	VEC(const char *) used; /* cache mounts that are not to be removed meanwhile */
+	char **snapshots;       /* writable views to throw away */
 	size_t n_snapshots;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* system df, system prune, builder prune and du. */
+/* system df, system prune. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -324,63 +324,5 @@ int cmd_system_prune(struct cli *cli, const struct args *args, struct error *err
 			      "Deleted build cache objects:", "CachesDeleted", &total, err);
 	if (r == 0)
 		printf("Total reclaimed space: %s\n", human_size(&cli->arena, (double)total, 4));
-	return r;
-}
-
-int cmd_builder_prune(struct cli *cli, const struct args *args, struct error *err)
-{
-	auto_(buf) q = api_query();
-	const struct json *answer = NULL, *deleted;
-	bool all = args_bool(args, "all");
-	int r;
-
-	if (!args_bool(args, "force") &&
-	    !cli_confirm(
-		cli,
-		all ? "WARNING! This will remove all build cache.\nAre you sure you want to "
-		      "continue?"
-		    : "WARNING! This will remove all dangling build cache.\nAre you sure you want "
-		      "to continue?"))
-		return 0;
-	client_query_add_bool(&q, "all", all);
-	if (args_set(args, "keep-storage"))
-		client_query_add_int(&q, "keep-storage", args_int(args, "keep-storage"));
-	client_query_add(&q, "filters", api_filters(cli, args));
-	r = api_json(cli, "POST", "/build/prune", q.data, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	deleted = json_get(answer, "CachesDeleted");
-	if (deleted && deleted->type == JSON_ARRAY && deleted->n_items > 0) {
-		puts("Deleted build cache objects:");
-		json_for_each_item (d, deleted)
-			printf("%s\n", d->type == JSON_STRING ? d->s : "");
-		putchar('\n');
-	}
-	printf("Total reclaimed space: %s\n",
-	       human_size(&cli->arena, (double)json_int(answer, "SpaceReclaimed", 0), 4));
-	return 0;
-}
-
-int cmd_builder_du(struct cli *cli, const struct args *args, struct error *err)
-{
-	struct listing l = { .kind = &cache_kind };
-	const struct json *df = NULL;
-	struct usage u;
-	int r;
-
-	if (args_count(args, "filter") || args_bool(args, "verbose"))
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "builder du --filter and --verbose are not supported yet");
-	r = api_get(cli, "/system/df", "type=build-cache", &df, err);
-	if (r < 0)
-		return r;
-	u = cache_usage(df);
-	json_for_each_item (c, json_get(df, "BuildCache"))
-		cache_row(cli, &l, c);
-	r = listing_print(cli, &l, NULL, false, err);
-	listing_release(&l);
-	printf("Reclaimable:\t%s\nTotal:\t\t%s\n",
-	       human_size(&cli->arena, (double)u.reclaimable, 4),
-	       human_size(&cli->arena, (double)u.size, 4));
 	return r;
 }

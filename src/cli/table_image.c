@@ -164,6 +164,11 @@ static const struct flag builder_prune_flags[] = {
 	  NULL, 0 },
 	{ "force", 'f', FLAG_BOOL, NULL, NULL, "Do not ask", NULL, 0 },
 	{ "keep-storage", 0, FLAG_BYTES, NULL, NULL, "Amount of cache to keep", NULL, 0 },
+	{ "max-used-space", 0, FLAG_BYTES, NULL, NULL, "Amount of cache that may stay", NULL, 0 },
+	{ "min-free-space", 0, FLAG_BYTES, NULL, NULL, "Amount of the disk that is to be free",
+	  NULL, 0 },
+	{ "reserved-space", 0, FLAG_BYTES, NULL, NULL, "Amount of cache that stays in any case",
+	  NULL, 0 },
 };
 
 static const struct flag du_flags[] = {

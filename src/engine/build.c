@@ -6,10 +6,11 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "build/build.h"
-#include "build/cache.h"
+#include "build/cache_gc.h"
 #include "engine/event.h"
 #include "engine/image.h"
 #include "engine/internal.h"
@@ -82,6 +83,12 @@ static void image_tagged(void *arg, const char *id, const char *tag)
 		event_emit(arg, "image", "tag", id, &attr, 1);
 }
 
+static void gc_failed(void *arg, const struct error *err)
+{
+	(void)arg;
+	log_warn("the build cache was not collected, continuing", KV_ERR(err));
+}
+
 static const char *runtime_path(struct engine *e)
 {
 	const struct engine_config *c = &e->cfg;
@@ -114,6 +121,8 @@ int build_room_open(struct engine *e, struct error *err)
 		.image = find_image,
 		.repo = find_repo,
 		.tagged = image_tagged,
+		.cache_config = e->cfg.builder,
+		.gc_failed = gc_failed,
 		.arg = e,
 	};
 	struct build_room *room = new0(struct build_room);
@@ -381,65 +390,53 @@ int engine_build(struct engine *e, const struct engine_build *b, struct writer *
 
 /* ---- the cache ---- */
 
-/* Both shapes of a filter: ["a"] and {"a": true}; the first value counts. */
-static const char *filter_value(const struct json *v)
+/* Both shapes of a filter: ["a"] and {"a": true}. Docker takes one value. */
+static int filter_value(const struct json_member *m, const char **ret, struct error *err)
 {
-	if (v->type == JSON_ARRAY && v->n_items > 0 && v->items[0]->type == JSON_STRING)
-		return v->items[0]->s;
-	if (v->type == JSON_OBJECT && v->n_members > 0)
-		return v->members[0].key;
-	return NULL;
+	const struct json *v = m->value;
+	size_t n = v->type == JSON_ARRAY ? v->n_items : v->type == JSON_OBJECT ? v->n_members : 0;
+
+	if (n > 1)
+		return error_set(err, ERR_INVALID, "filters expect only one value");
+	*ret = "";
+	if (n == 0)
+		return 0;
+	if (v->type == JSON_OBJECT)
+		*ret = v->members[0].key;
+	else if (v->items[0]->type == JSON_STRING)
+		*ret = v->items[0]->s;
+	return 0;
 }
 
-static int read_until(const char *text, int64_t *ret, struct error *err)
-{
-	int64_t ns;
-
-	if (parse_duration(str_of(text), &ns, NULL) == 0) {
-		*ret = clock_wall_ns() - ns;
-		return 0;
-	}
-	if (parse_i64(str_of(text), 0, INT64_MAX / NS_PER_SEC, &ns, NULL) == 0) {
-		*ret = ns * NS_PER_SEC;
-		return 0;
-	}
-	return time_parse_rfc3339(text, ret, err);
-}
-
-static int read_filters(const struct json *filters, struct cache_prune *p, struct error *err)
+static int read_filters(const struct json *filters, struct cache_rule *rule, struct error *err)
 {
 	json_for_each_member (m, filters) {
-		const char *value = filter_value(m->value);
-		int r = 0;
+		const char *value;
+		int r = filter_value(m, &value, err);
 
-		if (value == NULL)
-			continue;
-		if (strcmp(m->key, "until") == 0 || strcmp(m->key, "unused-for") == 0)
-			r = read_until(value, &p->until_ns, err);
-		else if (strcmp(m->key, "id") == 0)
-			p->id = value;
-		else if (strcmp(m->key, "type") == 0)
-			p->type = value;
-		else if (strcmp(m->key, "description") == 0)
-			p->description = value;
-		else
-			r = error_set(err, ERR_INVALID, "invalid filter '%s'", m->key);
+		if (r == 0)
+			r = cache_rule_filter(rule, m->key, value, clock_wall_ns(), err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-int engine_build_prune(struct engine *e, const struct json *filters, bool all, int64_t keep_bytes,
-		       struct jsonw *out, struct error *err)
+int engine_build_prune(struct engine *e, const struct json *filters,
+		       const struct engine_build_limits *limits, struct jsonw *out,
+		       struct error *err)
 {
-	struct cache_prune p = { .all = all, .keep_bytes = keep_bytes };
-	int r = read_filters(filters, &p, err);
+	struct cache_rule rule = CACHE_RULE_INIT;
+	int r = read_filters(filters, &rule, err);
 
-	return r < 0 ? r : cache_prune(e->store, &p, out, err);
+	rule.all = limits->all;
+	rule.reserved_bytes = limits->reserved_bytes;
+	rule.max_used_bytes = limits->max_used_bytes;
+	rule.min_free_bytes = limits->min_free_bytes;
+	return r < 0 ? r : builder_prune(e->builds->builder, &rule, 1, out, err);
 }
 
 int engine_build_usage(struct engine *e, struct jsonw *out, int64_t *ret_bytes, struct error *err)
 {
-	return cache_list(e->store, out, ret_bytes, err);
+	return builder_usage(e->builds->builder, out, ret_bytes, err);
 }

@@ -100,11 +100,16 @@ struct engine_build {
 MUST_CHECK int engine_build(struct engine *e, const struct engine_build *b, struct writer *out,
 			    const struct cancel *cancel, char **ret_id, struct error *err);
 
-/* POST /build/prune: {"CachesDeleted":[...],"SpaceReclaimed":n}. filters: "until",
- * "id", "type", "inuse", "description"; an unknown one is ERR_INVALID. keep_bytes: least recently
- * used goes until so much is left; 0 = as `all` says. */
-MUST_CHECK int engine_build_prune(struct engine *e, const struct json *filters, bool all,
-				  int64_t keep_bytes, struct jsonw *out, struct error *err);
+/* What POST /build/prune leaves; bytes, 0: no such limit. */
+struct engine_build_limits {
+	bool all;
+	int64_t reserved_bytes, max_used_bytes, min_free_bytes;
+};
+/* POST /build/prune: {"CachesDeleted":[...],"SpaceReclaimed":n}. filters: "until", "unused-for",
+ * "id", "type", "inuse", "shared", "private", "description"; an unknown one is ERR_INVALID. */
+MUST_CHECK int engine_build_prune(struct engine *e, const struct json *filters,
+				  const struct engine_build_limits *limits, struct jsonw *out,
+				  struct error *err);
 /* The array of BuildCache records in GET /system/df, and their size. */
 MUST_CHECK int engine_build_usage(struct engine *e, struct jsonw *out, int64_t *ret_bytes,
 				  struct error *err);

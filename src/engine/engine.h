@@ -85,6 +85,8 @@ struct engine_config {
 	unsigned max_download_attempts;                  /* 0: the room remote's default */
 	const char *http_proxy, *https_proxy, *no_proxy; /* NULL: the environment's */
 	/* builds */
+	const struct json
+	    *builder; /* "builder" of the file: gc of the build cache; NULL: defaults */
 	const char *build_ca_certificates; /* PEM file that RUN steps trust too; NULL: none */
 };
 

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "build/cache_policy.h"
 
 /* Pairs of a flag's k=v values and of an object of the file. */
 static size_t read_pairs(struct settings *s, const char *flag, const struct engine_pair **ret)
@@ -248,6 +249,16 @@ static int read_pull(struct settings *s, struct engine_config *cfg, struct error
 	return read_proxies(s, cfg, err);
 }
 
+/* {"gc": ...}: read again by the builder, which knows its disk. */
+static int read_builder(struct settings *s, struct engine_config *cfg, struct error *err)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct cache_rules rules;
+
+	cfg->builder = json_get(s->file, "builder");
+	return cache_rules_read(&a, cfg->builder, INT64_MAX, &rules, err);
+}
+
 int daemon_engine_config(struct settings *s, struct engine_config *ret, struct error *err)
 {
 	struct engine_config cfg = { 0 };
@@ -289,6 +300,8 @@ int daemon_engine_config(struct settings *s, struct engine_config *ret, struct e
 		r = read_network(s, &cfg, err);
 	if (r == 0)
 		r = read_build(s, &cfg, err);
+	if (r == 0)
+		r = read_builder(s, &cfg, err);
 	if (r == 0)
 		*ret = cfg;
 	return r;

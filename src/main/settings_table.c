@@ -154,7 +154,7 @@ const struct option settings_options[] = {
 	OBJECT("default-ulimits", TAKEN, NULL),
 	OBJECT("runtimes", TAKEN, NULL),
 	OBJECT("features", ALWAYS, NULL),
-	OBJECT("builder", REFUSED, NULL),
+	OBJECT("builder", TAKEN, NULL),
 	OBJECT("proxies", TAKEN, NULL),
 };
 const size_t settings_n_options = sizeof(settings_options) / sizeof(settings_options[0]);

@@ -47,10 +47,10 @@ static const struct {
 	  "{\"proxies\":{\"http-proxy\":\"http://x:1\",\"no-proxy\":\"y\"}}",
 	  NULL },
 	{ "features", { NULL }, "{\"features\":{\"buildkit\":true}}", NULL },
-	{ "a refused object",
+	{ "a refused list",
 	  { NULL },
-	  "{\"builder\":{\"gc\":{}}}",
-	  "builder is not supported yet" },
+	  "{\"authorization-plugins\":[\"x\"]}",
+	  "authorization-plugin is not supported yet" },
 };
 
 static void write_config(const char *text)

@@ -41,12 +41,20 @@ wipe() {
 	engine_start
 	busybox_image bb:1
 }
+# The same as far as builds know, in the same engine.
+forget() {
+	proa images -q --filter reference='*:*' --format '{{.Repository}}:{{.Tag}}' | grep -v '^bb:1$' | xargs -r "$PROA_BUILD/proa" rmi -f >/dev/null
+	proa image prune -f >/dev/null
+	proa builder prune -af >/dev/null
+	[ "$(used)" = 0 ]
+}
+used() { curl -sf --unix-socket "$SOCK" 'http://x/v1.45/system/df?type=build-cache' | jq '[.BuildCache[].Size] | add // 0'; }
 
 # rebuild_is SAME BUILD-FLAG...: build anew; the content is that of the first build.
 rebuild_is() {
 	local want=$1
 	shift
-	wipe
+	forget
 	proa build --progress plain -t app:2 "$@" "$CTX" >"$CTX/log" 2>&1 || { cat "$CTX/log" && return 1; }
 	cat "$CTX/log"
 	[ "$(content app:2)" = "$want" ]
@@ -57,6 +65,7 @@ rebuild_is() {
 	for mode in min max; do
 		proa build -q -t app:1 --no-cache --cache-to "type=registry,ref=$REGISTRY/c:$mode,mode=$mode" "$CTX"
 		one=$(content app:1)
+		[ $mode = min ] || wipe
 		rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/c:$mode"
 		[ "$(grep -c DONE "$CTX/log")" = 1 ] # the base image
 		# The next build finds it all in its own store.
@@ -66,7 +75,7 @@ rebuild_is() {
 	# With mode=max a change of the target alone finds the other stage.
 	echo 'RUN echo more > /more' >>"$CTX/Dockerfile"
 	sed -i 's/WORKDIR .app/WORKDIR \/app\/x\/..\//; s/COPY --from=make .made ./COPY --from=make \/made \/app\/made/' "$CTX/Dockerfile"
-	wipe
+	forget
 	proa build -q -t app:4 --cache-from "type=registry,ref=$REGISTRY/c:max" "$CTX"
 	[ "$(proa run --rm app:4 head -1 /app/made)" = "$(head -1 <<<"$one")" ]
 }
@@ -82,7 +91,7 @@ rebuild_is() {
 	rebuild_is "$one" --cache-from "type=local,src=$CTX-cache"
 	jq -e '.manifests | length == 1' "$CTX-cache/index.json"
 	# The stock CLI knows only names.
-	wipe
+	forget
 	docker build -q -t app:5 --cache-from "$REGISTRY/inline:1" "$CTX" && [ "$(content app:5)" = "$one" ]
 }
 
@@ -135,17 +144,17 @@ spoil() {
 # refused WHAT: a build with the spoilt cache goes on without it.
 refused() {
 	local want=$1 log
-	proa builder prune -af >/dev/null
 	proa rmi -f bad:1 >/dev/null 2>&1 || true
 	proa builder prune -af >/dev/null
-	log=$(proa build --progress plain -t bad:1 --cache-from "type=local,src=$CTX-bad" "$CTX" 2>&1) || { echo "$log" && return 1; }
+	log=$(proa build --progress plain -t bad:1 --iidfile "$CTX.iid" --cache-from "type=local,src=$CTX-bad" "$CTX" 2>&1) || { echo "$log" && return 1; }
 	[[ "$log" == *"Warning"*"cannot be used"*"$want"* ]] || { echo "$log" && return 1; }
-	[ "$(proa run --rm bad:1 cat /right)" = right ]
+	[ "$(cat "$CTX.iid")" = "$good" ] # and the image is the right one
 }
 
 @test "a hostile cache is told and left alone" {
 	printf 'FROM bb:1\nRUN echo right > /right\nRUN echo two > /two\n' >"$CTX/Dockerfile"
-	proa build -q -t good:1 --cache-to "type=local,dest=$CTX-good" "$CTX"
+	good=$(proa build -q -t good:1 --cache-to "type=local,dest=$CTX-good" "$CTX")
+	[ "$(proa run --rm good:1 cat /right)" = right ]
 	proa rmi good:1
 	fresh() { rm -rf "$CTX-bad" && cp -a "$CTX-good" "$CTX-bad"; }
 	layer() { jq -r '.layers[0].digest' "$CTX-bad/blobs/$(jq -r '.manifests[0].digest' "$CTX-bad/index.json" | tr : /)" | tr : /; }
@@ -200,4 +209,92 @@ refused() {
 	printf ' ' >>"$CTX-bad/blobs/$(jq -r '.manifests[0].digest' "$CTX-bad/index.json" | tr : /)"
 	refused ""
 	proa store check
+}
+
+# megabytes N NAME: an image whose one layer of its own has N MB that no other build has.
+megabytes() {
+	printf 'FROM bb:1\nRUN dd if=/dev/urandom of=/%s bs=1M count=%s 2>/dev/null\n' "$2" "$1" >"$CTX/Dockerfile"
+	proa build -q "$CTX"
+}
+
+@test "builder du shows records and cache mounts, prune takes what is asked for" {
+	proa builder prune -af >/dev/null
+	printf 'FROM bb:1\nRUN --mount=type=cache,id=m1,target=/c dd if=/dev/zero of=/c/x bs=1M count=3 2>/dev/null\nRUN echo hi > /hi\n' >"$CTX/Dockerfile"
+	proa build -q -t keep:1 "$CTX"
+	run proa builder du
+	[[ "${lines[0]}" == "ID "*"RECLAIMABLE "*"SIZE "*"LAST ACCESSED"* ]]
+	[[ "$output" == *"Shared:"* && "$output" == *"Private:"* && "$output" == *"Reclaimable:"* && "$output" == *"Total:"* ]]
+	run proa builder du --filter type=exec.cachemount --verbose
+	echo "$output"
+	[[ "$output" == *"Description:	cache mount m1"* && "$output" == *"Size:		3.1"*MB* && "$output" != *"RUN echo"* ]]
+	run proa builder du --filter label=x
+	[ "$status" != 0 ] && [[ "$output" == *"invalid filter 'label'"* ]]
+	# Nothing meets this; an unknown filter removes nothing.
+	[ "$(proa builder prune -f --filter unused-for=24h)" = "Total reclaimed space: 0B" ]
+	run proa builder prune -af --filter label=x
+	[ "$status" != 0 ] && [[ "$output" == *"invalid filter 'label'"* ]]
+	run proa builder prune -af --filter type=nonsense
+	[ "$status" != 0 ]
+	# Without --all the image's layers stay known.
+	proa builder prune -f --filter type=regular
+	run proa build --progress plain "$CTX"
+	[[ "$output" == *CACHED* ]]
+	id=$(proa builder du --filter type=exec.cachemount | awk 'NR == 2 {print $1}')
+	run proa builder prune -f --filter "id=$id"
+	[[ "${lines[0]}" == "Deleted build cache objects:" && "${lines[1]}" == "$id" && "$output" == *"reclaimed space: 3.1"*MB* ]]
+	[ -z "$(ls "$ROOT/data/build/mounts")" ]
+	proa builder prune -af
+	[ "$(used)" = 0 ]
+	proa build -q "$CTX" && proa store check
+}
+
+@test "prune keeps what it is told to keep, the newest" {
+	proa builder prune -af >/dev/null
+	for n in 1 2 3; do megabytes 2 "f$n"; done
+	proa image prune -f >/dev/null
+	[ "$(used)" -gt 6000000 ]
+	proa builder prune -f --max-used-space 3MB
+	[ "$(used)" -gt 2000000 ] && [ "$(used)" -le 3145728 ]
+	proa builder prune -f --reserved-space 1GB --max-used-space 1MB
+	[ "$(used)" -gt 2000000 ]
+	proa builder prune -af --keep-storage 1MB
+	[ "$(used)" -le 1048576 ]
+}
+
+@test "a policy of the configuration is a cap on bytes, applied after builds" {
+	proa builder prune -af >/dev/null
+	engine_stop
+	echo '{"builder": {"gc": {"policy": [{"all": true, "maxUsedSpace": "5MB"}]}}}' >"$ROOT/engine.json"
+	"$PROA_BUILD/proad" --config-file "$ROOT/engine.json" --validate
+	engine_start
+	for n in 1 2 3 4; do megabytes 2 "g$n"; done
+	proa image prune -f >/dev/null
+	megabytes 2 g5
+	for _ in $(seq 50); do
+		[ "$(du -sm "$ROOT/data/snapshots" | cut -f1)" -le 10 ] && [ "$(used)" -le 5242880 ] && break
+		sleep 0.1
+	done
+	[ "$(used)" -le 5242880 ] && [ "$(used)" -gt 0 ]
+	# The newest is still there.
+	run proa build --progress plain "$CTX"
+	[[ "$output" == *CACHED* ]]
+	echo '{"builder": {"gc": {"polcy": []}}}' >"$ROOT/bad.json"
+	run "$PROA_BUILD/proad" --config-file "$ROOT/bad.json" --validate
+	[ "$status" != 0 ] && [[ "$output" == *"builder.gc.polcy is not a configuration option"* ]]
+	echo '{}' >"$ROOT/engine.json"
+	engine_stop
+	engine_start
+	proa store check
+}
+
+@test "a cache mount that a step works in is not removed under it" {
+	printf 'FROM bb:1\nRUN --mount=type=cache,id=busy,target=/c touch /c/here; sleep 3; test -e /c/here\n' >"$CTX/Dockerfile"
+	proa build --no-cache -q "$CTX" &
+	for _ in $(seq 50); do
+		proa builder du --filter inuse=true | grep -q false && break
+		sleep 0.1
+	done
+	proa builder prune -af --filter type=exec.cachemount
+	wait $!
+	proa builder prune -af --filter type=exec.cachemount | grep -q Deleted
 }

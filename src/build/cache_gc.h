@@ -1,0 +1,30 @@
+/*
+ * build/cache_gc.h: what the build cache holds, and how it is given back.
+ *
+ * Two kinds of things: records of steps with their layers, and the directories of
+ * cache mounts. A thing that a running build uses is left alone. Bytes are those on
+ * disk, each layer once, compressed forms that were made for an export included.
+ *
+ * One collection at a time (builder->gc_lock): it is held over removals, as the
+ * registry's is, and over nothing of the builder's.
+ */
+#pragma once
+
+#include "base/jsonw.h"
+#include "build/build.h"
+#include "build/cache_policy.h"
+
+/* The array of BuildCache records of GET /system/df; *ret_bytes (may be NULL): all of it. */
+MUST_CHECK int builder_usage(struct builder *b, struct jsonw *out, int64_t *ret_bytes,
+			     struct error *err);
+/* Apply rules in their order. out (may be NULL) gets {"CachesDeleted":[...],"SpaceReclaimed":n}. */
+MUST_CHECK int builder_prune(struct builder *b, const struct cache_rule *rules, size_t n_rules,
+			     struct jsonw *out, struct error *err);
+/* A build is done: the rules of the configuration are applied soon, in a thread of their own. */
+void builder_collect(struct builder *b);
+/* End that thread. */
+void builder_collect_stop(struct builder *b);
+
+/* A step has a cache mount: it is not removed meanwhile. */
+void builder_mount_begin(struct builder *b, const char *id);
+void builder_mount_end(struct builder *b, const char *id);
