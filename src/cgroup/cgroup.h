@@ -266,6 +266,13 @@ MUST_CHECK int cgroup_oom_watch(const struct cgroup *cg, int *ret_fd, struct err
 /* How many processes of the group the kernel has killed for memory, since it was made. */
 MUST_CHECK int cgroup_oom_kills(const struct cgroup *cg, uint64_t *ret, struct error *err);
 
+/*
+ * A list of cpus or nodes, "0-2,5", as bits, the lowest first; *ret_used: bytes up to the last one
+ * that is set. ERR_INVALID for what does not parse, runs backwards or does not fit, and for none.
+ */
+MUST_CHECK int cgroup_cpu_list(const char *list, uint8_t *bits, size_t n_bytes, size_t *ret_used,
+			       struct error *err);
+
 /* ---- systemd, where it owns the tree ---- */
 
 /* A property for systemd as an annotation "org.systemd.property.<name>" has it. */

@@ -25,6 +25,36 @@ void cgroup_limits_init(struct cgroup_limits *l)
 	l->io_weight = l->io_leaf_weight = l->net_class_id = CGROUP_UNSET;
 }
 
+int cgroup_cpu_list(const char *list, uint8_t *bits, size_t n_bytes, size_t *ret_used,
+		    struct error *err)
+{
+	struct str rest = str_of(list), range, first;
+	size_t used = 0;
+
+	memset(bits, 0, n_bytes);
+	while (str_split(&rest, ',', &range)) {
+		uint64_t from = 0, to = 0;
+		bool one;
+
+		range = str_trim(range);
+		one = str_find(range, '-') < 0;
+		if (!str_split(&range, '-', &first) ||
+		    parse_u64(first, n_bytes * 8 - 1, &from, NULL) < 0 ||
+		    (!one && parse_u64(range, n_bytes * 8 - 1, &to, NULL) < 0) ||
+		    (!one && to < from))
+			return error_set(err, ERR_INVALID, "'%.80s' is no list of cpus", list);
+		for (to = one ? from : to; from <= to; from++) {
+			bits[from / 8] |= (uint8_t)(1u << from % 8);
+			if (from / 8 >= used)
+				used = from / 8 + 1;
+		}
+	}
+	if (used == 0)
+		return error_set(err, ERR_INVALID, "'%.80s' is no list of cpus", list);
+	*ret_used = used;
+	return 0;
+}
+
 static bool is_set(int64_t v)
 {
 	return v != CGROUP_UNSET;

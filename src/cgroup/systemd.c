@@ -177,30 +177,13 @@ static void put_cpu(struct dbus_writer *w, const struct cgroup_host *h,
 	}
 }
 
-/* A cpu or node list "0-2,5" as systemd's bit mask; what does not parse is left to the kernel. */
+/* As systemd's bit mask; what does not parse is left to the kernel, which names it. */
 static void put_set(struct dbus_writer *w, const char *name, const char *list)
 {
-	uint8_t bits[1024] = { 0 };
-	struct str rest = str_of(list ? list : ""), range, first;
-	size_t at, start, used = 0;
+	uint8_t bits[1024];
+	size_t at, start, used;
 
-	while (str_split(&rest, ',', &range)) {
-		uint64_t from, to;
-
-		range = str_trim(range);
-		if (range.len == 0 || !str_split(&range, '-', &first) ||
-		    parse_u64(first, sizeof(bits) * 8 - 1, &from, NULL) < 0)
-			return;
-		to = from;
-		if (range.len > 0 && parse_u64(range, sizeof(bits) * 8 - 1, &to, NULL) < 0)
-			return;
-		for (; from <= to; from++) {
-			bits[from / 8] |= (uint8_t)(1u << from % 8);
-			if (from / 8 >= used)
-				used = from / 8 + 1;
-		}
-	}
-	if (used == 0)
+	if (list == NULL || cgroup_cpu_list(list, bits, sizeof(bits), &used, NULL) < 0)
 		return;
 	prop(w, name, "ay");
 	at = dbus_array_begin(w, 1, &start);

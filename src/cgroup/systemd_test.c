@@ -40,10 +40,27 @@ static const struct {
 	{ "a slice for a container", "a.slice:p:n.slice", -ERR_UNIMPLEMENTED },
 };
 
+static void test_cpu_list(void)
+{
+	static const char *const refused[] = { "",  ",",    "1-",    "-1",  "3-1",
+					       "a", "0,,1", "1-2-3", "128", "0-128" };
+	uint8_t bits[16];
+	size_t used;
+
+	ok(cgroup_cpu_list("0-2, 5,9", bits, sizeof(bits), &used, &err) == 0 && used == 2 &&
+	       bits[0] == 0x27 && bits[1] == 0x02,
+	   "a list of cpus is read");
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+		is_int(cgroup_cpu_list(refused[i], bits, sizeof(bits), &used, &err), -ERR_INVALID,
+		       "what is no list of cpus is refused");
+}
+
 int main(void)
 {
 	auto_(arena) a = ARENA_INIT;
 	struct cgroup_unit u;
+
+	test_cpu_list();
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
 		ok(cgroup_unit_parse(&a, good[i].path, "id1", good[i].rootless, &u, &err) == 0 &&

@@ -148,6 +148,18 @@ static void fill_stdio(void)
 	}
 }
 
+/* What runc knows and we do not: refused by its name, not as a typing error. */
+static int refuse_checkpoints(const struct cli *c, const char *verb, struct error *err)
+{
+	if (strcmp(verb, "checkpoint") == 0 || strcmp(verb, "restore") == 0)
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "%s: checkpoint and restore (CRIU) are not supported yet", verb);
+	if (!cstr_is_empty(c->criu))
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "--criu: checkpoint and restore are not supported yet");
+	return 0;
+}
+
 int runtime_main(int argc, char **argv)
 {
 	struct cli c = { .log_fd = FD_NONE };
@@ -162,6 +174,8 @@ int runtime_main(int argc, char **argv)
 		return print_help();
 	if (r == 0)
 		r = set_globals(&c, &err);
+	if (r == 0)
+		r = refuse_checkpoints(&c, argv[at], &err);
 	if (r == 0) {
 		for (size_t i = 0; i < cli_n_verbs; i++)
 			if (strcmp(argv[at], cli_verbs[i].name) == 0) {

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -153,11 +154,31 @@ static int load_config(struct making *m, struct buf *text, struct error *err)
 	return 0;
 }
 
-static int check_preserved(const struct making *m, struct error *err)
+/*
+ * Sockets of a socket activation that is meant for us go to the container, before those of
+ * --preserve-fds, as runc has it. Spec: sd_listen_fds(3).
+ */
+static unsigned listen_fds(void)
 {
-	for (unsigned i = 0; i < m->create->preserve_fds; i++)
+	const char *fds = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+	uint64_t n, who;
+
+	if (fds == NULL || pid == NULL || parse_u64(str_of(pid), INT32_MAX, &who, NULL) < 0 ||
+	    (pid_t)who != getpid() || parse_u64(str_of(fds), 1024, &n, NULL) < 0)
+		return 0;
+	return (unsigned)n;
+}
+
+static int check_preserved(struct making *m, struct error *err)
+{
+	struct process_setup *s = &m->child.process;
+
+	s->listen_fds = listen_fds();
+	s->preserve_fds = s->listen_fds + m->create->preserve_fds;
+	for (unsigned i = 0; i < s->preserve_fds; i++)
 		if (fcntl(3 + (int)i, F_GETFD) < 0)
-			return error_set(err, ERR_INVALID, "--preserve-fds: fd %u is not open",
+			return error_set(err, ERR_INVALID, "%s: fd %u is not open",
+					 i < s->listen_fds ? "LISTEN_FDS" : "--preserve-fds",
 					 3 + i);
 	return 0;
 }
@@ -171,7 +192,6 @@ static int check(struct making *m, struct error *err)
 
 	s->spec = p;
 	s->id = m->create->id;
-	s->preserve_fds = m->create->preserve_fds;
 	s->no_new_keyring = m->create->no_new_keyring;
 	s->label_fd = FD_NONE;
 	r = process_check(s, err);

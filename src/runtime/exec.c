@@ -284,7 +284,11 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 		return error_sys(err, errno, "start a session");
 	r = process_apply_host(&x->process, err);
 	if (r == 0)
+		r = process_apply_affinity(&x->process, false, err);
+	if (r == 0)
 		r = enter(x, err);
+	if (r == 0)
+		r = process_apply_affinity(&x->process, true, err);
 	if (r < 0)
 		return r;
 	if (keep_only(x) < 0)

@@ -20,6 +20,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cgroup/cgroup.h"
 
 #define PASSWD_MAX (1u << 20)
 #define CAP_BIT(c) (1ULL << (c))
@@ -69,6 +70,28 @@ static bool selinux_enabled(void)
 	return access("/sys/fs/selinux/enforce", F_OK) == 0;
 }
 
+static int affinity(const struct spec_process *s, bool final, bool check, struct error *err)
+{
+	const struct spec_cpu_affinity *a = s->exec_cpu_affinity;
+	const char *list = a == NULL ? NULL : final ? a->final : a->initial;
+	uint8_t bits[1024];
+	size_t used;
+	int r;
+
+	if (cstr_is_empty(list))
+		return 0;
+	r = cgroup_cpu_list(list, bits, sizeof(bits), &used, err);
+	if (r == 0 && !check && syscall(SYS_sched_setaffinity, 0, sizeof(bits), bits) < 0)
+		r = error_sys(err, errno, "'%s'", list);
+	return r < 0 ? error_wrap(err, r, "process.execCPUAffinity.%s", final ? "final" : "initial")
+		     : 0;
+}
+
+int process_apply_affinity(const struct process_setup *p, bool final, struct error *err)
+{
+	return affinity(p->spec, final, false, err);
+}
+
 int process_check(struct process_setup *p, struct error *err)
 {
 	const struct spec_process *s = p->spec;
@@ -89,7 +112,10 @@ int process_check(struct process_setup *p, struct error *err)
 		if (r < 0)
 			return error_wrap(err, r, "process.rlimits[%zu]", i);
 	}
-	return capability_sets_of(s->capabilities, &p->caps, err);
+	r = affinity(s, false, true, err);
+	if (r == 0)
+		r = affinity(s, true, true, err);
+	return r < 0 ? r : capability_sets_of(s->capabilities, &p->caps, err);
 }
 
 static int open_label(struct process_setup *p, struct error *err)
@@ -293,7 +319,7 @@ static const char *home_of(uint32_t uid, struct arena *a)
 int process_build_env(struct process_setup *p, struct arena *a, struct error *err)
 {
 	const struct strings *in = &p->spec->env;
-	char **env = arena_array(a, in->n + 2, sizeof(char *));
+	char **env = arena_array(a, in->n + 4, sizeof(char *));
 	bool home = false;
 	size_t n = 0;
 
@@ -306,6 +332,10 @@ int process_build_env(struct process_setup *p, struct arena *a, struct error *er
 	}
 	if (!home)
 		env[n++] = arena_format(a, "HOME=%s", home_of(p->spec->user.uid, a));
+	if (p->listen_fds > 0) {
+		env[n++] = arena_format(a, "LISTEN_FDS=%u", p->listen_fds);
+		env[n++] = arena_format(a, "LISTEN_PID=%d", (int)getpid());
+	}
 	p->env = env;
 	return 0;
 }

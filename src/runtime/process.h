@@ -22,18 +22,21 @@ struct process_setup {
 	struct seccomp_program seccomp;
 	bool user_ns;
 	bool no_new_keyring;
-	const char *id; /* names the session keyring */
-	unsigned preserve_fds;
-	int label_fd;     /* /proc/self/attr/... to be written before execve, or FD_NONE */
-	char *const *env; /* for execve; with HOME */
-	const char *path; /* for execve, found by process_resolve */
-	uint64_t held;    /* what may still be permitted while init waits */
+	const char *id;        /* names the session keyring */
+	unsigned preserve_fds; /* with those of LISTEN_FDS */
+	unsigned listen_fds;   /* of a socket activation: the container is told of so many */
+	int label_fd;          /* /proc/self/attr/... to be written before execve, or FD_NONE */
+	char *const *env;      /* for execve; with HOME */
+	const char *path;      /* for execve, found by process_resolve */
+	uint64_t held;         /* what may still be permitted while init waits */
 };
 
 /* Refuse what this kernel cannot give (labels), parse capabilities. Before anything is made. */
 MUST_CHECK int process_check(struct process_setup *p, struct error *err);
 /* While the host's /proc is at /proc: oom_score_adj; opens label_fd. */
 MUST_CHECK int process_apply_host(struct process_setup *p, struct error *err);
+/* process.execCPUAffinity: before the process enters the container's cgroup, or after. */
+MUST_CHECK int process_apply_affinity(const struct process_setup *p, bool final, struct error *err);
 /* rlimits, scheduler, ioPriority, personality, session keyring: still with all rights. */
 MUST_CHECK int process_apply_limits(struct process_setup *p, struct error *err);
 /* Nothing blocked, nothing ignored: what the caller did with signals is not the container's. */

@@ -1,0 +1,83 @@
+#!/usr/bin/env bats
+# Members of config.json that other files do not have, and those that are refused: docs/runtime-spec.md.
+# bats file_tags=root
+
+load ../lib/runtime.bash
+setup() { runtime_setup; }
+teardown() { runtime_teardown; }
+
+@test "runtime: execCPUAffinity: final stays, initial alone too, a bad list is named" {
+	args sleep 1000
+	rt run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1
+	last=$(($(nproc) - 1))
+	exec_with() { # AFFINITY
+		jq --argjson a "$1" '.process | .args=["grep", "Cpus_allowed_list", "/proc/self/status"] | .execCPUAffinity=$a' \
+			"$B/config.json" >"$T/process.json"
+		rt exec -p "$T/process.json" "$CID"
+	}
+	exec_with "{\"initial\": \"0\", \"final\": \"$last\"}" | grep -q "	$last\$"
+	exec_with '{"initial": "0"}' | grep -q "	0\$"
+	run exec_with '{"final": "0-"}'
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"process.execCPUAffinity.final: '0-' is no list of cpus"* ]]
+	rt delete -f "$CID"
+	nothing_left
+}
+
+@test "runtime: sockets of a socket activation reach the container, before preserved fds" {
+	echo one >"$T/one"
+	echo two >"$T/two"
+	args sh -c 'echo "$LISTEN_FDS $LISTEN_PID"; cat <&3; cat <&4; ls /proc/self/fd | wc -l'
+	run timeout 30 unshare -m --propagation private sh -c '
+		LISTEN_FDS=1 LISTEN_PID=$$ exec "$1" --root "$2" run --preserve-fds 1 -b "$3" "$4" 3<"$5/one" 4<"$5/two"' \
+		sh "$RT" "$STATE" "$B" "$CID" "$T"
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = "1 1" ]
+	[ "${lines[1]}" = one ] && [ "${lines[2]}" = two ]
+	# Meant for another process: nothing is passed, nothing is told.
+	args sh -c 'echo "x$LISTEN_FDS"; ls /proc/self/fd'
+	run timeout 30 unshare -m --propagation private sh -c '
+		LISTEN_FDS=1 LISTEN_PID=1 exec "$1" --root "$2" run -b "$3" "$4" 3<"$5/one"' sh "$RT" "$STATE" "$B" "$CID" "$T"
+	[ "${lines[0]}" = x ]
+	nothing_left
+}
+
+@test "runtime: checkpoint, restore and --criu are refused by name" {
+	for words in checkpoint restore "--criu /bin/true list"; do
+		# shellcheck disable=SC2086 # words
+		run rt $words "$CID"
+		[ "$status" = 1 ]
+		[[ "$output" == *"not supported yet"* ]]
+	done
+}
+
+@test "runtime: what is not supported is refused with its path, and leaves nothing" {
+	refused() { # JQ TEXT
+		cp "$B/config.json" "$T/good"
+		config "$1"
+		run rt run -b "$B" "$CID"
+		cp "$T/good" "$B/config.json"
+		[ "$status" = 1 ] || { echo "accepted: $1" && return 1; }
+		[[ "$output" == *"$2"* ]] || { echo "$1: $output" && return 1; }
+		nothing_left
+	}
+	refused '.linux.intelRdt={"closID": "x"}' linux.intelRdt
+	refused '.linux.mountLabel="system_u:object_r:x_t:s0"' linux.mountLabel
+	refused '.linux.netDevices={"eth0": {}}' linux.netDevices
+	refused '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "0"}' linux.memoryPolicy
+	refused '.linux.personality={"domain": "LINUX", "flags": ["X"]}' linux.personality.flags
+	refused '.linux.personality={"domain": "LINUX64"}' linux.personality.domain
+	refused '.linux.rootfsPropagation="sometimes"' linux.rootfsPropagation
+	refused '.linux.seccomp={"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_X"]}' linux.seccomp
+	refused '.linux.seccomp={"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}' listener
+	refused '.linux.resources.rdma={"mlx5_0": {"hcaHandles": 3}}' rdma
+	refused '.linux.resources.hugepageLimits=[{"pageSize": "3MB", "limit": 1}]' ugepage
+	refused '.linux.timeOffsets={"monotonic": {"secs": 5}}' linux.timeOffsets
+	refused '.hooks={"prestart": [{"path": "true"}]}' hooks.prestart
+	refused '.process.scheduler={"policy": "SCHED_NEVER"}' process.scheduler
+	refused '.process.ioPriority={"class": "IOPRIO_CLASS_X", "priority": 1}' process.ioPriority
+	refused '.process.user.umask=70000' umask
+	refused '.mounts += [{"destination": "/x", "type": "tmpfs", "source": "x", "options": ["idmap"]}]' "only a bind"
+	refused '.mounts += [{"destination": "/x", "type": "tmpfs", "source": "x", "options": ["nosuchoption"]}]' nosuchoption
+	refused '.hostname="h" | .linux.namespaces |= map(select(.type != "uts"))' "uts namespace"
+}
