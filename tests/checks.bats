@@ -51,6 +51,13 @@ setup() {
 	[[ "$output" == *"src/oci/leak.c:3: open without O_CLOEXEC"* ]]
 }
 
+@test "check-banned names an assertion that cannot fail" {
+	printf '@test "x" {\n\t! true\n}\n' >tests/silent.bats
+	run tools/check-banned .
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"tests/silent.bats:2: '!' does not fail a test"* ]]
+}
+
 @test "check-banned names a // comment and unfinished work" {
 	printf '// scratch\n/* %s: later */\n' "TO""DO" >src/oci/scratch.c
 	run tools/check-banned .

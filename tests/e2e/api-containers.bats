@@ -373,7 +373,7 @@ new() { # NAME CMD-JSON [EXTRA]
 	sleep 0.3
 	api GET /containers/ex/export
 	tar tf "$ROOT/body" | grep -qx made
-	! tar tf "$ROOT/body" | grep -qx etc/group
+	run ! grep -qx etc/group <(tar tf "$ROOT/body")
 	api POST /containers/ex/kill
 	api GET /containers/ex/export
 	[ "$(tar xOf "$ROOT/body" made)" = x ]

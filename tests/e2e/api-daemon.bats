@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # proad itself: flags, configuration, sockets, signals, two engines, activation.
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/engine
 
 setup() {
@@ -118,7 +120,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
-	! kill -0 "$pid" 2>/dev/null
+	run ! kill -0 "$pid" 2>/dev/null
 }
 
 @test "TLS: a client certificate of the CA is needed" {
@@ -133,8 +135,8 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	port=$((20000 + RANDOM % 20000))
 	engine_start -H "tcp://127.0.0.1:$port" --tlsverify --tlscacert ca.pem --tlscert server.pem --tlskey server-key.pem
 	[ "$(curl -s --cacert ca.pem --cert client.pem --key client-key.pem "https://127.0.0.1:$port/_ping")" = OK ]
-	! curl -s --cacert ca.pem "https://127.0.0.1:$port/_ping"
-	! curl -sf "http://127.0.0.1:$port/_ping"
+	run ! curl -s --cacert ca.pem "https://127.0.0.1:$port/_ping"
+	run ! curl -sf "http://127.0.0.1:$port/_ping"
 	if command -v docker >/dev/null; then
 		cp client.pem cert.pem && cp client-key.pem key.pem
 		export DOCKER_CERT_PATH=$ROOT DOCKER_TLS_VERIFY=1 DOCKER_HOST=tcp://localhost:$port

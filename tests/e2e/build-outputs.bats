@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Where what was built goes: registries, files, directories, several at once; and what is told of it.
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/engine
 
 setup_file() {
@@ -51,7 +53,7 @@ pull_says() {
 	proa build -q -o "type=registry,push-by-digest=true,name=$REGISTRY/d" --metadata-file "$CTX.json" "$CTX"
 	digest=$(jq -r '."containerimage.digest"' "$CTX.json")
 	manifest d "$digest" | jq -e .config.digest
-	! manifest d latest
+	run ! manifest d latest
 	run proa build -o type=registry "$CTX"
 	[ "$status" != 0 ] && [[ "$output" == *"tag is needed when pushing to registry"* ]]
 	run proa build --push -t 127.0.0.1:1/x:1 "$CTX"
@@ -89,7 +91,7 @@ pull_says() {
 	# What was there stays.
 	proa build -q -t other:1 -o "type=oci,dest=$CTX.oci" "$CTX"
 	proa image inspect file:1 >/dev/null
-	! proa image inspect other:1 >/dev/null 2>&1
+	run ! proa image inspect other:1 >/dev/null 2>&1
 }
 
 @test "labels and annotations are where they belong" {

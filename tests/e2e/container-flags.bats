@@ -128,7 +128,7 @@ in_it() { d run --rm --network none "$@"; }
 	for _ in $(seq 20); do d exec "c$N" test -f /dev/shm/f && break; sleep 0.1; done
 	[ "$(in_it --ipc "container:c$N" bb:1 cat /dev/shm/f)" = lent ]
 	d rm -f "c$N"
-	! grep -q "$ROOT/run/shm" /proc/self/mounts
+	run ! grep -q "$ROOT/run/shm" /proc/self/mounts
 	d run -d --name "c$N" --network none bb:1 sleep 100
 	run in_it --ipc "container:c$N" bb:1 true
 	[ "$status" = 125 ] && [[ "$output" == *"non-shareable IPC"* ]]

@@ -29,7 +29,7 @@ eventually() { # COMMAND...: within 5 s
 }
 # The answer to --rm does not wait for the files; they go right behind it.
 nothing_left() {
-	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ] && ! grep -q "$ROOT" /proc/self/mounts
+	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ] && ! grep -qE " $ROOT/(data|run/tasks)/" /proc/self/mounts
 }
 status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Networks as a user of the docker CLI sees them.
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/engine
 load ../lib/network
 
@@ -87,7 +89,7 @@ teardown() {
 	docker run -d --name linker --network "two words" --link later:alias bb:1 sleep 100 >/dev/null
 	web later --network "two words"
 	[ "$(docker exec linker wget -qO- http://alias/)" = later ]
-	! docker exec later nslookup alias
+	run ! docker exec later nslookup alias
 	docker rm -f linker later >/dev/null
 	docker network rm "two words"
 }

@@ -2,6 +2,8 @@
 # The systemd cgroup driver against a peer that speaks systemd's interface (tests/lib/fake_systemd.py).
 # bats file_tags=root
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/runtime.bash
 
 setup() {
@@ -67,7 +69,7 @@ prop() { call StartTransientUnit ".[2] | map({(.[0]): .[1]}) | add | .$1"; }
 	[ "$(call SetUnitProperties '.[2]')" = '[["TasksMax",33]]' ]
 	sd delete -f "$CID"
 	[ "$(call StopUnit '.[0]')" = "\"$UNIT\"" ]
-	! grep -q ERROR "$SD/calls"
+	run ! grep -q ERROR "$SD/calls"
 	[ -z "$(find /sys/fs/cgroup -maxdepth 4 -name "$UNIT")" ]
 	nothing_left
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Volumes as a user of the docker CLI sees them.
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/engine
 
 setup_file() {
@@ -79,7 +81,7 @@ run_bb() { docker run --rm --network none "$@"; }
 	[ "$(run_bb -v mem:/m bb:1 cat /m/x)" = shared ]
 	grep -q "$ROOT/data/volumes/mem/_data" /proc/mounts
 	docker rm -f first
-	! grep -q "$ROOT/data/volumes/mem/_data" /proc/mounts
+	run ! grep -q "$ROOT/data/volumes/mem/_data" /proc/mounts
 	mkdir "$ROOT/host-dir"
 	echo bound >"$ROOT/host-dir/f"
 	docker volume create -o type=none -o o=bind -o device="$ROOT/host-dir" bound
