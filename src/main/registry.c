@@ -15,7 +15,7 @@
 #include "base/str.h"
 #include "http/client.h"
 #include "main/registry_serve.h"
-#include "registry/auth.h"
+#include "registry/password.h"
 #include "registry/server.h"
 
 #define CONFIG_MAX (1024 * 1024)
@@ -43,13 +43,14 @@ static const char usage[] =
     "      --log-format string  text or json (default \"text\")\n"
     "      --log-level string   debug, info, warn, error (default \"info\")\n"
     "      --untagged           gc: delete manifests too that no tag needs\n"
+    "      --validate           serve: check the configuration and quit\n"
     "  -v, --version            Print the version and quit\n";
 
 struct options {
 	const char *config, *data, *grace, *log_level, *log_format;
 	const char *listen[16];
 	size_t n_listen;
-	bool dry_run, untagged;
+	bool dry_run, untagged, validate;
 };
 
 static int read_options(int argc, char **argv, struct options *o)
@@ -63,6 +64,7 @@ static int read_options(int argc, char **argv, struct options *o)
 		{ "log-level", required_argument, NULL, 'L' },
 		{ "log-format", required_argument, NULL, 'F' },
 		{ "untagged", no_argument, NULL, 'u' },
+		{ "validate", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -91,6 +93,9 @@ static int read_options(int argc, char **argv, struct options *o)
 		case 'u':
 			o->untagged = true;
 			break;
+		case 'V':
+			o->validate = true;
+			break;
 		case 'l':
 			if (o->n_listen < ARRAY_LEN(o->listen))
 				o->listen[o->n_listen++] = optarg;
@@ -115,7 +120,7 @@ static int load_config(struct arena *a, const struct options *o, struct registry
 		r = registry_config_read(a, o->config ? (b.data ? b.data : "") : NULL, b.len, ret,
 					 err);
 	if (r < 0)
-		return error_wrap(err, r, "configuration '%s'", o->config ? o->config : "");
+		return error_wrap(err, r, "%s", o->config);
 	if (o->data != NULL)
 		ret->data = o->data;
 	if (o->n_listen > 0) {
@@ -189,7 +194,7 @@ static int print_htpasswd(struct arena *a, const char *user, struct error *err)
 	if (fgets(password, sizeof(password), stdin) == NULL)
 		return error_set(err, ERR_INVALID, "htpasswd: no password on standard input");
 	password[strcspn(password, "\n")] = '\0';
-	r = auth_htpasswd_line(a, user, password, &line, err);
+	r = password_line(a, user, password, &line, err);
 	if (r == 0)
 		puts(line);
 	return r;
@@ -208,7 +213,12 @@ static int run(const char *command, struct arena *a, const struct options *o, co
 	r = load_config(a, o, &c, err);
 	if (r < 0)
 		return r;
-	if (strcmp(command, "validate") == 0) {
+	if (strcmp(command, "validate") == 0 || strcmp(command, "serve") == 0) {
+		r = registry_config_check(&c, err);
+		if (r < 0)
+			return o->config ? error_wrap(err, r, "%s", o->config) : r;
+	}
+	if (strcmp(command, "validate") == 0 || (strcmp(command, "serve") == 0 && o->validate)) {
 		puts("configuration OK");
 		return 0;
 	}

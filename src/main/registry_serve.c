@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -100,27 +101,22 @@ static int listen_all(struct http_server *s, struct arena *a, const struct regis
 					(gid_t)-1, err);
 
 	for (size_t i = 0; r == 0 && i < c->n_listen; i++) {
-		struct str at = str_of(c->listen[i]);
-		ptrdiff_t colon = str_rfind(at, ':');
-		uint64_t port;
-		uint16_t got;
+		struct config_address at;
+		uint16_t port;
 
-		if (str_starts(at, "unix://")) {
-			r = http_server_listen_unix(s, c->listen[i] + strlen("unix://"), 0660,
-						    (gid_t)-1, err);
+		r = config_address_parse(c->listen[i], &at, err);
+		if (r < 0)
+			return error_wrap(err, r, "listen[%zu]", i);
+		if (at.socket != NULL) {
+			r = http_server_listen_unix(s, at.socket, 0660, (gid_t)-1, err);
 			continue;
 		}
-		if (colon < 0)
-			return error_set(err, ERR_INVALID, "listen '%s': want host:port",
-					 c->listen[i]);
-		r = parse_u64(str_sub(at, (size_t)colon + 1, at.len), 65535, &port, err);
-		if (r < 0)
-			return error_wrap(err, r, "listen '%s'", c->listen[i]);
-		r = http_server_listen_tcp(s, arena_strndup(a, at.at, (size_t)colon),
-					   (uint16_t)port, tls, &got, err);
+		r = http_server_listen_tcp(s, at.host, at.port, tls, &port, err);
 		if (r == 0)
 			log_info("listening",
-				 KV("address", arena_format(a, "%.*s:%u", (int)colon, at.at, got)));
+				 KV("address",
+				    arena_format(a, strchr(at.host, ':') ? "[%s]:%u" : "%s:%u",
+						 at.host, port)));
 	}
 	return r;
 }

@@ -1,13 +1,11 @@
 #include "registry/auth.h"
 
-#include <crypt.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -16,65 +14,12 @@
 #include "base/fs.h"
 #include "base/hash.h"
 #include "base/jsonw.h"
-#include "base/lock.h"
-#include "base/map.h"
 #include "base/random.h"
 #include "base/str.h"
 #include "registry/auth_internal.h"
 #include "registry/name.h"
 
-#define HTPASSWD_MAX   (1024 * 1024)
-#define PASS_CACHE_NS  (300 * NS_PER_SEC) /* a checked password is believed this long */
-#define PASS_CACHE_MAX 1024
-
-static int read_users(struct auth *a, struct error *err)
-{
-	auto_(buf) b = BUF_INIT(HTPASSWD_MAX);
-	struct map users = MAP_INIT;
-	struct str rest, line;
-	int r;
-
-	r = fs_read_file(a->htpasswd, &b, err);
-	if (r < 0)
-		return r;
-	users.free_value = free;
-	rest = (struct str){ b.data ? b.data : "", b.len };
-	while (str_split(&rest, '\n', &line)) {
-		ptrdiff_t colon;
-		autofree char *user = NULL;
-
-		line = str_trim(line);
-		if (line.len == 0 || line.at[0] == '#')
-			continue;
-		colon = str_find(line, ':');
-		if (colon <= 0 || !str_starts(str_sub(line, (size_t)colon + 1, line.len), "$2")) {
-			map_release(&users);
-			return error_set(err, ERR_INVALID,
-					 "'%s': want lines user:bcrypt-hash (htpasswd -B)",
-					 a->htpasswd);
-		}
-		user = str_dup(str_sub(line, 0, (size_t)colon));
-		map_set(&users, user, str_dup(str_sub(line, (size_t)colon + 1, line.len)));
-	}
-	map_release(&a->users);
-	a->users = users;
-	map_release(&a->checked);
-	return 0;
-}
-
-/* Read the file again when it changed; a broken new one leaves the old users. */
-static void refresh_users(struct auth *a)
-{
-	struct stat st;
-
-	lock_assert_held(&a->lock);
-	if (a->htpasswd == NULL || stat(a->htpasswd, &st) < 0)
-		return;
-	if (st.st_mtim.tv_sec == a->seen.tv_sec && st.st_mtim.tv_nsec == a->seen.tv_nsec)
-		return;
-	if (read_users(a, NULL) == 0)
-		a->seen = st.st_mtim;
-}
+#define ISSUER "proa-registry" /* who signs a token, and whom it is for */
 
 static int load_key(struct auth *a, const char *path, struct error *err)
 {
@@ -98,32 +43,38 @@ int auth_new(const struct json *config, const char *key_path, struct auth **ret,
 	struct auth *a = new0(struct auth);
 	int r = 0;
 
-	a->lock = (struct lock)LOCK_INIT;
-	a->checked.free_value = free;
-	a->ttl_s = 300;
 	if (config != NULL)
 		r = auth_config_read(a, config, err);
 	if (r == 0 && a->htpasswd != NULL) {
-		LOCKED(&a->lock);
-		r = read_users(a, err);
-		refresh_users(a);
+		r = passwords_open(a->htpasswd, &a->passwords, err);
+		if (r < 0)
+			r = error_wrap(err, r, "auth.htpasswd");
 	}
-	if (r == 0 && !auth_is_open(a))
+	if (r == 0 && !auth_is_open(a) && key_path != NULL)
 		r = load_key(a, key_path, err);
 	if (r < 0) {
 		auth_free(a);
-		return error_wrap(err, r, "auth");
+		return r;
 	}
 	*ret = a;
 	return 0;
+}
+
+int auth_check(const struct json *config, struct error *err)
+{
+	struct auth *a;
+	int r = auth_new(config, NULL, &a, err);
+
+	if (r == 0)
+		auth_free(a);
+	return r;
 }
 
 void auth_free(struct auth *a)
 {
 	if (a == NULL)
 		return;
-	map_release(&a->users);
-	map_release(&a->checked);
+	passwords_free(a->passwords);
 	arena_release(&a->arena);
 	OPENSSL_cleanse(a->key, sizeof(a->key));
 	free(a);
@@ -134,80 +85,20 @@ bool auth_is_open(const struct auth *a)
 	return a->htpasswd == NULL && a->n_rules == 0;
 }
 
-/* Key of the cache of checked passwords: a keyed digest, never the password. */
-static void cache_key(struct auth *a, const char *user, const char *password,
-		      char out[static 2 * SHA256_SIZE + 1])
-{
-	auto_(hash) h = { 0 };
-	uint8_t sum[SHA256_SIZE];
-
-	hash_init_sha256(&h);
-	hash_add(&h, a->key, sizeof(a->key));
-	hash_add(&h, user, strlen(user) + 1);
-	hash_add(&h, password, strlen(password));
-	hash_finish(&h, sum);
-	hex_format(sum, sizeof(sum), out);
-}
-
-static bool is_cached(struct auth *a, const char *key)
-{
-	const int64_t *until;
-
-	lock_assert_held(&a->lock);
-	until = map_get(&a->checked, key);
-	return until != NULL && *until > clock_mono_ns();
-}
-
-static int check_password(struct auth *a, const char *user, const char *password, struct error *err)
-{
-	/* Somebody unknown costs as much time as somebody known. */
-	static const char nobody[] = "$2y$10$abcdefghijklmnopqrstuuVb5EMtsrWeLvtqHSFsMcLdrYF1qYe0u";
-	autofree struct crypt_data *data = xcalloc(1, sizeof(*data));
-	autofree char *want = NULL;
-	char key[2 * SHA256_SIZE + 1];
-	const char *got;
-	bool known;
-
-	cache_key(a, user, password, key);
-	{
-		LOCKED(&a->lock);
-		refresh_users(a);
-		if (is_cached(a, key))
-			return 0;
-		known = map_has(&a->users, user);
-		want = xstrdup(known ? map_get(&a->users, user) : nobody);
-	}
-	got = crypt_r(password, want, data);
-	if (!known || got == NULL || strlen(got) != strlen(want) ||
-	    CRYPTO_memcmp(got, want, strlen(want)) != 0)
-		return error_set(err, ERR_UNAUTHORIZED, "wrong user name or password");
-	{
-		int64_t *until = new0(int64_t);
-
-		LOCKED(&a->lock);
-		if (a->checked.len >= PASS_CACHE_MAX)
-			map_release(&a->checked);
-		a->checked.free_value = free;
-		*until = clock_mono_ns() + PASS_CACHE_NS;
-		map_set(&a->checked, key, until);
-	}
-	return 0;
-}
-
 static int identify_basic(struct auth *a, struct str text, struct auth_who *ret, struct error *err)
 {
 	auto_(buf) b = BUF_INIT(8192);
 	char *colon;
 	int r = base64_decode(&b, text, err);
 
-	if (r < 0)
-		return error_set(err, ERR_UNAUTHORIZED, "malformed Basic credentials");
+	if (r < 0 || a->passwords == NULL)
+		return error_set(err, ERR_UNAUTHORIZED, "wrong user name or password");
 	colon = b.data ? strchr(b.data, ':') : NULL;
 	if (colon == NULL || (size_t)(colon - b.data) >= sizeof(ret->user) ||
 	    strlen(b.data) != b.len)
 		return error_set(err, ERR_UNAUTHORIZED, "malformed Basic credentials");
 	*colon = '\0';
-	r = check_password(a, b.data, colon + 1, err);
+	r = passwords_check(a->passwords, b.data, colon + 1, err);
 	if (r == 0)
 		snprintf(ret->user, sizeof(ret->user), "%s", b.data);
 	OPENSSL_cleanse(b.data, b.len);
@@ -230,7 +121,7 @@ static int identify_bearer(struct auth *a, struct arena *arena, struct str text,
 	ptrdiff_t last = str_rfind(text, '.'), first = str_find(text, '.');
 	uint8_t want[SHA256_SIZE];
 	const struct json *claims;
-	const char *user;
+	const char *user, *for_us;
 
 	if (first <= 0 || last <= first)
 		return error_set(err, ERR_UNAUTHORIZED, "malformed token");
@@ -244,6 +135,9 @@ static int identify_bearer(struct auth *a, struct arena *arena, struct str text,
 		return error_set(err, ERR_UNAUTHORIZED, "malformed token");
 	if (json_int(claims, "exp", 0) < clock_wall_ns() / NS_PER_SEC)
 		return error_set(err, ERR_UNAUTHORIZED, "the token has expired");
+	for_us = json_str(claims, "aud");
+	if (for_us == NULL || strcmp(for_us, ISSUER) != 0)
+		return error_set(err, ERR_UNAUTHORIZED, "the token is for somebody else");
 	user = json_str(claims, "sub");
 	snprintf(ret->user, sizeof(ret->user), "%s", user ? user : "");
 	ret->has_token = true;
@@ -321,7 +215,18 @@ unsigned auth_allowed(struct auth *a, const struct auth_who *who, const char *re
 
 bool auth_may_list(struct auth *a, const struct auth_who *who)
 {
-	return auth_is_open(a) || *who->user != '\0';
+	if (auth_is_open(a))
+		return true;
+	if (*who->user == '\0' || !who->has_token)
+		return *who->user != '\0';
+	json_for_each_item (scope, who->token_scopes) {
+		const char *type = json_str(scope, "type"), *name = json_str(scope, "name");
+
+		if (type != NULL && name != NULL && strcmp(type, "registry") == 0 &&
+		    strcmp(name, "catalog") == 0)
+			return true;
+	}
+	return false;
 }
 
 /* "repository:name:pull,push" where the name may hold ':'s of a port. */
@@ -343,6 +248,16 @@ static void write_scope(struct auth *a, const struct auth_who *who, const char *
 	autofree char *repo = NULL;
 	unsigned asked = 0, got;
 
+	if (strcmp(scope, AUTH_CATALOG_SCOPE) == 0 && *who->user != '\0') {
+		jsonw_object(w);
+		jsonw_kstring(w, "type", "registry");
+		jsonw_kstring(w, "name", "catalog");
+		jsonw_karray(w, "actions");
+		jsonw_string(w, "*");
+		jsonw_end(w);
+		jsonw_end(w);
+		return;
+	}
 	if (!split_scope(str_of(scope), &name, &actions))
 		return;
 	repo = str_dup(name);
@@ -377,7 +292,8 @@ int auth_issue(struct auth *a, const struct auth_who *who, const char *const *sc
 
 	jsonw_init(&w, &claims);
 	jsonw_object(&w);
-	jsonw_kstring(&w, "iss", "proa-registry");
+	jsonw_kstring(&w, "iss", ISSUER);
+	jsonw_kstring(&w, "aud", ISSUER);
 	jsonw_kstring(&w, "sub", who->user);
 	jsonw_kint(&w, "iat", now);
 	jsonw_kint(&w, "nbf", now - 5);
@@ -407,39 +323,18 @@ int auth_issue(struct auth *a, const struct auth_who *who, const char *const *sc
 	return 0;
 }
 
-const char *auth_challenge(struct auth *a, struct arena *arena, const char *realm, const char *repo,
-			   unsigned actions, const char *error_code)
+const char *auth_scope(struct arena *arena, const char *repo, unsigned actions)
 {
-	const char *scope = "", *why = "";
-
-	if (!a->token)
-		return arena_format(arena, "Basic realm=\"proa-registry\"");
-	if (repo != NULL)
-		scope = arena_format(arena, ",scope=\"repository:%s:%s\"", repo,
-				     auth_actions_text(arena, actions));
-	if (error_code != NULL)
-		why = arena_format(arena, ",error=\"%s\"", error_code);
-	return arena_format(arena, "Bearer realm=\"%s\",service=\"proa-registry\"%s%s", realm,
-			    scope, why);
+	return arena_format(arena, "repository:%s:%s", repo, auth_actions_text(arena, actions));
 }
 
-int auth_htpasswd_line(struct arena *a, const char *user, const char *password, const char **ret,
-		       struct error *err)
+const char *auth_challenge(struct auth *a, struct arena *arena, const char *realm,
+			   const char *scope, const char *error_code)
 {
-	autofree struct crypt_data *data = xcalloc(1, sizeof(*data));
-	char salt[CRYPT_GENSALT_OUTPUT_SIZE], seed[16];
-	const char *hash;
-
-	if (*user == '\0' || strpbrk(user, ":\n\r") != NULL || strlen(user) > 127)
-		return error_set(err, ERR_INVALID, "bad user name '%s'", user);
-	if (strlen(password) > 72)
-		return error_set(err, ERR_INVALID, "bcrypt takes at most 72 bytes of password");
-	random_bytes(seed, sizeof(seed));
-	if (crypt_gensalt_rn("$2y$", 10, seed, sizeof(seed), salt, sizeof(salt)) == NULL)
-		return error_set(err, ERR_UNIMPLEMENTED, "this system's libcrypt has no bcrypt");
-	hash = crypt_r(password, salt, data);
-	if (hash == NULL || hash[0] == '*')
-		return error_set(err, ERR_UNIMPLEMENTED, "bcrypt failed");
-	*ret = arena_format(a, "%s:%s", user, hash);
-	return 0;
+	if (!a->token)
+		return "Basic realm=\"" ISSUER "\"";
+	return arena_format(arena, "Bearer realm=\"%s\",service=\"" ISSUER "\"%s%s%s%s%s%s", realm,
+			    scope ? ",scope=\"" : "", scope ? scope : "", scope ? "\"" : "",
+			    error_code ? ",error=\"" : "", error_code ? error_code : "",
+			    error_code ? "\"" : "");
 }

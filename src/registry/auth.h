@@ -23,13 +23,15 @@ struct auth;
 
 /*
  * config    the "auth" object of the configuration, or NULL; borrowed for the call
- * key_path  file of the token key; made when absent
+ * key_path  file of the token key, made when absent; NULL: no tokens are wanted
  *
  * ERR_INVALID names the member that is wrong.
  */
 MUST_CHECK int auth_new(const struct json *config, const char *key_path, struct auth **ret,
 			struct error *err);
 void auth_free(struct auth *a);
+/* Whether auth_new would take this configuration. */
+MUST_CHECK int auth_check(const struct json *config, struct error *err);
 bool auth_is_open(const struct auth *a); /* no users, no rules */
 
 /* Who asks. */
@@ -41,14 +43,16 @@ struct auth_who {
 
 /*
  * Read an Authorization header (NULL: anonymous).
- * ERR_UNAUTHORIZED for wrong credentials or an expired or forged token.
+ * ERR_UNAUTHORIZED for wrong credentials or an expired or forged token,
+ * ERR_UNAVAILABLE when too many passwords are being checked.
  */
 MUST_CHECK int auth_identify(struct auth *a, struct arena *arena, const char *header,
 			     struct auth_who *ret, struct error *err);
 /* The bits of `actions` that who has on repo. */
 unsigned auth_allowed(struct auth *a, const struct auth_who *who, const char *repo,
 		      unsigned actions);
-/* Whether who may see the catalogue: a user, or everybody in an open registry. */
+/* Whether who may see the catalogue: a user, or everybody in an open registry; a
+ * token must have been asked for with AUTH_CATALOG_SCOPE. */
 bool auth_may_list(struct auth *a, const struct auth_who *who);
 
 /*
@@ -59,12 +63,13 @@ MUST_CHECK int auth_issue(struct auth *a, const struct auth_who *who, const char
 			  size_t n_scopes, struct arena *arena, const char **ret_token,
 			  int64_t *ret_expires_s, struct error *err);
 
-/* Text of the WWW-Authenticate header. realm: URL of the token endpoint. */
-const char *auth_challenge(struct auth *a, struct arena *arena, const char *realm, const char *repo,
-			   unsigned actions, const char *error_code);
+/* Text of the WWW-Authenticate header. realm: URL of the token endpoint; scope and
+ * error_code may be NULL. */
+const char *auth_challenge(struct auth *a, struct arena *arena, const char *realm,
+			   const char *scope, const char *error_code);
+/* "repository:name:pull,push" in the arena. */
+const char *auth_scope(struct arena *arena, const char *repo, unsigned actions);
+#define AUTH_CATALOG_SCOPE "registry:catalog:*"
 
 /* "pull", "pull,push" ... in the arena. */
 const char *auth_actions_text(struct arena *a, unsigned actions);
-/* One line "user:$2y$..." for an htpasswd file. ERR_INVALID for a user with ':'. */
-MUST_CHECK int auth_htpasswd_line(struct arena *a, const char *user, const char *password,
-				  const char **ret, struct error *err);

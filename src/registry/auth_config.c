@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "registry/config_member.h"
+
 static const struct {
 	unsigned bit;
 	const char *name;
@@ -40,28 +42,39 @@ const char *auth_actions_text(struct arena *a, unsigned bits)
 	return text;
 }
 
-static int read_rule(struct auth *a, const struct json *j, struct auth_rule *ret, struct error *err)
+static int read_rule(struct auth *a, const struct json *j, const char *what, struct auth_rule *ret,
+		     struct error *err)
 {
-	const struct json *users = json_get(j, "users"), *what = json_get(j, "actions");
-	const char *repos = json_str(j, "repositories");
+	const struct json *users = NULL, *does = NULL;
+	const char *repos = NULL;
+	const struct config_member members[] = {
+		{ "repositories", CONFIG_TEXT, &repos },
+		{ "users", CONFIG_OTHER, &users },
+		{ "actions", CONFIG_OTHER, &does },
+	};
+	int r = config_object(j, what, members, ARRAY_LEN(members), err);
 
-	if (repos == NULL || users == NULL || users->type != JSON_ARRAY || what == NULL ||
-	    what->type != JSON_ARRAY)
-		return error_set(err, ERR_INVALID,
-				 "a rule has 'repositories' (a pattern), 'users' and 'actions'");
+	if (r < 0)
+		return r;
+	if (repos == NULL || users == NULL || users->type != JSON_ARRAY || does == NULL ||
+	    does->type != JSON_ARRAY)
+		return error_set(
+		    err, ERR_INVALID,
+		    "%s: a rule has 'repositories' (a pattern), 'users' and 'actions' (lists)",
+		    what);
 	ret->repos = arena_strdup(&a->arena, repos);
 	ret->users = arena_array(&a->arena, users->n_items + 1, sizeof(*ret->users));
 	json_for_each_item (u, users) {
-		if (u->type != JSON_STRING)
-			return error_set(err, ERR_INVALID, "users: want strings");
+		if (u->type != JSON_STRING || *u->s == '\0')
+			return error_set(err, ERR_INVALID, "%s.users: want names", what);
 		ret->users[ret->n_users++] = arena_strdup(&a->arena, u->s);
 	}
-	json_for_each_item (x, what) {
+	json_for_each_item (x, does) {
 		unsigned bit = x->type == JSON_STRING ? auth_action_parse(str_of(x->s)) : 0;
 
 		if (bit == 0)
 			return error_set(err, ERR_INVALID,
-					 "actions: want 'pull', 'push', 'delete' or '*'");
+					 "%s.actions: want 'pull', 'push', 'delete' or '*'", what);
 		ret->actions |= bit;
 	}
 	return 0;
@@ -69,33 +82,35 @@ static int read_rule(struct auth *a, const struct json *j, struct auth_rule *ret
 
 int auth_config_read(struct auth *a, const struct json *config, struct error *err)
 {
-	static const char *const known[] = { "htpasswd", "token", "tokenSeconds", "rules" };
-	const struct json *rules = json_get(config, "rules");
-	const char *path = json_str(config, "htpasswd");
+	const struct json *rules = NULL;
+	const char *path = NULL;
+	unsigned ttl_s = AUTH_TTL_S;
+	const struct config_member members[] = {
+		{ "htpasswd", CONFIG_TEXT, &path },
+		{ "token", CONFIG_FLAG, &a->token },
+		{ "tokenSeconds", CONFIG_COUNT, &ttl_s },
+		{ "rules", CONFIG_OTHER, &rules },
+	};
+	int r;
 
-	json_for_each_member (m, config) {
-		bool found = false;
-
-		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			found |= strcmp(m->key, known[i]) == 0;
-		if (!found)
-			return error_set(err, ERR_INVALID, "unknown member '%s'", m->key);
-	}
+	a->token = true;
+	r = config_object(config, "auth", members, ARRAY_LEN(members), err);
+	if (r < 0)
+		return r;
 	a->htpasswd = arena_strdup(&a->arena, path);
-	a->token = json_bool(config, "token", true);
-	a->ttl_s = json_int(config, "tokenSeconds", 300);
+	a->ttl_s = ttl_s;
 	if (a->ttl_s < 60 || a->ttl_s > 86400)
-		return error_set(err, ERR_INVALID, "tokenSeconds: want 60 to 86400");
+		return error_set(err, ERR_INVALID, "auth.tokenSeconds: want 60 to 86400");
 	if (rules == NULL)
 		return 0;
 	if (rules->type != JSON_ARRAY)
-		return error_set(err, ERR_INVALID, "rules: want a list");
+		return error_set(err, ERR_INVALID, "auth.rules: want a list");
 	a->rules = arena_array(&a->arena, rules->n_items + 1, sizeof(*a->rules));
 	json_for_each_item (rule, rules) {
-		int r = read_rule(a, rule, &a->rules[a->n_rules], err);
-
+		r = read_rule(a, rule, arena_format(&a->arena, "auth.rules[%zu]", a->n_rules),
+			      &a->rules[a->n_rules], err);
 		if (r < 0)
-			return error_wrap(err, r, "rules[%zu]", a->n_rules);
+			return r;
 		a->n_rules++;
 	}
 	return 0;

@@ -1,14 +1,12 @@
 /* registry/auth_internal.h: shared by auth.c and auth_config.c. */
 #pragma once
 
-#include <time.h>
-
-#include "base/lock.h"
-#include "base/map.h"
 #include "base/str.h"
 #include "registry/auth.h"
+#include "registry/password.h"
 
 #define AUTH_KEY_SIZE 32
+#define AUTH_TTL_S    300 /* life of a token */
 
 struct auth_rule {
 	const char *repos;  /* glob */
@@ -25,11 +23,7 @@ struct auth {
 	struct auth_rule *rules;
 	size_t n_rules;
 	uint8_t key[AUTH_KEY_SIZE];
-
-	struct lock lock;     /* guards what follows */
-	struct map users;     /* name -> bcrypt hash */
-	struct timespec seen; /* mtime of the file that users came from */
-	struct map checked;   /* keyed digest of user and password -> until when (int64_t) */
+	struct passwords *passwords; /* NULL without an htpasswd file */
 };
 
 /* Read the "auth" object. ERR_INVALID names the member. */

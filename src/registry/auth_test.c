@@ -8,6 +8,7 @@
 #include "base/base64.h"
 #include "base/fs.h"
 #include "registry/config.h"
+#include "registry/password.h"
 #include "tests/tap.h"
 
 static char dir[] = "/tmp/proa-auth-test-XXXXXX";
@@ -38,12 +39,12 @@ static void write_users(struct arena *a)
 	struct error err;
 	FILE *f = fopen(arena_format(a, "%s/users", dir), "we");
 
-	ok(auth_htpasswd_line(a, "ann", "secret", &ann, &err) == 0 &&
-	       auth_htpasswd_line(a, "bob", "other", &bob, &err) == 0,
+	ok(password_line(a, "ann", "secret", &ann, &err) == 0 &&
+	       password_line(a, "bob", "other", &bob, &err) == 0,
 	   "lines for a password file");
-	is_int(auth_htpasswd_line(a, "a:b", "x", &ann, &err) < 0 ? -1 : 0, -1,
+	is_int(password_line(a, "a:b", "x", &ann, &err) < 0 ? -1 : 0, -1,
 	       "a user name with ':' is refused");
-	ok(auth_htpasswd_line(a, "ann", "secret", &ann, &err) == 0, "once more");
+	ok(password_line(a, "ann", "secret", &ann, &err) == 0, "once more");
 	fprintf(f, "# users\n%s\n%s\n", ann, bob);
 	fclose(f);
 }
@@ -85,7 +86,7 @@ static void test_rules(struct arena *a)
 	       "an unknown user");
 	is_int(auth_identify(auth, a, "Basic !!!", &who, &err), -ERR_UNAUTHORIZED, "no base64");
 	is_int(auth_identify(auth, a, "Digest x", &who, &err), -ERR_UNAUTHORIZED, "another scheme");
-	ok(strstr(auth_challenge(auth, a, "http://r/v2/token", "team/x", 3, NULL),
+	ok(strstr(auth_challenge(auth, a, "http://r/v2/token", auth_scope(a, "team/x", 3), NULL),
 		  "scope=\"repository:team/x:pull,push\"") != NULL,
 	   "the challenge names the scope");
 	auth_free(auth);

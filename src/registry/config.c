@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "registry/config_member.h"
 
 void registry_config_init(struct registry_config *c)
 {
@@ -24,85 +25,6 @@ void registry_config_init(struct registry_config *c)
 	c->listen = (const char **)(uintptr_t)listen;
 }
 
-/* Members of one object: a name, a kind, and where it goes. */
-struct member {
-	const char *key;
-	enum { TEXT, FLAG, COUNT, BYTES, DURATION, NUMBER, OTHER } kind;
-	void *out;
-};
-
-static int read_value(const struct member *m, const struct json *v, struct error *err)
-{
-	int64_t n;
-	int r;
-
-	switch (m->kind) {
-	case TEXT:
-		if (v->type != JSON_STRING)
-			return error_set(err, ERR_INVALID, "want a string");
-		*(const char **)m->out = v->s;
-		return 0;
-	case FLAG:
-		if (v->type != JSON_BOOL)
-			return error_set(err, ERR_INVALID, "want true or false");
-		*(bool *)m->out = v->b;
-		return 0;
-	case COUNT:
-		if (v->type != JSON_INT || v->i < 0 || v->i > 1000000)
-			return error_set(err, ERR_INVALID, "want a number from 0 to 1000000");
-		*(unsigned *)m->out = (unsigned)v->i;
-		return 0;
-	case NUMBER:
-		if ((v->type != JSON_INT && v->type != JSON_DOUBLE) ||
-		    (v->type == JSON_INT ? (double)v->i : v->d) < 0)
-			return error_set(err, ERR_INVALID, "want a number");
-		*(double *)m->out = v->type == JSON_INT ? (double)v->i : v->d;
-		return 0;
-	case BYTES:
-		if (v->type != JSON_STRING)
-			return error_set(err, ERR_INVALID, "want a size such as \"10GB\"");
-		r = parse_size(str_of(v->s), &n, err);
-		if (r == 0)
-			*(uint64_t *)m->out = (uint64_t)n;
-		return r;
-	case DURATION:
-		if (v->type != JSON_STRING)
-			return error_set(err, ERR_INVALID, "want a duration such as \"24h\"");
-		r = parse_duration(str_of(v->s), &n, err);
-		if (r == 0 && n < 0)
-			r = error_set(err, ERR_INVALID, "want a duration that is not negative");
-		if (r == 0)
-			*(int64_t *)m->out = n;
-		return r;
-	case OTHER:
-		*(const struct json **)m->out = v;
-		return 0;
-	}
-	return 0;
-}
-
-static int read_object(const struct json *j, const char *what, const struct member *members,
-		       size_t n, struct error *err)
-{
-	if (j == NULL)
-		return 0;
-	if (j->type != JSON_OBJECT)
-		return error_set(err, ERR_INVALID, "%s: want an object", what);
-	json_for_each_member (m, j) {
-		size_t i = 0;
-		int r;
-
-		while (i < n && strcmp(members[i].key, m->key) != 0)
-			i++;
-		if (i == n)
-			return error_set(err, ERR_INVALID, "%s: unknown member '%s'", what, m->key);
-		r = read_value(&members[i], m->value, err);
-		if (r < 0)
-			return error_wrap(err, r, "%s.%s", what, m->key);
-	}
-	return 0;
-}
-
 static int read_retention(struct arena *a, const struct json *list, struct registry_config *c,
 			  struct error *err)
 {
@@ -113,13 +35,14 @@ static int read_retention(struct arena *a, const struct json *list, struct regis
 	c->retain = arena_array(a, list->n_items + 1, sizeof(*c->retain));
 	json_for_each_item (item, list) {
 		struct retain_rule *rule = &c->retain[c->n_retain++];
-		const struct member members[] = {
-			{ "repositories", TEXT, &rule->repos },
-			{ "tags", TEXT, &rule->tags },
-			{ "keepLast", COUNT, &rule->keep_last },
-			{ "keepAge", DURATION, &rule->keep_age_ns },
+		const struct config_member members[] = {
+			{ "repositories", CONFIG_TEXT, &rule->repos },
+			{ "tags", CONFIG_TEXT, &rule->tags },
+			{ "keepLast", CONFIG_COUNT, &rule->keep_last },
+			{ "keepAge", CONFIG_DURATION, &rule->keep_age_ns },
 		};
-		int r = read_object(item, "retention", members, ARRAY_LEN(members), err);
+		int r = config_object(item, arena_format(a, "retention[%zu]", c->n_retain - 1),
+				      members, ARRAY_LEN(members), err);
 
 		if (r < 0)
 			return r;
@@ -137,17 +60,20 @@ static int read_mirrors(struct arena *a, const struct json *list, struct registr
 	c->mirrors = arena_array(a, list->n_items + 1, sizeof(*c->mirrors));
 	json_for_each_item (item, list) {
 		struct config_mirror *m = &c->mirrors[c->n_mirrors++];
-		const struct member members[] = {
-			{ "prefix", TEXT, &m->prefix },     { "upstream", TEXT, &m->upstream },
-			{ "username", TEXT, &m->username }, { "password", TEXT, &m->password },
-			{ "insecure", FLAG, &m->insecure },
+		const struct config_member members[] = {
+			{ "prefix", CONFIG_ANY_TEXT, &m->prefix },
+			{ "upstream", CONFIG_TEXT, &m->upstream },
+			{ "username", CONFIG_TEXT, &m->username },
+			{ "password", CONFIG_TEXT, &m->password },
+			{ "insecure", CONFIG_FLAG, &m->insecure },
 		};
-		int r = read_object(item, "mirrors", members, ARRAY_LEN(members), err);
+		const char *what = arena_format(a, "mirrors[%zu]", c->n_mirrors - 1);
+		int r = config_object(item, what, members, ARRAY_LEN(members), err);
 
 		if (r < 0)
 			return r;
 		if (m->upstream == NULL)
-			return error_set(err, ERR_INVALID, "mirrors: 'upstream' is missing");
+			return error_set(err, ERR_INVALID, "%s: 'upstream' is missing", what);
 		if (m->prefix == NULL)
 			m->prefix = "";
 	}
@@ -176,50 +102,50 @@ static int read_doc(struct arena *a, const struct json *doc, struct registry_con
 {
 	const struct json *listen = NULL, *tls = NULL, *limits = NULL, *gc = NULL;
 	const struct json *retention = NULL, *mirrors = NULL;
-	const struct member top[] = {
-		{ "data", TEXT, &c->data },
-		{ "listen", OTHER, &listen },
-		{ "tls", OTHER, &tls },
-		{ "externalUrl", TEXT, &c->external_url },
-		{ "auth", OTHER, &c->auth },
-		{ "limits", OTHER, &limits },
-		{ "readOnly", FLAG, &c->read_only },
-		{ "allowDelete", FLAG, &c->allow_delete },
-		{ "sparseManifests", FLAG, &c->sparse_manifests },
-		{ "metrics", FLAG, &c->metrics },
-		{ "auditLog", TEXT, &c->audit_path },
-		{ "gc", OTHER, &gc },
-		{ "retention", OTHER, &retention },
-		{ "mirrors", OTHER, &mirrors },
+	const struct config_member top[] = {
+		{ "data", CONFIG_TEXT, &c->data },
+		{ "listen", CONFIG_OTHER, &listen },
+		{ "tls", CONFIG_OTHER, &tls },
+		{ "externalUrl", CONFIG_TEXT, &c->external_url },
+		{ "auth", CONFIG_OTHER, &c->auth },
+		{ "limits", CONFIG_OTHER, &limits },
+		{ "readOnly", CONFIG_FLAG, &c->read_only },
+		{ "allowDelete", CONFIG_FLAG, &c->allow_delete },
+		{ "sparseManifests", CONFIG_FLAG, &c->sparse_manifests },
+		{ "metrics", CONFIG_FLAG, &c->metrics },
+		{ "auditLog", CONFIG_TEXT, &c->audit_path },
+		{ "gc", CONFIG_OTHER, &gc },
+		{ "retention", CONFIG_OTHER, &retention },
+		{ "mirrors", CONFIG_OTHER, &mirrors },
 	};
-	const struct member tls_members[] = {
-		{ "certificate", TEXT, &c->tls_cert },
-		{ "key", TEXT, &c->tls_key },
-		{ "clientCA", TEXT, &c->tls_client_ca },
+	const struct config_member tls_members[] = {
+		{ "certificate", CONFIG_TEXT, &c->tls_cert },
+		{ "key", CONFIG_TEXT, &c->tls_key },
+		{ "clientCA", CONFIG_TEXT, &c->tls_client_ca },
 	};
-	const struct member limit_members[] = {
-		{ "maxBlobSize", BYTES, &c->max_blob_bytes },
-		{ "maxConnections", COUNT, &c->max_connections },
-		{ "maxConnectionsPerPeer", COUNT, &c->max_per_peer },
-		{ "requestsPerSecond", NUMBER, &c->requests_per_second },
-		{ "burst", COUNT, &c->burst },
+	const struct config_member limit_members[] = {
+		{ "maxBlobSize", CONFIG_BYTES, &c->max_blob_bytes },
+		{ "maxConnections", CONFIG_COUNT, &c->max_connections },
+		{ "maxConnectionsPerPeer", CONFIG_COUNT, &c->max_per_peer },
+		{ "requestsPerSecond", CONFIG_NUMBER, &c->requests_per_second },
+		{ "burst", CONFIG_COUNT, &c->burst },
 	};
-	const struct member gc_members[] = {
-		{ "interval", DURATION, &c->gc_interval_ns },
-		{ "grace", DURATION, &c->gc.grace_ns },
-		{ "uploadAge", DURATION, &c->gc.upload_age_ns },
-		{ "untagged", FLAG, &c->gc.untagged },
+	const struct config_member gc_members[] = {
+		{ "interval", CONFIG_DURATION, &c->gc_interval_ns },
+		{ "grace", CONFIG_DURATION, &c->gc.grace_ns },
+		{ "uploadAge", CONFIG_DURATION, &c->gc.upload_age_ns },
+		{ "untagged", CONFIG_FLAG, &c->gc.untagged },
 	};
-	int r = read_object(doc, "configuration", top, ARRAY_LEN(top), err);
+	int r = config_object(doc, "", top, ARRAY_LEN(top), err);
 
 	if (r == 0)
 		r = read_listen(a, listen, c, err);
 	if (r == 0)
-		r = read_object(tls, "tls", tls_members, ARRAY_LEN(tls_members), err);
+		r = config_object(tls, "tls", tls_members, ARRAY_LEN(tls_members), err);
 	if (r == 0)
-		r = read_object(limits, "limits", limit_members, ARRAY_LEN(limit_members), err);
+		r = config_object(limits, "limits", limit_members, ARRAY_LEN(limit_members), err);
 	if (r == 0)
-		r = read_object(gc, "gc", gc_members, ARRAY_LEN(gc_members), err);
+		r = config_object(gc, "gc", gc_members, ARRAY_LEN(gc_members), err);
 	if (r == 0)
 		r = read_retention(a, retention, c, err);
 	if (r == 0)

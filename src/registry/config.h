@@ -45,6 +45,20 @@ struct registry_config {
 
 /* Defaults, everything in the arena. */
 void registry_config_init(struct registry_config *c);
+/* One address of `listen`. */
+struct config_address {
+	const char *socket; /* path of a Unix socket, or NULL: then TCP */
+	char host[256];     /* "" for all addresses */
+	uint16_t port;
+};
+/* "host:port", "[v6]:port", ":port" or "unix:///path". ERR_INVALID. */
+MUST_CHECK int config_address_parse(const char *text, struct config_address *ret,
+				    struct error *err);
+/*
+ * What reading alone does not show: addresses and URLs are well-formed, the files
+ * that are named can be used. ERR_INVALID or the file's error, with the member's name.
+ */
+MUST_CHECK int registry_config_check(const struct registry_config *c, struct error *err);
 /* text NULL: defaults. ERR_INVALID names the member. */
 MUST_CHECK int registry_config_read(struct arena *a, const char *text, size_t len,
 				    struct registry_config *ret, struct error *err);

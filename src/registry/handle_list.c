@@ -59,12 +59,16 @@ static void drop_empty(struct call *c, struct storage_listing *l)
 	char key[STORAGE_KEY_MAX];
 	struct storage_stat st;
 	struct storage *s = c->r->store.storage;
+	struct auth_who who = c->who;
 	size_t n = 0;
+
+	/* A token for the catalogue names no repositories: what its user may pull is shown. */
+	who.has_token = false;
 
 	for (size_t i = 0; i < l->len; i++) {
 		name_repo_key(l->names[i], "/manifests", key, sizeof(key));
 		if (s->ops->stat(s, key, &st, NULL) == 0 &&
-		    (auth_is_open(c->r->auth) || call_allow_on(c, l->names[i], AUTH_PULL)))
+		    auth_allowed(c->r->auth, &who, l->names[i], AUTH_PULL) != 0)
 			l->names[n++] = l->names[i];
 		else
 			free(l->names[i]);
@@ -80,7 +84,7 @@ void handle_catalog(struct call *c)
 	if (!is_get(c))
 		return;
 	if (!auth_may_list(c->r->auth, &c->who)) {
-		call_fail(c, CODE_DENIED, "the catalogue is for known users");
+		call_challenge(c, AUTH_CATALOG_SCOPE);
 		return;
 	}
 	if (repo_list(&c->r->store, &repos, &err) < 0) {

@@ -142,12 +142,16 @@ bool call_allow(struct call *c, unsigned actions)
 		call_fail(c, CODE_DENIED, "requested access to the resource is denied");
 		return false;
 	}
+	call_challenge(c, auth_scope(c->req->arena, c->repo, actions));
+	return false;
+}
+
+void call_challenge(struct call *c, const char *scope)
+{
 	http_response_set_header(c->res, "WWW-Authenticate",
-				 auth_challenge(c->r->auth, c->req->arena, realm_of(c), c->repo,
-						actions,
+				 auth_challenge(c->r->auth, c->req->arena, realm_of(c), scope,
 						c->who.has_token ? "insufficient_scope" : NULL));
 	call_fail(c, CODE_UNAUTHORIZED, "authentication required");
-	return false;
 }
 
 bool call_page(struct call *c, const struct storage_listing *all, size_t *ret_from, size_t *ret_to,
@@ -228,10 +232,7 @@ static void (*route(struct call *c, struct str rest))(struct call *)
 static void handle_base(struct call *c)
 {
 	if (!auth_is_open(c->r->auth) && *c->who.user == '\0') {
-		http_response_set_header(
-		    c->res, "WWW-Authenticate",
-		    auth_challenge(c->r->auth, c->req->arena, realm_of(c), NULL, 0, NULL));
-		call_fail(c, CODE_UNAUTHORIZED, "authentication required");
+		call_challenge(c, NULL);
 		return;
 	}
 	call_send(c, 200, "application/json", "{}", 2);
@@ -288,6 +289,19 @@ static void audit(struct call *c)
 		(void)!fs_write_all(c->r->audit_fd, line.data, line.len, NULL);
 }
 
+static void refuse_who(struct call *c, const struct error *err)
+{
+	if (err->kind == ERR_UNAVAILABLE) {
+		http_response_set_header(c->res, "Retry-After", "1");
+		call_fail(c, CODE_TOOMANYREQUESTS, err->msg);
+		return;
+	}
+	http_response_set_header(
+	    c->res, "WWW-Authenticate",
+	    auth_challenge(c->r->auth, c->req->arena, realm_of(c), NULL, "invalid_token"));
+	call_fail(c, CODE_UNAUTHORIZED, err->msg);
+}
+
 static void dispatch(struct call *c)
 {
 	const char *path = c->req->path;
@@ -313,10 +327,7 @@ static void dispatch(struct call *c)
 	http_response_set_header(c->res, "Docker-Distribution-Api-Version", "registry/2.0");
 	if (auth_identify(c->r->auth, c->req->arena, http_request_header(c->req, "Authorization"),
 			  &c->who, &err) < 0) {
-		http_response_set_header(c->res, "WWW-Authenticate",
-					 auth_challenge(c->r->auth, c->req->arena, realm_of(c),
-							NULL, 0, "invalid_token"));
-		call_fail(c, CODE_UNAUTHORIZED, err.msg);
+		refuse_who(c, &err);
 		return;
 	}
 	if (strcmp(path, "/v2") == 0)

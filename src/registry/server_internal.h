@@ -85,6 +85,8 @@ bool call_matches(struct call *c, const char *digest);
 /* false: refused and answered. */
 bool call_allow(struct call *c, unsigned actions);
 bool call_allow_on(struct call *c, const char *repo, unsigned actions);
+/* Answer 401 and say how to log in, for what. scope may be NULL. */
+void call_challenge(struct call *c, const char *scope);
 void call_count(struct call *c, enum counter which, uint64_t n);
 /* n and last of a paged list. false: refused and answered. max when n is absent. */
 bool call_page(struct call *c, const struct storage_listing *all, size_t *ret_from, size_t *ret_to,
