@@ -85,7 +85,7 @@ static int read_size_line(struct http_body *b, struct error *err)
 {
 	struct str line;
 	uint64_t size = 0;
-	size_t i = 0;
+	size_t i = 0, ext;
 	int r;
 
 	r = frame_line(b, &line, err);
@@ -98,7 +98,10 @@ static int read_size_line(struct http_body *b, struct error *err)
 	}
 	if (i == 0 || i > 16)
 		return broken(b, err, "bad chunk size");
-	if (i < line.len && line.at[i] != ';' && line.at[i] != ' ' && line.at[i] != '\t')
+	ext = i;
+	while (ext < line.len && (line.at[ext] == ' ' || line.at[ext] == '\t'))
+		ext++;
+	if (ext < line.len && line.at[ext] != ';')
 		return broken(b, err, "bad chunk size");
 	for (size_t k = i; k < line.len; k++)
 		if ((unsigned char)line.at[k] < 0x20 && line.at[k] != '\t')

@@ -48,6 +48,8 @@ static const struct {
 	{ "cut before the end", "3\r\nabc\r\n", HTTP_BODY_CHUNKED, 0, -ERR_CORRUPT, NULL },
 	{ "cut in the trailer", "3\r\nabc\r\n0\r\n", HTTP_BODY_CHUNKED, 0, -ERR_CORRUPT, NULL },
 	{ "negative size", "-3\r\nabc\r\n0\r\n\r\n", HTTP_BODY_CHUNKED, 0, -ERR_INVALID, NULL },
+	{ "two sizes", "3 3\r\nabc\r\n0\r\n\r\n", HTTP_BODY_CHUNKED, 0, -ERR_INVALID, NULL },
+	{ "blanks behind a size", "3 \t;x=y\r\nabc\r\n0 \r\n\r\n", HTTP_BODY_CHUNKED, 0, 0, "abc" },
 	{ "0x size", "0x3\r\nabc\r\n0\r\n\r\n", HTTP_BODY_CHUNKED, 0, -ERR_INVALID, NULL },
 	{ "huge size", "ffffffffffffffff\r\nabc", HTTP_BODY_CHUNKED, 0, -ERR_INVALID, NULL },
 	{ "size of 17 digits", "00000000000000003\r\nabc\r\n0\r\n\r\n", HTTP_BODY_CHUNKED, 0,

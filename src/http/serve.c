@@ -18,6 +18,7 @@
 #define DRAIN_MAX     (256 * 1024)
 #define LINGER_MAX    (64 * 1024 * 1024)
 #define LINGER_MS     2000
+#define PACE_GRACE_S  60
 #define PEER_TEXT_MAX (INET6_ADDRSTRLEN + 16)
 
 static void format_peer(const struct server_conn *c, char out[static PEER_TEXT_MAX])
@@ -59,17 +60,37 @@ struct serve_body {
 	struct http_body body;
 	struct server_conn *conn;
 	struct http_response *res;
+	int64_t start_ns; /* of the first read */
+	uint64_t total;
 };
+
+/* A body that comes by drops holds a thread as well as one that does not come. */
+static int check_pace(struct serve_body *b, size_t n, struct error *err)
+{
+	unsigned rate = b->conn->server->config.min_body_rate;
+	int64_t passed_s;
+
+	b->total += n;
+	if (rate == 0 || b->body.done)
+		return 0;
+	passed_s = (clock_mono_ns() - b->start_ns) / NS_PER_SEC;
+	if (passed_s > PACE_GRACE_S && b->total / (uint64_t)passed_s < rate)
+		return error_set(err, ERR_CORRUPT, "the body comes too slowly");
+	return 0;
+}
 
 static int serve_body_read(struct reader *reader, void *out, size_t len, size_t *ret_n,
 			   struct error *err)
 {
 	struct serve_body *b = container_of(reader, struct serve_body, reader);
-	int r = reader_read(&b->body.reader, out, len, ret_n, err);
+	int r;
 
+	if (b->start_ns == 0)
+		b->start_ns = clock_mono_ns();
+	r = reader_read(&b->body.reader, out, len, ret_n, err);
 	if (b->body.done)
 		atomic_store(&b->conn->body_open, false);
-	return r;
+	return r < 0 ? r : check_pace(b, *ret_n, err);
 }
 
 static const struct reader_ops serve_body_ops = { .read = serve_body_read };
@@ -105,6 +126,25 @@ static void linger(struct server_conn *c)
 			return;
 		total += n;
 	}
+}
+
+/* Read what a handler left of a small body. False when it is too much or too slow. */
+static bool drain(struct server_conn *c, struct http_body *b)
+{
+	int64_t end_ns = clock_mono_ns() + LINGER_MS * NS_PER_MS;
+	char drop[8192];
+	size_t total = 0;
+
+	c->transport.read_timeout_ms = LINGER_MS / 4;
+	while (!b->done) {
+		size_t n;
+
+		if (total > DRAIN_MAX || clock_mono_ns() > end_ns ||
+		    reader_read(&b->reader, drop, sizeof(drop), &n, NULL) < 0)
+			return false;
+		total += n;
+	}
+	return true;
 }
 
 static void answer_bad_head(struct server_conn *c, const struct error *why)
@@ -202,8 +242,7 @@ static bool serve_request(struct server_conn *c, size_t head_len)
 	if (res.hijacked)
 		return false;
 	if (!body.body.done && keep && !body.body.before) {
-		c->transport.read_timeout_ms = LINGER_MS / 4;
-		keep = http_body_drain(&body.body, DRAIN_MAX, NULL) == 0;
+		keep = drain(c, &body.body);
 	} else if (!body.body.done) {
 		keep = false;
 	}

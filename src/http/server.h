@@ -34,6 +34,8 @@ struct http_server_config {
 	int idle_timeout_ms;      /* keep-alive over TCP without a request; 0: 300 s */
 	int read_timeout_ms;      /* longest pause within a request body; 0: none */
 	int write_timeout_ms;     /* longest wait for a client that does not read; 0: none */
+	unsigned min_body_rate;   /* bytes a second that a body must average after its first
+				   * minute; 0: none */
 	bool accept_context_fd;   /* see http_request.context_fd */
 };
 

@@ -138,7 +138,8 @@ int registry_serve(struct arena *a, const struct registry_config *c, struct regi
 	struct http_server_config sc = { .max_connections = c->max_connections,
 					 .max_per_peer = c->max_per_peer,
 					 .read_timeout_ms = 60000,
-					 .write_timeout_ms = 60000 };
+					 .write_timeout_ms = 60000,
+					 .min_body_rate = 1024 };
 	static struct serving s; /* lives as long as its threads: as the process */
 	sigset_t set;
 	int rc;

@@ -91,7 +91,7 @@ int main(void)
 
 		mem_reader_init(&body, "abc", 3);
 		is_int(upload_begin(uploads, "r", id, &err), 0, "begin");
-		is_int(upload_append(uploads, "r", id, &chunk, &size, &err), -ERR_INVALID,
+		is_int(upload_append(uploads, "r", id, &chunk, &size, &err), -ERR_CONFLICT,
 		       "a chunk out of order is refused");
 		chunk.at = 0;
 		is_int(upload_append(uploads, "r", id, &chunk, &size, &err), 0, "in order");

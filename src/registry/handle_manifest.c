@@ -41,8 +41,10 @@ static int find_or_fetch(struct call *c, const struct name_reference *ref,
 		if (r < 0 && r != -ERR_NOT_FOUND) {
 			r = find(c, ref, ret, err);
 			if (r == -ERR_NOT_FOUND) {
+				/* Whatever it is, it is the upstream's and not the client's. */
 				*err = upstream;
-				return -(int)upstream.kind;
+				err->kind = ERR_UNAVAILABLE;
+				return -ERR_UNAVAILABLE;
 			}
 			return r;
 		}

@@ -35,6 +35,8 @@ static void fail_upload(struct call *c, const struct error *err)
 		call_fail(c, CODE_BLOB_UPLOAD_INVALID, err->msg);
 	else if (err->kind == ERR_CORRUPT)
 		call_fail(c, CODE_DIGEST_INVALID, err->msg);
+	else if (err->kind == ERR_FORBIDDEN)
+		call_fail(c, CODE_SIZE_INVALID, err->msg);
 	else if (err->kind == ERR_CONFLICT)
 		call_fail(c, CODE_RANGE_INVALID, err->msg);
 	else
@@ -148,7 +150,7 @@ void handle_upload_begin(struct call *c)
 	finish(c, id, &d);
 }
 
-/* "0-99": the first byte's offset; the last must agree with the length. */
+/* "0-99": the first byte's offset; the last must agree with the length. ERR_CONFLICT. */
 static int read_content_range(struct call *c, int64_t *ret_at, struct error *err)
 {
 	const char *text = http_request_header(c->req, "Content-Range");
@@ -159,11 +161,11 @@ static int read_content_range(struct call *c, int64_t *ret_at, struct error *err
 	*ret_at = -1;
 	if (text == NULL)
 		return 0;
-	r = http_content_range_parse(text, &part, &total, err);
+	r = http_content_range_parse(text, &part, &total, NULL);
 	if (r < 0)
-		return r;
+		return error_set(err, ERR_CONFLICT, "malformed Content-Range '%.60s'", text);
 	if (c->req->content_length >= 0 && part.len != (uint64_t)c->req->content_length)
-		return error_set(err, ERR_INVALID, "Content-Range and Content-Length disagree");
+		return error_set(err, ERR_CONFLICT, "Content-Range and Content-Length disagree");
 	*ret_at = (int64_t)part.first;
 	return 0;
 }
@@ -172,7 +174,7 @@ static void fail_append(struct call *c, const char *id, uint64_t size, const str
 {
 	uint64_t now = size;
 
-	if (err->kind == ERR_INVALID || err->kind == ERR_CONFLICT) {
+	if (err->kind == ERR_CONFLICT) {
 		/* Where the upload stands, so that the client can go on from there. */
 		if (upload_size(c->r->uploads, c->repo, id, &now, NULL) == 0)
 			say_where(c, id, now);

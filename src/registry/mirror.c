@@ -154,25 +154,33 @@ int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
 
 /* ---- blobs ---- */
 
-/* What comes from the upstream, also given to the client who waits for it. */
+/*
+ * What comes from the upstream, also given to the client who waits for it; the
+ * last byte only once the digest agrees, so that nobody takes a lie for whole.
+ */
 struct passing {
 	struct reader reader;
 	struct reader *from;
 	struct writer *to; /* NULL once it failed */
-	uint64_t passed;
+	uint64_t size, passed;
+	char last;
 };
 
 static int passing_read(struct reader *r, void *out, size_t len, size_t *ret_n, struct error *err)
 {
 	struct passing *p = container_of(r, struct passing, reader);
 	int rc = reader_read(p->from, out, len, ret_n, err);
+	size_t n;
 
 	if (rc < 0 || *ret_n == 0 || p->to == NULL)
 		return rc;
-	if (writer_write(p->to, out, *ret_n, NULL) < 0)
+	n = *ret_n;
+	if (p->passed + n >= p->size)
+		p->last = ((const char *)out)[--n];
+	if (n > 0 && writer_write(p->to, out, n, NULL) < 0)
 		p->to = NULL; /* the client left: the blob is kept for the next one */
 	else
-		p->passed += *ret_n;
+		p->passed += n;
 	return 0;
 }
 
@@ -238,7 +246,7 @@ int mirror_blob(struct mirror *m, const char *repo, const struct digest *d, int6
 		struct writer *pass, const struct cancel *cancel, bool *ret_passed,
 		struct error *err)
 {
-	struct passing p = { .reader = { &passing_ops }, .to = pass };
+	struct passing p = { .reader = { &passing_ops }, .to = pass, .size = (uint64_t)size };
 	char text[DIGEST_TEXT_MAX];
 	autofree char *key = NULL;
 	uint64_t here;
@@ -251,6 +259,9 @@ int mirror_blob(struct mirror *m, const char *repo, const struct digest *d, int6
 	if (!waited || repo_stat_blob(m->store, repo, d, &here, NULL) < 0)
 		r = fetch(m, repo, d, size, &p, cancel, err);
 	leave(m, key);
-	*ret_passed = p.passed == (uint64_t)size && p.to != NULL;
+	if (r == 0 && p.to != NULL && p.passed + 1 == p.size &&
+	    writer_write(p.to, &p.last, 1, NULL) == 0)
+		p.passed++;
+	*ret_passed = p.passed == p.size && p.to != NULL;
 	return r;
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/jsonw.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "registry/server_internal.h"
 
@@ -37,6 +38,8 @@ static const struct {
 	[CODE_TOOMANYREQUESTS] = { "TOOMANYREQUESTS", 429 },
 	[CODE_PAGINATION_NUMBER_INVALID] = { "PAGINATION_NUMBER_INVALID", 400 },
 	[CODE_RANGE_INVALID] = { "BLOB_UPLOAD_INVALID", 416 },
+	[CODE_NO_SPACE] = { "UNKNOWN", 507 },
+	[CODE_UPSTREAM] = { "UNKNOWN", 502 },
 	[CODE_UNKNOWN] = { "UNKNOWN", 500 },
 };
 
@@ -78,6 +81,21 @@ void call_fail(struct call *c, enum code code, const char *message)
 	call_send(c, codes[code].status, "application/json", b.data ? b.data : "", b.len);
 }
 
+/* What went wrong here is for the log; the client learns only that it did. */
+static void fail_inside(struct call *c, const struct error *err)
+{
+	if (err->kind == ERR_CANCELED) { /* the client has gone: nobody reads this */
+		call_fail(c, CODE_UNKNOWN, "canceled");
+		return;
+	}
+	log_error("request failed", KV("method", c->req->method), KV("path", c->req->path),
+		  KV("peer", c->req->peer), KV_ERR(err));
+	if (err->sys == ENOSPC || err->sys == EDQUOT)
+		call_fail(c, CODE_NO_SPACE, "no space left in this registry");
+	else
+		call_fail(c, CODE_UNKNOWN, "internal error");
+}
+
 void call_fail_err(struct call *c, const struct error *err, enum code not_found)
 {
 	switch (err->kind) {
@@ -94,15 +112,17 @@ void call_fail_err(struct call *c, const struct error *err, enum code not_found)
 	case ERR_UNIMPLEMENTED:
 		call_fail(c, CODE_MANIFEST_INVALID, err->msg);
 		break;
+	case ERR_UNAVAILABLE:
+		call_fail(c, CODE_UPSTREAM, err->msg);
+		break;
 	case ERR_NONE:
 	case ERR_CONFLICT:
-	case ERR_UNAVAILABLE:
 	case ERR_CANCELED:
 	case ERR_CORRUPT:
 	case ERR_SYSTEM:
 	case ERR_KIND_COUNT:
 	default:
-		call_fail(c, CODE_UNKNOWN, err->msg);
+		fail_inside(c, err);
 		break;
 	}
 }

@@ -204,7 +204,7 @@ static int append_body(struct uploads *u, struct session *s, struct storage_uplo
 		if (n == 0)
 			break;
 		if (handle->size + n > u->max_bytes)
-			return error_set(err, ERR_INVALID, "blob is larger than %llu bytes",
+			return error_set(err, ERR_FORBIDDEN, "blob is larger than %llu bytes",
 					 (unsigned long long)u->max_bytes);
 		r = storage_of(u)->ops->upload_write(storage_of(u), handle, part, n, err);
 		if (r < 0)
@@ -229,7 +229,7 @@ int upload_append(struct uploads *u, const char *repo, const char *id,
 	if (r < 0)
 		return r;
 	if (chunk->at >= 0 && (uint64_t)chunk->at != handle.size)
-		r = error_set(err, ERR_INVALID, "chunk starts at %lld, the upload stands at %llu",
+		r = error_set(err, ERR_CONFLICT, "chunk starts at %lld, the upload stands at %llu",
 			      (long long)chunk->at, (unsigned long long)handle.size);
 	if (r == 0)
 		r = catch_up(u, s, &handle, err);

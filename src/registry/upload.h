@@ -36,8 +36,9 @@ MUST_CHECK int upload_size(struct uploads *u, const char *repo, const char *id, 
  * length   bytes the client announced, or -1; a body that is shorter keeps
  *          what has arrived and is ERR_CORRUPT
  *
- * ERR_NOT_FOUND; ERR_CONFLICT another request works on it; ERR_INVALID `at` is
- * not where the upload stands, or it grows past the ceiling.
+ * ERR_NOT_FOUND; ERR_CONFLICT another request works on it, or `at` is not where
+ * the upload stands; ERR_FORBIDDEN it grows past the ceiling; ERR_INVALID the
+ * body is malformed.
  */
 struct upload_chunk {
 	int64_t at, length;

@@ -187,15 +187,18 @@ teardown_file() {
 	done
 }
 
-@test "content that is absent may be named where the configuration says so" {
+@test "content that is absent may be named, and blobs have a ceiling, where the configuration says so" {
 	ROOT=$ROOT/sparse
 	mkdir "$ROOT"
-	echo '{"sparseManifests": true}' >"$ROOT/config.json"
+	echo '{"sparseManifests": true, "limits": {"maxBlobSize": "1kB"}}' >"$ROOT/config.json"
 	registry_start --config "$ROOT/config.json"
 	push_manifest s/parse t "$(manifest_of absent)"
 	[ "$status_code" = 201 ]
 	req GET "/v2/s/parse/blobs/sha256:$(sha absent)"
 	[ "$status_code" = 404 ]
+	big=$(printf 'x%.0s' $(seq 2000))
+	req POST "/v2/s/parse/blobs/uploads/?digest=sha256:$(sha "$big")" --data-binary "$big"
+	[ "$status_code" = 413 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = SIZE_INVALID ]
 	run "$PROA_BUILD/proa-registry" gc --data "$ROOT/registry" --grace 0s
 	[ "$status" -eq 0 ]
 	req GET /v2/s/parse/manifests/t

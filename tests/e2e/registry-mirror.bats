@@ -1,0 +1,150 @@
+#!/usr/bin/env bats
+# The mirror in front of upstreams that are slow, down, or lie; and who gets to see which credentials.
+
+load ../lib/engine
+load ../lib/registry
+
+setup_file() {
+	ROOT=$(mktemp -d /tmp/proa-e2e-XXXXXX)
+	export ROOT
+	mkdir "$ROOT/tree"
+	head -c 400000 /dev/urandom >"$ROOT/tree/file"
+	tar -C "$ROOT/tree" -cf "$ROOT/layer.tar" .
+	python3 "$BATS_TEST_DIRNAME/../lib/liar.py" "$ROOT/port" "$ROOT/layer.tar" 3>&- &
+	echo $! >"$ROOT/liar.pid"
+	for _ in $(seq 100); do [ -s "$ROOT/port" ] && break || sleep 0.05; done
+	UPSTREAM=$(cat "$ROOT/port")
+	export UPSTREAM
+	printf '{"mirrors": [{"prefix": "up", "upstream": "%s", "insecure": true}]}' "$UPSTREAM" >"$ROOT/config.json"
+	registry_start --config "$ROOT/config.json"
+}
+teardown_file() {
+	registry_stop
+	kill "$(cat "$ROOT/liar.pid")" 2>/dev/null || true
+	rm -rf "$ROOT"
+}
+
+layer_of() { # HOW: digest of the layer, as the mirror's manifest names it
+	req GET "/v2/up/$1/manifests/1"
+	[ "$status_code" = 200 ]
+	jq -r '.layers[0].digest' "$ROOT/body"
+}
+blob_file() { echo "$ROOT/registry/content/blobs/${1%%:*}/$(cut -c8-9 <<<"$1")/${1#*:}"; }
+wire() { curl -s "http://$UPSTREAM/wire"; }
+
+@test "five clients at once cost the upstream one transfer, and each gets the whole blob" {
+	d=$(layer_of honest)
+	before=$(wire)
+	for i in 1 2 3 4 5; do
+		curl -sf -o "$ROOT/got$i" "http://$REGISTRY/v2/up/honest/blobs/$d" &
+	done 3>&-
+	wait
+	for i in 1 2 3 4 5; do [ "sha256:$(sha256sum <"$ROOT/got$i" | cut -d' ' -f1)" = "$d" ]; done
+	size=$(stat -c %s "$ROOT/got1")
+	[ $(($(wire) - before)) = "$size" ]
+	req GET "/v2/up/honest/blobs/$d" -H 'Range: bytes=10-19'
+	[ "$status_code" = 206 ] && cmp "$ROOT/body" <(tail -c +11 "$ROOT/got1" | head -c 10)
+	[ $(($(wire) - before)) = "$size" ]
+}
+
+@test "an upstream that lies about content is not believed, and nothing of it is kept" {
+	for how in digest short long size; do
+		d=$(layer_of $how)
+		rm -f "$(blob_file "$d")" # the layers are the same: the honest one must not stand in
+		run curl -sf -m 30 -o "$ROOT/got" "http://$REGISTRY/v2/up/$how/blobs/$d"
+		[ "$status" -ne 0 ] || { echo "$how was believed"; false; }
+		[ ! -e "$(blob_file "$d")" ]
+	done
+	req GET /v2/up/huge/manifests/1
+	[ "$status_code" = 502 ]
+	[ -z "$(ls "$ROOT/registry/uploads")" ]
+}
+
+@test "an upstream that stalls is given up soon, the client sees a cut, and others are served meanwhile" {
+	d=$(layer_of stall)
+	rm -f "$(blob_file "$d")"
+	start=$(date +%s)
+	curl -s -o "$ROOT/got" "http://$REGISTRY/v2/up/stall/blobs/$d" 3>&- &
+	pid=$!
+	sleep 0.3
+	req GET /v2/
+	[ "$status_code" = 200 ]
+	run wait $pid
+	[ "$status" -ne 0 ]
+	[ $(($(date +%s) - start)) -lt 25 ]
+	[ ! -e "$(blob_file "$d")" ]
+}
+
+@test "with the upstream gone, what was fetched is served and the rest is 502" {
+	layer_of honest >/dev/null
+	kill -9 "$(cat "$ROOT/liar.pid")"
+	req GET /v2/up/honest/manifests/1
+	[ "$status_code" = 200 ]
+	req GET /v2/up/never/manifests/1
+	[ "$status_code" = 502 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNKNOWN ]
+	push_blob up/own "pushed while it is away"
+	req GET "/v2/up/own/blobs/sha256:$(sha "pushed while it is away")"
+	[ "$status_code" = 200 ]
+}
+
+@test "credentials go to their upstream only: not along a redirect, and a client's go nowhere" {
+	ROOT=$ROOT/auth
+	mkdir "$ROOT"
+	cat >"$ROOT/up.py" <<-'P'
+		import base64, hashlib, http.server, json, sys, threading
+		root = sys.argv[1]
+		blob = b"behind a redirect"
+		d = lambda b: "sha256:" + hashlib.sha256(b).hexdigest()
+		config = b"{}"
+		m = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+		    "config": {"mediaType": "a/b", "digest": d(config), "size": 2},
+		    "layers": [{"mediaType": "a/c", "digest": d(blob), "size": len(blob)}]}).encode()
+		class H(http.server.BaseHTTPRequestHandler):
+		    protocol_version = "HTTP/1.1"
+		    def log_message(self, *a): pass
+		    def say(self, status, body=b"", **h):
+		        self.send_response(status)
+		        for k, v in h.items(): self.send_header(k.replace("_", "-"), v)
+		        self.send_header("Content-Length", str(len(body)))
+		        self.end_headers()
+		        if self.command != "HEAD": self.wfile.write(body)
+		    def do_GET(self):
+		        auth = self.headers.get("Authorization", "")
+		        name = "cdn" if self.server is cdn else "up"
+		        open(f"{root}/{name}.seen", "a").write(f"{self.command} {self.path} {auth}\n")
+		        if self.server is cdn: return self.say(200, blob)
+		        if auth != "Basic " + base64.b64encode(b"up:pw").decode():
+		            return self.say(401, b"", WWW_Authenticate='Basic realm="up"')
+		        if "/manifests/" in self.path:
+		            return self.say(200, m, Content_Type="application/vnd.oci.image.manifest.v1+json", Docker_Content_Digest=d(m))
+		        if d(blob) in self.path: return self.say(307, b"", Location=f"http://localhost:{cdn.server_port}/data")
+		        self.say(200, b"{}")
+		    do_HEAD = do_GET
+		cdn = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
+		up = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
+		threading.Thread(target=cdn.serve_forever, daemon=True).start()
+		open(root + "/port", "w").write(f"127.0.0.1:{up.server_port}")
+		up.serve_forever()
+	P
+	sed -i 's/^\t\t//' "$ROOT/up.py"
+	python3 "$ROOT/up.py" "$ROOT" 3>&- &
+	pid=$!
+	for _ in $(seq 100); do [ -s "$ROOT/port" ] && break || sleep 0.05; done
+	printf 'secret\n' | "$PROA_BUILD/proa-registry" htpasswd ann >"$ROOT/users"
+	printf '{"auth": {"htpasswd": "%s"}, "mirrors": [{"upstream": "%s", "insecure": true, "username": "up", "password": "pw"}]}' \
+		"$ROOT/users" "$(cat "$ROOT/port")" >"$ROOT/config.json"
+	registry_start --config "$ROOT/config.json"
+	req GET /v2/a/b/manifests/1
+	[ "$status_code" = 401 ]
+	[ ! -e "$ROOT/up.seen" ] # nobody in particular makes us ask
+	req GET /v2/a/b/manifests/1 -u ann:secret
+	[ "$status_code" = 200 ]
+	d=$(jq -r '.layers[0].digest' "$ROOT/body")
+	req GET "/v2/a/b/blobs/$d" -u ann:secret
+	[ "$status_code" = 200 ] && [ "$(cat "$ROOT/body")" = "behind a redirect" ]
+	kill $pid
+	grep -q "Basic $(printf up:pw | base64)" "$ROOT/up.seen"
+	! grep -q "$(printf ann:secret | base64)" "$ROOT/up.seen" "$ROOT/cdn.seen"
+	[ "$(cat "$ROOT/cdn.seen")" = "GET /data " ]
+	registry_stop
+}
