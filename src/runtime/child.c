@@ -192,6 +192,8 @@ static int build_root(struct child *c, struct error *err)
 		r = run_hooks(c, "createContainer", h->create_container, h->n_create_container,
 			      STATUS_CREATING, err);
 	if (r == 0)
+		r = process_make_cwd(&c->process, c->rootfs.root, err);
+	if (r == 0)
 		r = rootfs_protect(&c->rootfs, err);
 	if (r == 0)
 		r = rootfs_enter(&c->rootfs, err);
@@ -241,11 +243,11 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 	if (r == 0)
 		r = process_replace_null(err);
 	if (r == 0)
+		r = process_own_stdio(&c->process, err);
+	if (r == 0)
 		r = process_apply_limits(&c->process, err);
 	if (r == 0)
 		r = set_personality(c->config->linux_.personality, err);
-	if (r == 0)
-		r = process_make_cwd(&c->process, err);
 	if (r == 0)
 		r = process_build_env(&c->process, a, err);
 	if (r == 0)

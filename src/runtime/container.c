@@ -183,6 +183,13 @@ static int check_preserved(struct making *m, struct error *err)
 	return 0;
 }
 
+static bool keeps_groups(const struct runtime_config *c)
+{
+	const char *v = runtime_config_annotation(c, "run.oci.keep_original_groups");
+
+	return v != NULL && strcmp(v, "1") == 0;
+}
+
 /* All that can be refused is refused before anything is made. */
 static int check(struct making *m, struct error *err)
 {
@@ -193,6 +200,7 @@ static int check(struct making *m, struct error *err)
 	s->spec = p;
 	s->id = m->create->id;
 	s->no_new_keyring = m->create->no_new_keyring;
+	s->keep_groups = keeps_groups(&m->config);
 	s->label_fd = FD_NONE;
 	r = process_check(s, err);
 	if (r == 0)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -45,7 +46,9 @@ static int bind_node(struct rootfs *r, const struct node *n, struct error *err)
 		return rc;
 	if (fstat(tree, &st) < 0 || !same_node(&st, n))
 		return error_set(err, ERR_INVALID, "the host's '%s' is another device", n->path);
-	rc = rootfs_target_file(r->root, n->path, &target, err);
+	rc = mount_change(tree, false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, 0, err);
+	if (rc == 0)
+		rc = rootfs_target_file(r->root, n->path, &target, err);
 	return rc < 0 ? rc : mount_attach(tree, target, n->path, err);
 }
 

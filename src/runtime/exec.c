@@ -297,6 +297,8 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 	if (r == 0)
 		r = process_replace_null(err);
 	if (r == 0)
+		r = process_own_stdio(&x->process, err);
+	if (r == 0)
 		r = process_apply_limits(&x->process, err);
 	if (r == 0)
 		r = process_build_env(&x->process, a, err);

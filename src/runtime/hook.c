@@ -11,14 +11,14 @@
 static int run_one(const struct spec_hook *h, const char *state, size_t state_len,
 		   struct error *err)
 {
-	static const char *const no_env[] = { NULL };
 	const char *const self[] = { h->path, NULL };
 	auto_(buf) out = BUF_INIT(OUTPUT_MAX);
 	auto_(buf) errs = BUF_INIT(OUTPUT_MAX);
 	struct proc_spec spec = {
 		.path = h->path,
 		.argv = h->args.n > 0 ? h->args.at : self,
-		.env = h->env.at != NULL ? h->env.at : no_env,
+		/* None given: the runtime's own, as the peers have it. */
+		.env = h->env.at,
 		.cwd_fd = FD_NONE,
 	};
 	int timeout_ms = -1, status, r;

@@ -292,6 +292,25 @@ int process_replace_null(struct error *err)
 	return 0;
 }
 
+int process_own_stdio(const struct process_setup *p, struct error *err)
+{
+	const struct spec_user *u = &p->spec->user;
+
+	for (int i = 0; i < 3; i++) {
+		struct stat st;
+
+		/* A terminal is the host's, or has its owner already. */
+		if (fstat(i, &st) < 0 || is_null(i) || isatty(i) ||
+		    (st.st_uid == u->uid && st.st_gid == u->gid))
+			continue;
+		/* An owner that the user namespace lacks, a read-only file system: it stays. */
+		if (fchown(i, u->uid, u->gid) < 0 && errno != EPERM && errno != EINVAL &&
+		    errno != EROFS)
+			return error_sys(err, errno, "give fd %d to user %u", i, u->uid);
+	}
+	return 0;
+}
+
 /* The container's /etc/passwd is hostile: a regular file of at most 1 MiB, read in the root. */
 static const char *home_of(uint32_t uid, struct arena *a)
 {
@@ -347,7 +366,7 @@ static int set_ids(const struct process_setup *p, struct error *err)
 	if (u->umask.set)
 		umask((mode_t)u->umask.value & 0777);
 	/* Without privileges over groups (rootless, "deny") there is none to give up. */
-	if (setgroups(u->n_additional_gids, u->additional_gids) < 0 &&
+	if (!p->keep_groups && setgroups(u->n_additional_gids, u->additional_gids) < 0 &&
 	    !(errno == EPERM && p->user_ns && u->n_additional_gids == 0))
 		return error_sys(err, errno, "process.user.additionalGids");
 	if (setresgid(u->gid, u->gid, u->gid) < 0)
@@ -397,15 +416,11 @@ int process_drop(struct process_setup *p, struct error *err)
 	return r;
 }
 
-int process_make_cwd(const struct process_setup *p, struct error *err)
+int process_make_cwd(const struct process_setup *p, int root, struct error *err)
 {
-	autoclose int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autoclose int fd = FD_NONE;
-	int r;
+	int r = fs_open_in_root(root, p->spec->cwd, O_PATH | O_DIRECTORY, 0, &fd, err);
 
-	if (root < 0)
-		return error_sys(err, errno, "open '/'");
-	r = fs_open_in_root(root, p->spec->cwd, O_PATH | O_DIRECTORY, 0, &fd, err);
 	if (r == -ERR_NOT_FOUND)
 		r = fs_mkdir_all_in_root(root, p->spec->cwd, 0755, 0, 0, NULL, err);
 	return r < 0 ? error_wrap(err, r, "process.cwd: '%s'", p->spec->cwd) : 0;

@@ -22,6 +22,7 @@ struct process_setup {
 	struct seccomp_program seccomp;
 	bool user_ns;
 	bool no_new_keyring;
+	bool keep_groups;      /* annotation run.oci.keep_original_groups, podman's keep-groups */
 	const char *id;        /* names the session keyring */
 	unsigned preserve_fds; /* with those of LISTEN_FDS */
 	unsigned listen_fds;   /* of a socket activation: the container is told of so many */
@@ -47,14 +48,20 @@ void process_reset_signals(void);
  * root was entered.
  */
 MUST_CHECK int process_replace_null(struct error *err);
+/*
+ * Pipes and files that are 0, 1 and 2 become the user's: it may open /dev/stdout again.
+ * Peer: runc's fixStdioPermissions, crun the same.
+ */
+MUST_CHECK int process_own_stdio(const struct process_setup *p, struct error *err);
 /* Environment for execve in the arena: the spec's, HOME from /etc/passwd of the container when
  * it lacks one. The root must have been entered. */
 MUST_CHECK int process_build_env(struct process_setup *p, struct arena *a, struct error *err);
 /* Groups, gid, uid, bounding set, no_new_privs; keeps CAP_SYS_ADMIN permitted for the filter. */
 MUST_CHECK int process_drop(struct process_setup *p, struct error *err);
-/* chdir to the working directory, made when absent, never through a magic link; refuses one
- * that is outside of the root. Call as the user. */
-MUST_CHECK int process_make_cwd(const struct process_setup *p, struct error *err);
+/* Make the working directory below `root` when it is absent; before the root is read-only. */
+MUST_CHECK int process_make_cwd(const struct process_setup *p, int root, struct error *err);
+/* chdir to the working directory, never through a magic link; refuses one that is outside of the
+ * root. Call as the user. */
 MUST_CHECK int process_enter_cwd(const struct process_setup *p, struct error *err);
 /* Find args[0] as execvp would; the errors have the peers' words. Call as the user, in the cwd. */
 MUST_CHECK int process_resolve(struct process_setup *p, struct arena *a, struct error *err);

@@ -274,6 +274,13 @@ int rootfs_sysctl(const struct rootfs *r, const uint32_t namespaces, struct erro
 		autoclose int fd = FD_NONE;
 
 		sysctl_path(path);
+		/* Two ways to say the same thing would be one too many. */
+		if (strcmp(path, "kernel/hostname") == 0 ||
+		    (strcmp(path, "kernel/domainname") == 0 &&
+		     !cstr_is_empty(r->config->domainname)))
+			return error_set(err, ERR_INVALID,
+					 "linux.sysctl: '%s' conflicts with the field for it",
+					 list->at[i].key);
 		if (!(sysctl_namespace(path) & namespaces))
 			return error_set(err, ERR_INVALID,
 					 "linux.sysctl: '%s' is not in a separate kernel namespace",

@@ -81,3 +81,53 @@ teardown() { runtime_teardown; }
 	refused '.mounts += [{"destination": "/x", "type": "tmpfs", "source": "x", "options": ["nosuchoption"]}]' nosuchoption
 	refused '.hostname="h" | .linux.namespaces |= map(select(.type != "uts"))' "uts namespace"
 }
+
+@test "runtime: a user that is not root opens its own stdout again, piped or a file, also by exec" {
+	args sh -c 'echo again >/dev/stdout; echo loud >/dev/stderr'
+	config '.process.user={"uid": 1000, "gid": 1001}'
+	[ "$(rt run -b "$B" "$CID" 2>"$T/err" </dev/null | cat)" = again ]
+	[ "$(cat "$T/err")" = loud ] && [ "$(stat -c %u:%g "$T/err")" = 1000:1001 ]
+	# The host's null device keeps its owner.
+	args true
+	rt run -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	[ "$(stat -c %u:%g /dev/null)" = 0:0 ]
+	args sleep 1000
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	[ "$(rt exec --user 7:8 "$CID" sh -c 'echo more >/proc/self/fd/1' | cat)" = more ]
+	rt delete -f "$CID"
+	nothing_left
+}
+
+@test "runtime: an absent working directory is made below a read-only root" {
+	args sh -c 'pwd; touch x || echo read-only'
+	config '.root.readonly=true | .process.cwd="/made/here"'
+	run rt run -b "$B" "$CID"
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = /made/here ] && [[ "$output" == *read-only* ]]
+	nothing_left
+}
+
+@test "runtime: hooks inherit the environment when they have none, names are set in one way only" {
+	args true
+	config '.hooks={"prestart": [{"path": "/bin/sh", "args": ["sh", "-c", "echo x$MARK y$PATH >'"$T"'/hook"]}]}'
+	MARK=seen rt run -b "$B" "$CID"
+	grep -q "^xseen y/" "$T/hook"
+	config '.hooks.prestart[0].env=["MARK=own"]'
+	MARK=seen rt run -b "$B" "$CID"
+	grep -q "^xown " "$T/hook"
+	config 'del(.hooks) | .linux.sysctl={"kernel.hostname": "x"}'
+	run rt run -b "$B" "$CID"
+	[[ "$status" = 1 && "$output" == *"conflicts with the field"* ]]
+	config '.linux.sysctl={"kernel.domainname": "x"} | .domainname="y"'
+	run rt run -b "$B" "$CID"
+	[[ "$status" = 1 && "$output" == *"conflicts with the field"* ]]
+	nothing_left
+}
+
+@test "runtime: podman's keep-groups annotation" {
+	args id -G
+	config '.annotations={"run.oci.keep_original_groups": "1"}'
+	[ "$(timeout 30 unshare -m --propagation private setpriv --groups 5,6 "$RT" --root "$STATE" run -b "$B" "$CID")" = "0 5 6" ]
+	config 'del(.annotations)'
+	[ "$(timeout 30 unshare -m --propagation private setpriv --groups 5,6 "$RT" --root "$STATE" run -b "$B" "$CID")" = 0 ]
+}
