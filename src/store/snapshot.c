@@ -676,6 +676,13 @@ int snapshot_remove(struct snapshots *s, const char *key, struct error *err)
 	int64_t number;
 	int r = snapshot_forget(s, key, &number, err);
 
+	/* On a full disk even forgetting needs room, which only the files can give. */
+	if (r < 0 && find(s, key, &number, NULL) == 0) {
+		r = snapshot_dir_remove(s, number, err);
+		if (r == 0)
+			r = snapshot_forget(s, key, &number, err);
+		return r;
+	}
 	return r < 0 || number == 0 ? r : snapshot_dir_remove(s, number, err);
 }
 

@@ -15,6 +15,12 @@ setup() {
 	CTX=$(mktemp -d "$ROOT/ctx-XXXXXX")
 	REGISTRY=$(sed -n 's/.*listening address=//p' "$ROOT/registry.log" | tail -1)
 }
+teardown() {
+	mountpoint -q "$ROOT/data" || return 0
+	engine_stop
+	umount "$ROOT/data"
+	engine_start
+}
 
 proa() { "$PROA_BUILD/proa" "$@"; }
 
@@ -297,4 +303,49 @@ megabytes() {
 	proa builder prune -af --filter type=exec.cachemount
 	wait $!
 	proa builder prune -af --filter type=exec.cachemount | grep -q Deleted
+}
+
+@test "identical work of two builds at once is done once" {
+	mkdir "$CTX/a" "$CTX/b"
+	printf 'FROM bb:1\nRUN cat /proc/sys/kernel/random/uuid > /u; sleep 1\n' | tee "$CTX/a/Dockerfile" >"$CTX/b/Dockerfile"
+	proa build -q "$CTX/a" >"$CTX/one" &
+	proa build -q "$CTX/b" >"$CTX/two"
+	wait $!
+	[ -s "$CTX/one" ] && [ "$(cat "$CTX/one")" = "$(cat "$CTX/two")" ]
+}
+
+@test "kill -9 in the middle of an export leaves store and cache whole" {
+	printf 'FROM bb:1\nRUN --mount=type=cache,target=/c dd if=/dev/urandom of=/big bs=1M count=30 2>/dev/null; cp /big /c\nCOPY Dockerfile /\n' >"$CTX/Dockerfile"
+	for wait in 0.15 0.4 0.7; do
+		proa build -q --cache-to "type=local,dest=$CTX-c,mode=max" "$CTX" >/dev/null 2>&1 &
+		sleep $wait
+		kill -9 "$(cat "$ROOT/test.pid")"
+		wait $! || true
+		engine_start
+		proa store check
+	done
+	proa build -q -t app:1 --cache-to "type=local,dest=$CTX-c,mode=max" "$CTX"
+	one=$(proa run --rm app:1 md5sum /big)
+	forget
+	proa build -q -t app:1 --cache-from "type=local,src=$CTX-c" "$CTX"
+	[ "$(proa run --rm app:1 md5sum /big)" = "$one" ]
+	[ -z "$(ls "$ROOT/run/build")" ]
+}
+
+@test "a full disk is one clear error, and is not full afterwards" {
+	engine_stop
+	mkdir -p "$ROOT/data"
+	mount -t tmpfs -o size=40m proa-e2e "$ROOT/data"
+	engine_start
+	busybox_image bb:1
+	dd if=/dev/zero of="$CTX/big" bs=1M count=60 2>/dev/null
+	printf 'FROM bb:1\nCOPY big /\n' >"$CTX/Dockerfile"
+	run proa build "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"Dockerfile:2: COPY big /: "*"no space left on device" ]]
+	printf 'FROM bb:1\nRUN dd if=/dev/zero of=/x bs=1M count=60 2>/dev/null\n' >"$CTX/Dockerfile"
+	run proa build "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"returned a non-zero code: 1"* ]]
+	proa store check
+	printf 'FROM bb:1\nRUN echo room > /r\n' >"$CTX/Dockerfile"
+	proa build -q "$CTX"
 }
