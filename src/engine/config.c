@@ -65,6 +65,7 @@ enum presence {
 	OMIT_EMPTY,
 	EMPTY_LIST, /* [] or {} instead of null */
 	NULL_ZERO,  /* numbers: null when absent */
+	OMIT_NULL,  /* left out when absent; a zero stays */
 };
 
 struct member {
@@ -183,6 +184,8 @@ static int members_copy(struct arena *a, const struct member *m, size_t n, const
 			v = NULL;
 		if (m[i].presence == OMIT_EMPTY && (v == NULL || is_empty(v)))
 			continue;
+		if (m[i].presence == OMIT_NULL && v == NULL)
+			continue;
 		json_set(a, to, m[i].key, v ? json_clone(a, v) : zero_value(a, &m[i]));
 	}
 	return 0;
@@ -214,7 +217,7 @@ static const struct member config_members[] = {
 	{ "OnBuild", SHAPE_LIST, 0 },
 	{ "Labels", SHAPE_OBJECT, EMPTY_LIST },
 	{ "StopSignal", SHAPE_STRING, OMIT_EMPTY },
-	{ "StopTimeout", SHAPE_INT, NULL_ZERO },
+	{ "StopTimeout", SHAPE_INT, OMIT_NULL },
 	{ "Shell", SHAPE_LIST, OMIT_EMPTY },
 };
 
