@@ -6,8 +6,10 @@
 
 #include "base/str.h"
 #include "cli/autostart.h"
+#include "cli/body.h"
 #include "cli/config.h"
 #include "cli/options.h"
+#include "oci/platform.h"
 
 enum { QUERY_MAX = 4 << 20, HEADERS_MAX = 64 };
 
@@ -50,11 +52,17 @@ struct client *api_client(struct cli *cli, struct error *err)
 	struct http_header headers[HEADERS_MAX];
 	struct client_config config = { 0 };
 	struct endpoint e = { 0 };
+	int r;
 
 	if (cli->client)
 		return cli->client;
-	if (endpoint_resolve(cli, &e, err) < 0)
+	r = endpoint_resolve(cli, &e, err);
+	if (r < 0) {
+		if (!err || !cstr_starts(err->msg, "conflicting options"))
+			error_wrap(err, r,
+				   "Failed to initialize: unable to resolve docker endpoint");
 		return NULL;
+	}
 	if (e.is_default && autostart_engine(cli, e.host, err) < 0)
 		return NULL;
 	cli->host = e.host;
@@ -163,42 +171,36 @@ struct buf api_query(void)
 	return (struct buf)BUF_INIT(QUERY_MAX);
 }
 
-char *api_filters(struct cli *cli, const struct args *args)
+static void filter_add(struct arena *a, struct json *root, const char *filter)
+{
+	const char *eq = strchr(filter, '=');
+	struct str key, value;
+	struct json *values;
+	char *name;
+
+	if (!eq)
+		return;
+	key = str_trim((struct str){ filter, (size_t)(eq - filter) });
+	value = str_trim(str_of(eq + 1));
+	name = arena_strndup(a, key.at, key.len);
+	for (char *p = name; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p += 'a' - 'A';
+	values = body_member(a, root, name);
+	name = arena_strndup(a, value.at, value.len);
+	if (!json_get(values, name))
+		json_set(a, values, name, json_new_bool(a, true));
+}
+
+char *api_filters_with(struct cli *cli, const struct args *args, const char *key, const char *value)
 {
 	struct json *root = json_new_object(&cli->arena);
 	auto_(buf) text = BUF_INIT(QUERY_MAX);
 	struct jsonw w;
 
-	args_for_each(f, args, "filter")
-	{
-		const char *eq = strchr(f, '=');
-		struct str key;
-		char *name;
-		const struct json *values;
-
-		if (!eq)
-			continue;
-		key = str_trim((struct str){ f, (size_t)(eq - f) });
-		name = arena_strndup(&cli->arena, key.at, key.len);
-		for (char *p = name; *p; p++)
-			if (*p >= 'A' && *p <= 'Z')
-				*p += 'a' - 'A';
-		values = json_get(root, name);
-		if (!values) {
-			struct json *fresh = json_new_object(&cli->arena);
-
-			json_set(&cli->arena, root, name, fresh);
-			values = json_get(root, name);
-		}
-		for (size_t i = 0; i < root->n_members; i++)
-			if (root->members[i].value == values) {
-				struct str v = str_trim(str_of(eq + 1));
-
-				json_set(&cli->arena, root->members[i].value,
-					 arena_strndup(&cli->arena, v.at, v.len),
-					 json_new_bool(&cli->arena, true));
-			}
-	}
+	args_for_each(f, args, "filter") filter_add(&cli->arena, root, f);
+	if (key)
+		filter_add(&cli->arena, root, arena_format(&cli->arena, "%s=%s", key, value));
 	if (root->n_members == 0)
 		return NULL;
 	jsonw_init(&w, &text);
@@ -206,4 +208,31 @@ char *api_filters(struct cli *cli, const struct args *args)
 	if (jsonw_finish(&w, NULL) < 0)
 		return NULL;
 	return arena_strdup(&cli->arena, text.data);
+}
+
+char *api_filters(struct cli *cli, const struct args *args)
+{
+	return api_filters_with(cli, args, NULL, NULL);
+}
+
+int api_platforms(struct cli *cli, const struct args *args, const char *key, struct buf *q,
+		  struct error *err)
+{
+	struct arena *a = &cli->arena;
+
+	args_for_each(text, args, "platform")
+	{
+		struct json *o = json_new_object(a);
+		struct platform p;
+		int r = platform_parse(text, &p, err);
+
+		if (r < 0)
+			return r;
+		json_set(a, o, "architecture", json_new_string(a, arena_strdup(a, p.arch)));
+		json_set(a, o, "os", json_new_string(a, arena_strdup(a, p.os)));
+		if (*p.variant)
+			json_set(a, o, "variant", json_new_string(a, arena_strdup(a, p.variant)));
+		client_query_add(q, key, body_text(a, o));
+	}
+	return 0;
 }

@@ -35,7 +35,17 @@ bool api_at_least(struct cli *cli, int minor);
 /* Is the engine proad, at a Unix socket? Then it takes directories as fds. */
 bool api_is_local_proa(struct cli *cli);
 
+/*
+ * --platform values as the query's JSON documents, one member `key` each
+ * ("platform", or "platforms" where there may be several). ERR_INVALID in containerd's words.
+ */
+MUST_CHECK int api_platforms(struct cli *cli, const struct args *args, const char *key,
+			     struct buf *q, struct error *err);
+
 /* --filter values as the query's JSON {"name":{"value":true}}; NULL when none. */
 char *api_filters(struct cli *cli, const struct args *args);
+/* The same, with key=value as one more. */
+char *api_filters_with(struct cli *cli, const struct args *args, const char *key,
+		       const char *value);
 struct buf api_query(void); /* an empty query with its ceiling */
 DEFINE_AUTOPTR(client_response, client_response_free);

@@ -38,12 +38,31 @@ static void map_add(struct arena *a, struct json *map, const char *text)
 		 json_new_string(a, eq ? eq + 1 : ""));
 }
 
+static int member_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct json_member *)a)->key, ((const struct json_member *)b)->key);
+}
+
 struct json *body_map(struct arena *a, const struct args *args, const char *flag)
 {
 	struct json *map = json_new_object(a);
 
 	args_for_each(text, args, flag) map_add(a, map, text);
+	/* As Go writes a map. */
+	if (map->n_members > 1)
+		qsort(map->members, map->n_members, sizeof(*map->members), member_compare);
 	return map;
+}
+
+/* "[255 10]", as Go prints bytes. */
+static const char *bytes_text(struct arena *a, struct str s)
+{
+	enum { SHOWN_MAX = 64 };
+	const char *all = "";
+
+	for (size_t i = 0; i < s.len && i < SHOWN_MAX; i++)
+		all = arena_format(a, "%s%s%u", all, i ? " " : "", (unsigned char)s.at[i]);
+	return arena_format(a, "[%s]", all);
 }
 
 /* Lines of a file of k=v: comments and blank lines left out. */
@@ -77,9 +96,8 @@ static int file_lines(struct arena *a, const char *path, struct json *list, bool
 			continue;
 		if (!utf8_valid(left))
 			return error_set(err, ERR_INVALID,
-					 "env file %s contains invalid utf8 bytes at "
-					 "line %u: %.*s",
-					 path, number, STR_ARG(left));
+					 "invalid env file (%s): invalid utf8 bytes at line %u: %s",
+					 path, number, bytes_text(a, left));
 		one = arena_strndup(a, left.at, left.len);
 		eq = strchr(one, '=');
 		if (eq == one)

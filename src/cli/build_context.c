@@ -372,7 +372,7 @@ int build_context_write(void *data, struct writer *to, struct error *err)
 	if (c->from_stdin)
 		return stdin_forward(c, to, err);
 	if (c->dockerfile_text) {
-		r = tar_writer_file(&w.tar, BUILD_CONTEXT_SENT, 0644, 0, c->dockerfile_text,
+		r = tar_writer_file(&w.tar, c->dockerfile, 0644, 0, c->dockerfile_text,
 				    strlen(c->dockerfile_text), err);
 	}
 	if (r == 0 && c->dir_fd >= 0) {

@@ -8,7 +8,7 @@
 #include "cli/context_ignore.h"
 
 /* Name of a Dockerfile from elsewhere in a tar: it hides no file of the context. */
-#define BUILD_CONTEXT_SENT ".dockerfile.proa"
+#define BUILD_CONTEXT_SENT ".dockerfile.proa" /* beside a context that has its own */
 
 struct build_context {
 	const char *remote;          /* a URL that the engine fetches */

@@ -197,6 +197,11 @@ static bool is_help(const char *word)
 	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
+static void help_top(struct cli *cli, FILE *out)
+{
+	usage_print_top(out, cli->program, plugins_json(cli), cli_width(STDOUT_FILENO));
+}
+
 /* `help`, `help ps`, `help image ls` */
 static int command_help(struct cli *cli, int argc, char *const *argv)
 {
@@ -206,7 +211,7 @@ static int command_help(struct cli *cli, int argc, char *const *argv)
 	char shown[64];
 
 	if (argc == 0) {
-		usage_print_top(stdout, cli->program, cli_width(STDOUT_FILENO));
+		help_top(cli, stdout);
 		return 0;
 	}
 	if (g && argc == 1) {
@@ -216,7 +221,15 @@ static int command_help(struct cli *cli, int argc, char *const *argv)
 	if (g)
 		path = arena_format(&cli->arena, "%s %s", argv[0], argv[1]);
 	c = command_find(path, shown);
-	if (!c) {
+	if (!c || c->run == cmd_unsupported) {
+		struct error err = { 0 };
+
+		if (plugin_become(cli, argv[0], &err) != -ERR_NOT_FOUND) {
+			fprintf(stderr, "%s\n", err.msg);
+			return 1;
+		}
+	}
+	if (!c || argc > (g ? 2 : 1)) {
 		fprintf(stderr, "unknown help topic: %s\n", argv[argc - 1]);
 		return 1;
 	}
@@ -224,6 +237,41 @@ static int command_help(struct cli *cli, int argc, char *const *argv)
 		path = arena_format(&cli->arena, "%s %s", argv[0], shown);
 	usage_print_command(stdout, cli->program, path, c, cli_width(STDOUT_FILENO));
 	return 0;
+}
+
+static bool asks_for_help(int argc, char *const *argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--") == 0)
+			return false;
+		if (is_help(argv[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Words before the command of a group: `container --help ls`, and flags that no group has. */
+static int group_flags(struct cli *cli, const struct command_group *g, int argc, char *const *argv)
+{
+	const char *word = argv[1];
+
+	if (is_help(word) && argc > 2) {
+		char *const words[] = { argv[0], argv[2] };
+
+		if (argv[2][0] != '-')
+			return command_help(cli, 2, words);
+	}
+	if (is_help(word)) {
+		usage_print_group(stdout, cli->program, g);
+		return 0;
+	}
+	if (word[1] == '-')
+		fprintf(stderr, "unknown flag: %.*s\n", (int)strcspn(word, "="), word);
+	else
+		fprintf(stderr, "unknown shorthand flag: '%c' in %s\n", word[1], word);
+	fprintf(stderr, "\nUsage:  %s %s\n\nRun '%s %s --help' for more information\n",
+		cli->program, g->name, cli->program, g->name);
+	return EXIT_FLAG;
 }
 
 static int command_dispatch(struct cli *cli, int argc, char *const *argv)
@@ -240,19 +288,25 @@ static int command_dispatch(struct cli *cli, int argc, char *const *argv)
 		if (!c || c->run == cmd_unsupported) {
 			struct error err = { 0 };
 
-			if (plugin_become(cli, argc, argv, &err) != -ERR_NOT_FOUND) {
+			if (plugin_become(cli, argv[0], &err) != -ERR_NOT_FOUND) {
 				fprintf(stderr, "%s\n", err.msg);
 				return 1;
 			}
+		}
+		if (!c && asks_for_help(argc, argv)) {
+			help_top(cli, stdout);
+			return 0;
 		}
 		if (!c)
 			return unknown_command(cli, "", argv[0]);
 		return command_call(cli, c, path, argc - 1, argv + 1);
 	}
-	if (argc == 1 || is_help(argv[1])) {
-		usage_print_group(argc == 1 ? stderr : stdout, cli->program, g);
+	if (argc == 1) {
+		usage_print_group(stderr, cli->program, g);
 		return 0;
 	}
+	if (argv[1][0] == '-' && argv[1][1])
+		return group_flags(cli, g, argc, argv);
 	path = arena_format(&cli->arena, "%s %s", argv[0], argv[1]);
 	c = command_find(path, shown);
 	if (!c)
@@ -266,6 +320,26 @@ static int global_failed(struct cli *cli, const struct error *e)
 	fprintf(stderr, "%s\n\nUsage:  %s [OPTIONS] COMMAND [ARG...]\n\n", e->msg, cli->program);
 	fprintf(stderr, "Run '%s --help' for more information\n", cli->program);
 	return EXIT_FLAG;
+}
+
+/*
+ * "aliases" of the configuration: another name for `builder`, usually a plugin's.
+ * Peer: docker CLI 28 allows no other word.
+ */
+static int alias_apply(struct cli *cli, char **word, struct error *err)
+{
+	const struct json *aliases = json_get(config_get(cli)->root, "aliases");
+	const char *other;
+
+	json_for_each_member (m, aliases)
+		if (strcmp(m->key, "builder") != 0)
+			return error_set(err, ERR_INVALID,
+					 "not allowed to alias \"%s\" (allowed: \"builder\")",
+					 m->key);
+	other = json_str(aliases, *word);
+	if (other && *other)
+		*word = arena_strdup(&cli->arena, other);
+	return 0;
 }
 
 static int cli_start(struct cli *cli, int argc, char **argv)
@@ -291,9 +365,12 @@ static int cli_start(struct cli *cli, int argc, char **argv)
 		return 0;
 	}
 	if (cli->global.help || used == argc - 1) {
-		usage_print_top(cli->global.help ? stdout : stderr, cli->program,
-				cli_width(STDOUT_FILENO));
+		help_top(cli, cli->global.help ? stdout : stderr);
 		return 0;
+	}
+	if (alias_apply(cli, &argv[1 + used], &err) < 0) {
+		fprintf(stderr, "%s\n", err.msg);
+		return 1;
 	}
 	return command_dispatch(cli, argc - 1 - used, argv + 1 + used);
 }
@@ -307,6 +384,8 @@ int cli_main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	cli.path = argc > 0 ? argv[0] : "proa";
+	cli.argc = argc;
+	cli.argv = argv;
 	cli.as_docker = strcmp(name, "docker") == 0;
 	cli.program = cli.as_docker ? "docker" : "proa";
 	status = cli_start(&cli, argc, argv);

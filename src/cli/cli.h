@@ -21,6 +21,8 @@ struct cli {
 	struct arena arena;
 	const char *program; /* "docker" or "proa": how it was called */
 	const char *path;    /* argv[0], to find proad beside it */
+	int argc;            /* the words as they were typed, aliases put in */
+	char **argv;
 	bool as_docker;
 	struct args global;    /* values of the flags before the command */
 	int status;            /* exit code when a command sets one; else from the error */

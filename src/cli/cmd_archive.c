@@ -65,6 +65,7 @@ static int output_check(const char *path, const char *verb, struct error *err)
 {
 	autofree char *dir = NULL;
 	const char *slash;
+	struct stat st;
 
 	if (!*path)
 		return isatty(STDOUT_FILENO) ? error_set(err, ERR_INVALID,
@@ -72,12 +73,16 @@ static int output_check(const char *path, const char *verb, struct error *err)
 							 "Use the -o flag or redirect")
 					     : 0;
 	slash = strrchr(path, '/');
-	dir = slash ? str_dup((struct str){ path, (size_t)(slash - path) + 1 }) : xstrdup(".");
+	dir = slash ? str_dup((struct str){ path, (size_t)(slash - path) + (slash == path) })
+		    : xstrdup(".");
 	if (access(dir, F_OK) < 0)
 		return error_set(
 		    err, ERR_NOT_FOUND,
-		    "failed to %s: invalid output path: directory \"%s\" does not exist", verb,
+		    "failed to %s: invalid output path: stat %s: no such file or directory", verb,
 		    dir);
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return error_set(err, ERR_INVALID, "failed to %s: cannot write to a directory",
+				 verb);
 	return 0;
 }
 
@@ -101,8 +106,9 @@ int cmd_save(struct cli *cli, const struct args *args, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (args_set(args, "platform"))
-		return error_set(err, ERR_UNIMPLEMENTED, "save --platform is not supported yet");
+	r = api_platforms(cli, args, "platform", &q, err);
+	if (r < 0)
+		return error_wrap(err, r, "invalid platform");
 	for (size_t i = 0; i < args->operands.len; i++)
 		client_query_add(&q, "names", args->operands.at[i]);
 	return download(cli, "/images/get", q.data, args_str(args, "output"), err);
@@ -150,8 +156,9 @@ int cmd_load(struct cli *cli, const struct args *args, struct error *err)
 	auto_(buf) q = api_query();
 	int fd = FD_NONE, r;
 
-	if (args_set(args, "platform"))
-		return error_set(err, ERR_UNIMPLEMENTED, "load --platform is not supported yet");
+	r = api_platforms(cli, args, "platform", &q, err);
+	if (r < 0)
+		return error_wrap(err, r, "invalid platform");
 	if (!*args_str(args, "input") && isatty(STDIN_FILENO))
 		return error_set(err, ERR_INVALID, "requested load from stdin, but stdin is empty");
 	r = input_open(args_str(args, "input"), &fd, err);

@@ -20,7 +20,6 @@
 #include "cli/pipe_body.h"
 #include "cli/progress.h"
 #include "cli/proxy.h"
-#include "oci/reference.h"
 
 enum { TEXT_MAX = 16 << 20 };
 
@@ -139,19 +138,9 @@ static int query_build(struct cli *cli, const struct args *args, struct buf *q, 
 {
 	struct arena *a = &cli->arena;
 	struct json *labels = NULL;
-	struct reference ref;
 	int r;
 
-	args_for_each(tag, args, "tag")
-	{
-		struct error why = { 0 };
-
-		if (reference_parse(tag, &ref, &why) < 0)
-			return error_set(err, ERR_INVALID,
-					 "invalid argument \"%s\" for \"-t, --tag\" flag: %s", tag,
-					 why.msg);
-		client_query_add(q, "t", tag);
-	}
+	args_for_each(tag, args, "tag") client_query_add(q, "t", tag);
 	args_for_each(host, args, "add-host")
 	{
 		char *line = arena_strdup(a, host), *eq = strchr(line, '=');
@@ -334,7 +323,7 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 		result.view = build_view_new(args_bool(args, "check"));
 	if (*args_str(args, "iidfile"))
 		unlink(args_str(args, "iidfile"));
-	if (context.dockerfile_text && !(context.dir_fd >= 0 && api_is_local_proa(cli)))
+	if (context.dockerfile_text && context.dir_fd >= 0 && !api_is_local_proa(cli))
 		context.dockerfile = BUILD_CONTEXT_SENT;
 	client_query_add(&q, "dockerfile", context.dockerfile);
 	client_query_add(&q, "remote", context.remote);

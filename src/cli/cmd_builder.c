@@ -38,12 +38,11 @@ int cmd_builder_prune(struct cli *cli, const struct args *args, struct error *er
 	int r;
 
 	if (!args_bool(args, "force") &&
-	    !cli_confirm(
-		cli,
-		all ? "WARNING! This will remove all build cache.\nAre you sure you want to "
-		      "continue?"
-		    : "WARNING! This will remove all dangling build cache.\nAre you sure you want "
-		      "to continue?"))
+	    !cli_confirm(cli, all ? "WARNING! This will remove all build cache. Are you sure you "
+				    "want to continue?"
+				  : "WARNING! This will remove all dangling build cache. Are you "
+				    "sure you want to "
+				    "continue?"))
 		return 0;
 	client_query_add_bool(&q, "all", all);
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++)

@@ -7,6 +7,7 @@
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/each.h"
+#include "cli/flag_check.h"
 #include "cli/ports.h"
 #include "cli/units.h"
 
@@ -195,14 +196,31 @@ int cmd_rename(struct cli *cli, const struct args *args, struct error *err)
 	return 0;
 }
 
+static int line_compare(const void *a, const void *b)
+{
+	return strverscmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "80" or "80/udp". ERR_INVALID in docker's words. */
+static int port_check(const char *text, struct error *err)
+{
+	autofree char *number = str_dup((struct str){ text, strcspn(text, "/") });
+	int64_t port;
+	int r = check_uint(number, UINT16_MAX, &port, err);
+
+	return r < 0 ? error_wrap(err, r, "Error: invalid port (%s)", number) : 0;
+}
+
 int cmd_port(struct cli *cli, const struct args *args, struct error *err)
 {
 	const char *name = args_operand(args, 0), *want = args_operand(args, 1);
 	const struct json *c = NULL, *ports;
-	bool found = false;
+	VEC(const char *) lines = { 0 };
 	int r =
 	    api_get(cli, client_path(&cli->arena, "/containers/", name, "/json"), NULL, &c, err);
 
+	if (r == 0 && want)
+		r = port_check(want, err);
 	if (r < 0)
 		return r;
 	if (want && !strchr(want, '/'))
@@ -214,13 +232,18 @@ int cmd_port(struct cli *cli, const struct args *args, struct error *err)
 		json_for_each_item (b, m->value) {
 			const char *ip = json_str(b, "HostIp"), *port = json_str(b, "HostPort");
 
-			found = true;
-			if (!want)
-				printf("%s -> ", m->key);
-			printf("%s\n", host_port(&cli->arena, ip ? ip : "", port ? port : ""));
+			*vec_push(&lines) = arena_format(
+			    &cli->arena, "%s%s%s", want ? "" : m->key, want ? "" : " -> ",
+			    host_port(&cli->arena, ip ? ip : "", port ? port : ""));
 		}
 	}
-	if (want && !found)
+	if (lines.len > 1)
+		qsort(lines.at, lines.len, sizeof(*lines.at), line_compare);
+	vec_for_each (l, &lines)
+		puts(*l);
+	r = lines.len > 0;
+	vec_release(&lines);
+	if (want && r == 0)
 		return error_set(err, ERR_NOT_FOUND, "Error: No public port '%s' published for %s",
 				 args_operand(args, 1), name);
 	return 0;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,146 +12,107 @@
 #include "cli/body.h"
 #include "cli/commands.h"
 #include "cli/config.h"
+#include "cli/context_store.h"
 #include "cli/listing.h"
-#include "cli/options.h"
 
 enum { META_MAX = 1 << 20 };
 
-#define NAME_RULE "^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"
-
-static int name_check(const char *name, struct error *err)
+/* A TLS file of --docker: read now, written with the context. */
+static int tls_take(struct cli *cli, const char *path, const char *as, struct context_tls *tls,
+		    struct error *err)
 {
-	bool good = isalnum((unsigned char)name[0]) && name[1];
+	auto_(buf) pem = BUF_INIT(CONTEXT_FILE_MAX);
 
-	for (const char *p = name + 1; good && *p; p++)
-		good = isalnum((unsigned char)*p) || strchr("_.+-", *p);
-	if (!good)
-		return error_set(
-		    err, ERR_INVALID,
-		    "context name \"%s\" is invalid, names are validated against regexp \"%s\"",
-		    name, NAME_RULE);
+	if (access(path, R_OK) < 0)
+		return error_set(err, ERR_NOT_FOUND, "open %s: %s", path,
+				 errno == ENOENT ? "no such file or directory"
+						 : "permission denied");
+	if (fs_read_file(path, &pem, err) < 0)
+		return -err->kind;
+	context_tls_set(tls, as, arena_strndup(&cli->arena, pem.data ? pem.data : "", pem.len),
+			pem.len);
 	return 0;
 }
 
-static const char *meta_dir(struct cli *cli, const char *name)
+static int host_check(const char *host, struct error *err)
 {
-	char id[65];
-
-	context_id(name, id);
-	return arena_format(&cli->arena, "%s/contexts/meta/%s", config_get(cli)->dir, id);
+	if (strstr(host, "://"))
+		return 0;
+	return error_set(
+	    err, ERR_INVALID,
+	    "unable to apply docker endpoint options: unable to parse docker host `%s`", host);
 }
 
-static const char *tls_dir(struct cli *cli, const char *name)
+/* Copy endpoint and TLS files of another context. */
+static int endpoint_copy(struct cli *cli, const char *from, struct json *endpoint,
+			 struct context_tls *tls, struct error *err)
 {
-	char id[65];
+	const struct json *other = NULL;
+	struct endpoint e = { 0 };
+	int r;
 
-	context_id(name, id);
-	return arena_format(&cli->arena, "%s/contexts/tls/%s", config_get(cli)->dir, id);
+	if (strcmp(from, "default") == 0) {
+		r = endpoint_resolve(cli, &e, err);
+		if (r < 0)
+			return r;
+		json_set(&cli->arena, endpoint, "Host", json_new_string(&cli->arena, e.host));
+		json_set(&cli->arena, endpoint, "SkipTLSVerify",
+			 json_new_bool(&cli->arena, e.tls && !e.tls_verify));
+		return 0;
+	}
+	r = context_load(cli, from, &other, err);
+	if (r < 0)
+		return r;
+	json_for_each_member (m, json_path(other, "Endpoints.docker"))
+		json_set(&cli->arena, endpoint, m->key, m->value);
+	return context_tls_read(cli, from, tls, err);
 }
 
-static bool context_exists(struct cli *cli, const char *name)
-{
-	return access(arena_format(&cli->arena, "%s/meta.json", meta_dir(cli, name)), F_OK) == 0;
-}
-
-static int meta_write(struct cli *cli, const char *name, const struct json *meta, struct error *err)
-{
-	const char *dir = meta_dir(cli, name), *text = body_text(&cli->arena, meta);
-	autoclose int fd = FD_NONE;
-	int r = fs_mkdir_all(dir, 0755, err);
-
-	if (r == 0)
-		r = fs_open(dir, O_RDONLY | O_DIRECTORY, 0, &fd, err);
-	return r < 0 ? r : fs_replace(fd, "meta.json", 0644, text, strlen(text), err);
-}
-
-static int tls_copy(struct cli *cli, const char *name, const char *from, const char *as,
-		    struct error *err)
-{
-	const char *dir = arena_format(&cli->arena, "%s/docker", tls_dir(cli, name));
-	auto_(buf) pem = BUF_INIT(META_MAX);
-	autoclose int fd = FD_NONE;
-	int r = fs_read_file(from, &pem, err);
-
-	if (r == 0)
-		r = fs_mkdir_all(dir, 0700, err);
-	if (r == 0)
-		r = fs_open(dir, O_RDONLY | O_DIRECTORY, 0, &fd, err);
-	return r < 0 ? r : fs_replace(fd, as, 0600, pem.data, pem.len, err);
-}
-
-/* --docker host=...,ca=...: the endpoint, and TLS files put in place. */
-static int endpoint_build(struct cli *cli, const struct args *args, const char *name,
-			  struct json *endpoint, struct error *err)
+/* One key=value of --docker. */
+static int endpoint_option(struct cli *cli, const char *key, const char *value,
+			   struct json *endpoint, struct context_tls *tls, struct error *err)
 {
 	static const char *const files[][2] = { { "ca", "ca.pem" },
 						{ "cert", "cert.pem" },
 						{ "key", "key.pem" } };
+	bool skip = false;
+	int r;
 
-	args_for_each(pair, args, "docker")
-	{
-		const char *eq = strchr(pair, '=');
-		const char *key =
-		    arena_strndup(&cli->arena, pair, eq ? (size_t)(eq - pair) : strlen(pair));
-		bool known = false;
-		int r = 0;
-
-		if (!eq)
-			return error_set(err, ERR_INVALID, "%s must be formatted as key=value",
-					 pair);
-		if (strcmp(key, "host") == 0) {
-			json_set(&cli->arena, endpoint, "Host",
-				 json_new_string(&cli->arena, eq + 1));
-			known = true;
-		} else if (strcmp(key, "skip-tls-verify") == 0) {
-			bool skip = false;
-
-			if (parse_bool(str_of(eq + 1), &skip, NULL) < 0)
-				return error_set(
-				    err, ERR_INVALID,
-				    "unable to create docker endpoint config: skip-tls-verify: "
-				    "invalid syntax");
-			json_set(&cli->arena, endpoint, "SkipTLSVerify",
-				 json_new_bool(&cli->arena, skip));
-			known = true;
-		} else if (strcmp(key, "from") == 0) {
-			const struct json *other = NULL;
-
-			r = context_load(cli, eq + 1, &other, err);
-			json_for_each_member (m, json_path(other, "Endpoints.docker"))
-				json_set(&cli->arena, endpoint, m->key, m->value);
-			known = true;
-		}
-		for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++) {
-			if (strcmp(key, files[i][0]) != 0)
-				continue;
-			r = tls_copy(cli, name, eq + 1, files[i][1], err);
-			known = true;
-		}
-		if (r < 0)
-			return r;
-		if (!known)
-			return error_set(
-			    err, ERR_INVALID,
-			    "unable to create docker endpoint config: unrecognized config key: %s",
-			    key);
+	if (strcmp(key, "host") == 0) {
+		r = host_check(value, err);
+		json_set(&cli->arena, endpoint, "Host", json_new_string(&cli->arena, value));
+		return r;
 	}
-	return 0;
+	if (strcmp(key, "skip-tls-verify") == 0) {
+		if (parse_bool(str_of(value), &skip, NULL) < 0)
+			return error_set(err, ERR_INVALID, "skip-tls-verify: invalid syntax");
+		json_set(&cli->arena, endpoint, "SkipTLSVerify", json_new_bool(&cli->arena, skip));
+		return 0;
+	}
+	if (strcmp(key, "from") == 0)
+		return endpoint_copy(cli, value, endpoint, tls, err);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (strcmp(key, files[i][0]) == 0)
+			return tls_take(cli, value, files[i][1], tls, err);
+	return error_set(err, ERR_INVALID, "unrecognized config key: %s", key);
 }
 
-static struct json *meta_build(struct arena *a, const char *name, const struct json *metadata,
-			       struct json *endpoint)
+/* --docker host=...,ca=...: the endpoint, and TLS files read. */
+static int endpoint_build(struct cli *cli, const struct args *args, struct json *endpoint,
+			  struct context_tls *tls, struct error *err)
 {
-	struct json *meta = json_new_object(a), *endpoints = json_new_object(a);
-	const struct json *none = json_new_object(a);
+	json_set(&cli->arena, endpoint, "SkipTLSVerify", json_new_bool(&cli->arena, false));
+	args_for_each(pair, args, "docker")
+	{
+		const char *eq = strchr(pair, '='); /* checked with the flag */
+		int r = endpoint_option(
+		    cli, arena_strndup(&cli->arena, pair, eq ? (size_t)(eq - pair) : strlen(pair)),
+		    eq ? eq + 1 : "", endpoint, tls, err);
 
-	json_set(a, meta, "Name", json_new_string(a, name));
-	json_for_each_member (m, metadata ? metadata : none)
-		json_set(a, body_member(a, meta, "Metadata"), m->key, m->value);
-	body_member(a, meta, "Metadata");
-	json_set(a, endpoints, "docker", endpoint);
-	json_set(a, meta, "Endpoints", endpoints);
-	return meta;
+		if (r < 0)
+			return error_wrap(err, r, "unable to create docker endpoint config");
+	}
+	return 0;
 }
 
 int cmd_context_create(struct cli *cli, const struct args *args, struct error *err)
@@ -160,47 +120,33 @@ int cmd_context_create(struct cli *cli, const struct args *args, struct error *e
 	const char *name = args_operand(args, 0), *from = args_str(args, "from");
 	struct arena *a = &cli->arena;
 	struct json *endpoint = json_new_object(a), *metadata = json_new_object(a);
+	auto_(context_tls) tls = { 0 };
 	const struct json *other = NULL;
-	int r = name_check(name, err);
+	int r = context_name_check(name, true, err);
 
 	if (r < 0)
 		return r;
-	if (strcmp(name, "default") == 0)
-		return error_set(err, ERR_INVALID, "\"default\" is a reserved context name");
-	if (context_exists(cli, name))
-		return error_set(err, ERR_CONFLICT, "context \"%s\" already exists", name);
 	if (*from && args_count(args, "docker"))
 		return error_set(err, ERR_INVALID,
 				 "cannot use --docker or --from flags in conjunction");
-	if (*from && strcmp(from, "default") != 0) {
+	if (!*from && !args_count(args, "docker"))
+		return error_set(err, ERR_INVALID, "docker endpoint configuration is required");
+	if (*from && strcmp(from, "default") != 0)
 		r = context_load(cli, from, &other, err);
-		if (r < 0)
-			return r;
-		json_for_each_member (m, json_get(other, "Metadata"))
-			json_set(a, metadata, m->key, m->value);
-		json_for_each_member (m, json_path(other, "Endpoints.docker"))
-			json_set(a, endpoint, m->key, m->value);
-	} else if (*from) {
-		struct endpoint e = { 0 };
-
-		r = endpoint_resolve(cli, &e, err);
-		if (r < 0)
-			return r;
-		json_set(a, endpoint, "Host", json_new_string(a, e.host));
-		json_set(a, endpoint, "SkipTLSVerify", json_new_bool(a, false));
-	} else {
-		if (!args_count(args, "docker"))
-			return error_set(err, ERR_INVALID,
-					 "docker endpoint configuration is required");
-		json_set(a, endpoint, "SkipTLSVerify", json_new_bool(a, false));
-		r = endpoint_build(cli, args, name, endpoint, err);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
+	if (context_exists(cli, name))
+		return error_set(err, ERR_CONFLICT, "context \"%s\" already exists", name);
+	json_for_each_member (m, json_get(other, "Metadata"))
+		json_set(a, metadata, m->key, m->value);
+	r = *from ? endpoint_copy(cli, from, endpoint, &tls, err)
+		  : endpoint_build(cli, args, endpoint, &tls, err);
+	if (r < 0)
+		return r;
 	if (*args_str(args, "description"))
 		json_set(a, metadata, "Description",
 			 json_new_string(a, args_str(args, "description")));
-	r = meta_write(cli, name, meta_build(a, name, metadata, endpoint), err);
+	r = context_write(cli, name, context_meta(a, name, metadata, endpoint), &tls, err);
 	if (r < 0)
 		return r;
 	printf("%s\n", name);
@@ -214,8 +160,9 @@ int cmd_context_update(struct cli *cli, const struct args *args, struct error *e
 	const char *name = args_operand(args, 0);
 	struct arena *a = &cli->arena;
 	struct json *endpoint = json_new_object(a), *metadata = json_new_object(a);
+	auto_(context_tls) tls = { 0 };
 	const struct json *old = NULL;
-	int r = name_check(name, err);
+	int r = context_name_check(name, true, err);
 
 	if (r == 0)
 		r = context_load(cli, name, &old, err);
@@ -227,14 +174,13 @@ int cmd_context_update(struct cli *cli, const struct args *args, struct error *e
 		json_set(a, metadata, "Description",
 			 json_new_string(a, args_str(args, "description")));
 	if (args_count(args, "docker")) {
-		json_set(a, endpoint, "SkipTLSVerify", json_new_bool(a, false));
-		r = endpoint_build(cli, args, name, endpoint, err);
+		r = endpoint_build(cli, args, endpoint, &tls, err);
 	} else {
 		json_for_each_member (m, json_path(old, "Endpoints.docker"))
 			json_set(a, endpoint, m->key, m->value);
 	}
 	if (r == 0)
-		r = meta_write(cli, name, meta_build(a, name, metadata, endpoint), err);
+		r = context_write(cli, name, context_meta(a, name, metadata, endpoint), &tls, err);
 	if (r < 0)
 		return r;
 	printf("%s\n", name);
@@ -257,15 +203,14 @@ static int current_set(struct cli *cli, const char *name, struct error *err)
 	return config_write(cli, root, err);
 }
 
-static void warn_overridden(void)
+static void warn_overridden(const char *what)
 {
 	if (getenv("DOCKER_HOST") && *getenv("DOCKER_HOST"))
-		fputs("Warning: DOCKER_HOST environment variable overrides the active context. To "
-		      "use a "
-		      "context, either set the global --context flag, or unset DOCKER_HOST "
-		      "environment "
-		      "variable.\n",
-		      stderr);
+		fprintf(stderr,
+			"Warning: DOCKER_HOST environment variable overrides the active context. "
+			"To use %s, either set the global --context flag, or unset DOCKER_HOST "
+			"environment variable.\n",
+			what);
 }
 
 int cmd_context_use(struct cli *cli, const struct args *args, struct error *err)
@@ -273,7 +218,7 @@ int cmd_context_use(struct cli *cli, const struct args *args, struct error *err)
 	const char *name = args_operand(args, 0);
 	bool is_default = strcmp(name, "default") == 0;
 	const struct json *meta = NULL;
-	int r = is_default ? 0 : name_check(name, err);
+	int r = is_default ? 0 : context_name_check(name, false, err);
 
 	if (r == 0 && !is_default)
 		r = context_load(cli, name, &meta, err);
@@ -284,7 +229,8 @@ int cmd_context_use(struct cli *cli, const struct args *args, struct error *err)
 	printf("%s\n", name);
 	fflush(stdout);
 	fprintf(stderr, "Current context is now \"%s\"\n", name);
-	warn_overridden();
+	if (!is_default)
+		warn_overridden(arena_format(&cli->arena, "\"%s\"", name));
 	return 0;
 }
 
@@ -326,7 +272,7 @@ int cmd_context_rm(struct cli *cli, const struct args *args, struct error *err)
 			    O_RDONLY | O_DIRECTORY, 0, &meta, &one);
 			if (r == 0)
 				r = fs_remove_tree(meta, id, &one);
-			if (r == 0 && access(tls_dir(cli, name), F_OK) == 0) {
+			if (r == 0 && access(context_tls_dir(cli, name), F_OK) == 0) {
 				r = fs_open(arena_format(&cli->arena, "%s/contexts/tls",
 							 config_get(cli)->dir),
 					    O_RDONLY | O_DIRECTORY, 0, &tls, &one);
@@ -427,10 +373,10 @@ int cmd_context_ls(struct cli *cli, const struct args *args, struct error *err)
 		closedir(dir);
 	if (l.rows.len > 1)
 		qsort(l.rows.at, l.rows.len, sizeof(*l.rows.at), row_compare);
-	r = listing_print(cli, &l, args_str(args, "format"), args_bool(args, "quiet"), err);
+	r = listing_print(cli, &l, args_bool(args, "quiet") ? NULL : args_str(args, "format"),
+			  args_bool(args, "quiet"), err);
 	listing_release(&l);
-	if (!args_bool(args, "quiet"))
-		warn_overridden();
+	warn_overridden("a context");
 	return r;
 }
 
@@ -447,7 +393,7 @@ static int context_document(struct cli *cli, const char *name, struct json **ret
 
 		json_set(a, endpoint, "Host", json_new_string(a, default_endpoint(cli)));
 		json_set(a, endpoint, "SkipTLSVerify", json_new_bool(a, false));
-		meta = meta_build(a, name, NULL, endpoint);
+		meta = context_meta(a, name, NULL, endpoint);
 	} else {
 		r = context_load(cli, name, &meta, err);
 		if (r < 0)
@@ -456,22 +402,24 @@ static int context_document(struct cli *cli, const char *name, struct json **ret
 	json_for_each_member (m, meta)
 		json_set(a, doc, m->key, m->value);
 	json_set(a, doc, "TLSMaterial", json_new_object(a));
-	if (!is_default && access(arena_format(a, "%s/docker", tls_dir(cli, name)), F_OK) == 0) {
+	if (!is_default &&
+	    access(arena_format(a, "%s/docker", context_tls_dir(cli, name)), F_OK) == 0) {
 		struct json *files = json_new_array(a);
 
 		for (size_t i = 0; i < 3; i++) {
 			static const char *const names[] = { "ca.pem", "cert.pem", "key.pem" };
 
-			if (access(arena_format(a, "%s/docker/%s", tls_dir(cli, name), names[i]),
+			if (access(arena_format(a, "%s/docker/%s", context_tls_dir(cli, name),
+						names[i]),
 				   F_OK) == 0)
 				json_push(a, files, json_new_string(a, names[i]));
 		}
 		json_set(a, body_member(a, doc, "TLSMaterial"), "docker", files);
 	}
 	json_set(a, storage, "MetadataPath",
-		 json_new_string(a, is_default ? "<IN MEMORY>" : meta_dir(cli, name)));
+		 json_new_string(a, is_default ? "<IN MEMORY>" : context_meta_dir(cli, name)));
 	json_set(a, storage, "TLSPath",
-		 json_new_string(a, is_default ? "<IN MEMORY>" : tls_dir(cli, name)));
+		 json_new_string(a, is_default ? "<IN MEMORY>" : context_tls_dir(cli, name)));
 	json_set(a, doc, "Storage", storage);
 	*ret = doc;
 	return 0;
@@ -498,7 +446,7 @@ int cmd_context_inspect(struct cli *cli, const struct args *args, struct error *
 			out.len = 0;
 			r = document_format(cli,
 					    strcmp(format, "json") == 0 ? "{{json .}}" : format,
-					    doc, &out, &failure);
+					    NULL, doc, &out, &failure);
 			if (r < 0)
 				break;
 			printf("%s\n", out.data ? out.data : "");

@@ -39,8 +39,17 @@ static void event_print(struct arena *a, const struct json *e)
 	putchar('\n');
 }
 
-static int event_show(struct arena *a, const char *text, size_t len, struct template *t,
-		      bool as_json, struct error *err)
+/* Peer: docker events ends with 64 when the template fails. */
+static int template_fail(struct cli *cli, struct error *err)
+{
+	autofree char *why = xstrdup(err->msg);
+
+	cli->status = 64;
+	return error_set(err, ERR_INVALID, "Error parsing format: %s", why);
+}
+
+static int event_show(struct cli *cli, struct arena *a, const char *text, size_t len,
+		      struct template *t, bool as_json, struct error *err)
 {
 	const struct json *e = NULL;
 	int r;
@@ -74,9 +83,12 @@ static int event_show(struct arena *a, const char *text, size_t len, struct temp
 				json_set(a, alias, "From", m->value);
 		}
 		root.value = strstr(t->text, "json .}") ? e : alias;
+		root.document_type = "*events.Message";
 		r = template_execute(t, &root, &out, err);
+		if (r < 0)
+			return template_fail(cli, err);
 		printf("%s\n", out.data ? out.data : "");
-		return r;
+		return 0;
 	}
 	event_print(a, e);
 	return 0;
@@ -95,12 +107,8 @@ int cmd_events(struct cli *cli, const struct args *args, struct error *err)
 
 	if (*format && strcmp(format, "json") != 0)
 		r = template_parse(&cli->arena, format, &t, err);
-	if (r < 0) {
-		autofree char *why = xstrdup(err->msg);
-
-		cli->status = 64;
-		return error_set(err, ERR_INVALID, "Error parsing format: %s", why);
-	}
+	if (r < 0)
+		return template_fail(cli, err);
 	if (*args_str(args, "since"))
 		r = moment_parse(&cli->arena, args_str(args, "since"), &since, err);
 	if (r == 0 && *args_str(args, "until"))
@@ -121,7 +129,7 @@ int cmd_events(struct cli *cli, const struct args *args, struct error *err)
 		r = client_messages_next_text(&messages, &text, &len, err);
 		if (r < 0 || !text)
 			break;
-		r = event_show(&scratch, text, len, t, strcmp(format, "json") == 0, err);
+		r = event_show(cli, &scratch, text, len, t, strcmp(format, "json") == 0, err);
 		if (r < 0)
 			break;
 		fflush(stdout);

@@ -52,8 +52,9 @@ const struct listing_kind image_df_kind = {
 	"{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t"
 	"{{.UniqueSize}}\t{{.Containers}}",
 	"{{.ID}}",
-	NULL,
-	NULL,
+	"repository: {{.Repository}}\ntag: {{.Tag}}\ndigest: {{.Digest}}\nimage_id: {{.ID}}\n"
+	"created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n",
+	"image_id: {{.ID}}",
 	titles,
 	ARRAY_LEN(titles),
 };
@@ -162,7 +163,8 @@ void image_row(struct cli *cli, struct listing *l, const struct json *i, bool tr
 	    strcmp(tags->items[0]->s, "<none>:<none>") != 0 &&
 	    !name_split(&cli->arena, tags->items[0]->s, &n))
 		n = (struct image_name){ "<none>", "<none>", NULL, false };
-	image_add(cli, l, i, trunc, n.repo, n.tag, "<none>");
+	/* Peer: docker leaves the digest of `system df -v` empty. */
+	image_add(cli, l, i, trunc, n.repo, n.tag, "");
 }
 
 int cmd_images(struct cli *cli, const struct args *args, struct error *err)
@@ -182,29 +184,7 @@ int cmd_images(struct cli *cli, const struct args *args, struct error *err)
 	client_query_add_bool(&q, "all", args_bool(args, "all"));
 	if (match) {
 		/* The operand is one more reference filter. */
-		struct args with = *args;
-		struct flag_value *values =
-		    arena_array(&cli->arena, command_n_flags(args->cmd), sizeof(*values));
-		size_t index;
-		struct flag_value *f;
-		char *text;
-
-		memcpy(values, args->values, command_n_flags(args->cmd) * sizeof(*values));
-		with.values = values;
-		if (!command_flag(args->cmd, "filter", strlen("filter"), &index))
-			return error_set(err, ERR_INVALID, "no filter flag");
-		f = &values[index];
-		{
-			struct flag_value joined = { 0 };
-
-			vec_for_each (t, &f->texts)
-				*vec_push(&joined.texts) = *t;
-			*vec_push(&joined.texts) = arena_format(&cli->arena, "reference=%s", match);
-			*f = joined;
-		}
-		text = api_filters(cli, &with);
-		client_query_add(&q, "filters", text);
-		vec_release(&f->texts);
+		client_query_add(&q, "filters", api_filters_with(cli, args, "reference", match));
 	} else {
 		client_query_add(&q, "filters", api_filters(cli, args));
 	}
@@ -240,11 +220,14 @@ int cmd_tag(struct cli *cli, const struct args *args, struct error *err)
 		    "Error parsing reference: \"%s\" is not a valid repository/tag: %s",
 		    args_operand(args, 0), why.msg);
 	memset(&why, 0, sizeof(why));
-	if (reference_parse(target, &ref, &why) < 0 || reference_has_digest(&ref))
+	if (reference_parse(target, &ref, &why) < 0)
 		return error_set(
 		    err, ERR_INVALID,
 		    "Error parsing reference: \"%s\" is not a valid repository/tag: %s", target,
-		    why.msg[0] ? why.msg : "refusing to create a tag with a digest reference");
+		    why.msg);
+	if (reference_has_digest(&ref))
+		return error_set(err, ERR_INVALID,
+				 "refusing to create a tag with a digest reference");
 	reference_familiar_name(&ref, name);
 	client_query_add(&q, "repo", name);
 	client_query_add(&q, "tag", reference_has_tag(&ref) ? ref.tag : "latest");
@@ -257,8 +240,8 @@ int cmd_rmi(struct cli *cli, const struct args *args, struct error *err)
 {
 	auto_(buf) q = api_query();
 
-	if (args_count(args, "platform"))
-		return error_set(err, ERR_UNIMPLEMENTED, "rmi --platform is not supported yet");
+	if (api_platforms(cli, args, "platforms", &q, err) < 0)
+		return -err->kind;
 	if (!api_client(cli, err))
 		return -err->kind;
 	client_query_add_bool(&q, "force", args_bool(args, "force"));
@@ -301,10 +284,7 @@ int cmd_image_prune(struct cli *cli, const struct args *args, struct error *err)
 			 : "WARNING! This will remove all dangling images.\nAre you sure you want "
 			   "to continue?"))
 		return 0;
-	filters = api_filters(cli, args);
-	filters =
-	    arena_format(&cli->arena, "{\"dangling\":{\"%s\":true}%s%s", all ? "false" : "true",
-			 filters ? "," : "", filters ? filters + 1 : "}");
+	filters = api_filters_with(cli, args, "dangling", all ? "false" : "true");
 	client_query_add(&q, "filters", filters);
 	r = api_json(cli, "POST", "/images/prune", q.data, NULL, &answer, err);
 	if (r < 0)
@@ -335,7 +315,7 @@ static const struct listing_title history_titles[] = {
 	{ "Comment", "COMMENT" },
 };
 static const struct listing_kind history_kind = {
-	"*formatter.historyContext",
+	"*image.historyContext",
 	"{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
 	"{{.ID}}",
 	NULL,
@@ -344,7 +324,7 @@ static const struct listing_kind history_kind = {
 	ARRAY_LEN(history_titles),
 };
 static const struct listing_kind history_exact_kind = {
-	"*formatter.historyContext",
+	"*image.historyContext",
 	"{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
 	"{{.ID}}",
 	NULL,
@@ -360,12 +340,14 @@ int cmd_history(struct cli *cli, const struct args *args, struct error *err)
 	struct listing l = { .kind = human ? &history_kind : &history_exact_kind };
 	struct arena *a = &cli->arena;
 	const struct json *list = NULL;
+	auto_(buf) q = api_query();
 	int r;
 
-	if (args_set(args, "platform"))
-		return error_set(err, ERR_UNIMPLEMENTED, "history --platform is not supported yet");
-	r = api_get(cli, client_path(a, "/images/", args_operand(args, 0), "/history"), NULL, &list,
-		    err);
+	r = api_platforms(cli, args, "platform", &q, err);
+	if (r < 0)
+		return r;
+	r = api_get(cli, client_path(a, "/images/", args_operand(args, 0), "/history"), q.data,
+		    &list, err);
 	if (r < 0)
 		return r;
 	json_for_each_item (h, list) {

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/listing.h"
+#include "cli/plugin.h"
 #include "cli/rows.h"
 #include "cli/template_internal.h"
 #include "cli/units.h"
@@ -173,44 +174,77 @@ static void server_print(struct cli *cli, const struct json *i)
 		fprintf(stderr, "%s\n", w->type == JSON_STRING ? w->s : "");
 }
 
+static const char info_type[] = "system.dockerInfo";
+
+/* What is known without an engine, and the engine's answer (may be NULL) before it. */
+static struct json *info_document(struct cli *cli, const struct json *server,
+				  const struct error *missing)
+{
+	struct arena *a = &cli->arena;
+	struct json *client = json_new_object(a), *doc = json_new_object(a),
+		    *errors = json_new_array(a);
+
+	json_for_each_member (m, server)
+		json_set(a, doc, m->key, m->value);
+	if (missing)
+		json_push(a, errors, json_new_string(a, missing->msg));
+	if (missing)
+		json_set(a, doc, "ServerErrors", errors);
+	json_set(a, client, "Debug", json_new_bool(a, args_bool(&cli->global, "debug")));
+	json_set(a, client, "Version", json_new_string(a, client_version_text(cli)));
+	json_set(a, client, "Context", json_new_string(a, context_current(cli)));
+	json_set(a, client, "Plugins", plugins_json(cli));
+	json_set(a, client, "Warnings", arena_new(a, struct json));
+	json_set(a, doc, "ClientInfo", client);
+	return doc;
+}
+
+/* Does the template ask for what only the engine knows? Peer: docker info does not ask
+ * the engine for {{.ClientInfo...}}. */
+static bool needs_engine(struct cli *cli, const char *format)
+{
+	auto_(buf) out = BUF_INIT(4 << 20);
+	struct error err = { 0 };
+
+	return strstr(format, "json") || strstr(format, "{{.}}") ||
+	       document_format(cli, format, info_type, info_document(cli, NULL, NULL), &out, &err) <
+		   0;
+}
+
+static int info_format(struct cli *cli, const char *format, struct error *err)
+{
+	auto_(buf) out = BUF_INIT(4 << 20);
+	struct error missing = { 0 };
+	const struct json *i = NULL;
+	int r = document_check(cli, format, err), f;
+
+	if (r < 0)
+		return r;
+	if (needs_engine(cli, format))
+		r = api_get(cli, "/info", NULL, &i, &missing);
+	f = document_format(cli, format, info_type, info_document(cli, i, r < 0 ? &missing : NULL),
+			    &out, err);
+	printf("%s\n", f == 0 && out.data ? out.data : "");
+	if (r < 0)
+		*err = missing;
+	return r < 0 ? r : f;
+}
+
 int cmd_info(struct cli *cli, const struct args *args, struct error *err)
 {
 	const char *format = args_str(args, "format");
-	struct arena *a = &cli->arena;
 	const struct json *i = NULL;
 	struct error missing = { 0 };
-	int r = api_get(cli, "/info", NULL, &i, &missing);
+	int r;
 
-	if (*format) {
-		auto_(buf) out = BUF_INIT(4 << 20);
-		struct json *client = json_new_object(a), *doc = json_new_object(a);
-		int f;
-
-		json_for_each_member (m, i)
-			json_set(a, doc, m->key, m->value);
-		json_set(a, client, "Debug", json_new_bool(a, args_bool(&cli->global, "debug")));
-		json_set(a, client, "Version", json_new_string(a, client_version_text(cli)));
-		json_set(a, client, "Context", json_new_string(a, context_current(cli)));
-		json_set(a, client, "Plugins", json_new_array(a));
-		json_set(a, client, "Warnings", arena_new(a, struct json));
-		json_set(a, doc, "ClientInfo", client);
-		if (r < 0) {
-			struct json *errors = json_new_array(a);
-
-			json_push(a, errors, json_new_string(a, missing.msg));
-			json_set(a, doc, "ServerErrors", errors);
-		}
-		f = document_format(cli, strcmp(format, "json") == 0 ? "{{json .}}" : format, doc,
-				    &out, err);
-		if (f == 0)
-			printf("%s\n", out.data ? out.data : "");
-		if (r < 0)
-			*err = missing;
-		return r < 0 ? r : f;
-	}
-	printf("Client:\n Version:    %s\n Context:    %s\n Debug Mode: %s\n\nServer:\n",
+	if (*format)
+		return info_format(cli, strcmp(format, "json") == 0 ? "{{json .}}" : format, err);
+	r = api_get(cli, "/info", NULL, &i, &missing);
+	printf("Client:\n Version:    %s\n Context:    %s\n Debug Mode: %s\n",
 	       client_version_text(cli), context_current(cli),
 	       args_bool(&cli->global, "debug") ? "true" : "false");
+	plugins_print(cli);
+	puts("\nServer:");
 	if (r < 0) {
 		*err = missing;
 		return r;

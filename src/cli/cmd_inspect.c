@@ -23,6 +23,12 @@ static const struct kind kinds[] = {
 	{ "network", "/networks/", "", false },         { "volume", "/volumes/", "", false },
 	{ "plugin", "/plugins/", "/json", false },
 };
+/* Asked only by --type: the engine says that it is no manager of a swarm. */
+static const struct kind swarm_kinds[] = {
+	{ "config", "/configs/", "", false }, { "node", "/nodes/", "", false },
+	{ "secret", "/secrets/", "", false }, { "service", "/services/", "", false },
+	{ "task", "/tasks/", "", false },
+};
 
 static int fetch(struct cli *cli, const struct kind *k, const struct args *args, const char *name,
 		 const struct json **ret, struct error *err)
@@ -31,8 +37,8 @@ static int fetch(struct cli *cli, const struct kind *k, const struct args *args,
 
 	if (k->sized && args_has(args, "size"))
 		client_query_add_bool(&q, "size", args_bool(args, "size"));
-	if (args_has(args, "platform") && args_set(args, "platform"))
-		return error_set(err, ERR_UNIMPLEMENTED, "inspect --platform is not supported yet");
+	if (args_has(args, "platform") && api_platforms(cli, args, "platform", &q, err) < 0)
+		return -err->kind;
 	if (args_has(args, "verbose"))
 		client_query_add_bool(&q, "verbose", args_bool(args, "verbose"));
 	return api_get(cli, client_path(&cli->arena, k->before, name, k->after), q.data, ret, err);
@@ -96,8 +102,8 @@ static int print_one(struct cli *cli, const char *format, const struct json *doc
 	auto_(buf) out = BUF_INIT(OUTPUT_MAX);
 	int r;
 
-	r = document_format(cli, strcmp(format, "json") == 0 ? "{{json .}}" : format, doc, &out,
-			    err);
+	r = document_format(cli, strcmp(format, "json") == 0 ? "{{json .}}" : format, NULL, doc,
+			    &out, err);
 	if (r == 0 || out.len > 0)
 		fwrite(out.data, 1, r == 0 ? out.len : 0, stdout);
 	putchar('\n');
@@ -156,16 +162,16 @@ int cmd_inspect(struct cli *cli, const struct args *args, struct error *err)
 				 "\"container\", \"image\", \"network\", \"node\", "
 				 "\"plugin\", \"secret\", \"service\", \"task\", "
 				 "\"volume\"");
+	if (*type && args_bool(args, "size") && strcmp(type, "container") != 0)
+		fprintf(stderr, "WARNING: --size ignored for %s\n", type);
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (strcmp(kinds[i].name, type) == 0)
 			return inspect(cli, args, &kinds[i], err);
+	for (size_t i = 0; i < ARRAY_LEN(swarm_kinds); i++)
+		if (strcmp(swarm_kinds[i].name, type) == 0)
+			return inspect(cli, args, &swarm_kinds[i], err);
 	if (!*type)
 		return inspect(cli, args, NULL, err);
-	if (strcmp(type, "config") == 0 || strcmp(type, "node") == 0 ||
-	    strcmp(type, "secret") == 0 || strcmp(type, "service") == 0 ||
-	    strcmp(type, "task") == 0)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "inspect of swarm objects is not supported");
 	return error_set(
 	    err, ERR_INVALID,
 	    "unknown type: \"%s\": must be one of \"config\", \"container\", \"image\", "
@@ -180,6 +186,11 @@ int cmd_container_inspect(struct cli *cli, const struct args *args, struct error
 
 int cmd_image_inspect(struct cli *cli, const struct args *args, struct error *err)
 {
+	auto_(buf) unused = api_query();
+
+	/* A wrong platform before anything is printed. */
+	if (api_platforms(cli, args, "platform", &unused, err) < 0)
+		return -err->kind;
 	return inspect(cli, args, &kinds[1], err);
 }
 

@@ -55,20 +55,21 @@ static int credentials_ask(struct cli *cli, const struct args *args, const char 
 	c->username = args_str(args, "username");
 	c->password = args_str(args, "password");
 	c->identity_token = "";
-	if (*c->password) {
+	if (*c->password && args_bool(args, "password-stdin"))
+		return error_set(err, ERR_INVALID,
+				 "conflicting options: cannot specify both --password and "
+				 "--password-stdin");
+	if (*c->password)
 		fputs("WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n",
 		      stderr);
-		if (args_bool(args, "password-stdin"))
-			return error_set(err, ERR_INVALID,
-					 "--password and --password-stdin are mutually exclusive");
-	}
 	if (args_bool(args, "password-stdin")) {
 		auto_(buf) text = BUF_INIT(1 << 20);
 		struct fd_reader in;
 
 		if (!*c->username)
-			return error_set(err, ERR_INVALID,
-					 "Must provide --username with --password-stdin");
+			return error_set(
+			    err, ERR_INVALID,
+			    "the --password-stdin option requires --username to be set");
 		fd_reader_init(&in, STDIN_FILENO, NULL);
 		r = reader_read_all(&in.reader, &text, err);
 		if (r < 0)
@@ -210,7 +211,7 @@ int cmd_search(struct cli *cli, const struct args *args, struct error *err)
 	if (r < 0)
 		return r;
 	client_query_add(&q, "term", term);
-	if (args_set(args, "limit"))
+	if (args_int(args, "limit") != 0)
 		client_query_add_int(&q, "limit", args_int(args, "limit"));
 	client_query_add(&q, "filters", api_filters(cli, args));
 	req.query = q.data;

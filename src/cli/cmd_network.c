@@ -127,6 +127,25 @@ static int ipam_spread(struct arena *a, struct json **configs, size_t n, const s
 	return 0;
 }
 
+/* The i-th --subnet: well-formed, and apart from those before it. */
+static int subnet_check(const struct args *args, size_t i, struct error *err)
+{
+	const char *subnet = args_nth(args, "subnet", i);
+
+	if (args_count(args, "subnet") > 1 && !subnet_holds(subnet, subnet))
+		return error_set(err, ERR_INVALID, "invalid subnet: invalid CIDR address: %s",
+				 subnet);
+	for (size_t k = 0; k < i; k++) {
+		const char *before = args_nth(args, "subnet", k);
+
+		if (subnet_holds(before, subnet) || subnet_holds(subnet, before))
+			return error_set(
+			    err, ERR_INVALID,
+			    "multiple overlapping subnet configuration is not supported");
+	}
+	return 0;
+}
+
 static int ipam_build(struct arena *a, const struct args *args, struct json *ipam,
 		      struct error *err)
 {
@@ -135,6 +154,9 @@ static int ipam_build(struct arena *a, const struct args *args, struct json *ipa
 	int r;
 
 	for (size_t i = 0; i < n; i++) {
+		r = subnet_check(args, i, err);
+		if (r < 0)
+			return r;
 		configs[i] = json_new_object(a);
 		json_set(a, configs[i], "Subnet", json_new_string(a, args_nth(args, "subnet", i)));
 		json_push(a, list, configs[i]);
@@ -214,6 +236,8 @@ int cmd_network_connect(struct cli *cli, const struct args *args, struct error *
 	struct json *body = json_new_object(a), *config = json_new_object(a),
 		    *ipam = json_new_object(a);
 
+	args_for_each(opt, args, "driver-opt") if (!strchr(opt, '=')) return error_set(
+	    err, ERR_INVALID, "invalid key/value pair format in driver options");
 	json_set(a, ipam, "IPv4Address", json_new_string(a, args_str(args, "ip")));
 	json_set(a, ipam, "IPv6Address", json_new_string(a, args_str(args, "ip6")));
 	json_set(a, ipam, "LinkLocalIPs", body_list(a, args, "link-local-ip"));

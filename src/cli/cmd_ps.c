@@ -35,8 +35,8 @@ static const struct listing_title titles[] = {
 	"{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
 #define RAW \
 	"container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: " \
-	"{{.CreatedAt}}\nstate: {{.State}}\nstatus: {{.Status}}\nnames: {{.Names}}\nlabels: " \
-	"{{.Labels}}\nports: {{.Ports}}\n"
+	"{{.CreatedAt}}\nstate: {{.State}}\nstatus: {{.Status}}\nnames: {{.Names}}\nlabels:" \
+	"{{if .Labels}} {{.Labels}}{{end}}\nports:{{if .Ports}} {{.Ports}}{{end}}\n"
 
 static const struct listing_kind kinds[] = {
 	{ "*formatter.ContainerContext", TABLE, "{{.ID}}", RAW, "container_id: {{.ID}}", titles,
@@ -50,8 +50,8 @@ const struct listing_kind container_df_kind = {
 	"{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t"
 	"{{.Status}}\t{{.Names}}",
 	"{{.ID}}",
-	NULL,
-	NULL,
+	RAW "size: {{.Size}}\n",
+	"container_id: {{.ID}}",
 	titles,
 	ARRAY_LEN(titles),
 };
@@ -174,6 +174,17 @@ int cmd_ps(struct cli *cli, const struct args *args, struct error *err)
 
 	if (args_bool(args, "latest") && last == -1)
 		last = 1;
+	if (quiet && *args_str(args, "format"))
+		fputs("WARNING: Ignoring custom format, because both --format and --quiet are "
+		      "set.\n",
+		      stderr);
+	if (format) {
+		r = listing_check(cli, &kinds[size], format, err);
+		if (r < 0)
+			return r;
+	}
+	if (quiet && format && strcmp(format, "raw") != 0)
+		format = NULL;
 	/* A template that shows sizes asks for them. */
 	if (!size && format && (strstr(format, ".Size") || strstr(format, "json .}")))
 		size = true;

@@ -25,7 +25,7 @@ static const struct listing_title titles[] = {
 	{ "PIDs", "PIDS" },
 };
 static const struct listing_kind stats_kind = {
-	"*formatter.statsContext",
+	"*container.statsContext",
 	"{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t"
 	"{{.PIDs}}",
 	"{{.ID}}",

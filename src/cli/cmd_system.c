@@ -18,8 +18,9 @@ static const struct listing_kind df_kind = {
 	"*formatter.diskUsageImagesContext",
 	"{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
 	"{{.Type}}",
-	NULL,
-	NULL,
+	"type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\n"
+	"reclaimable: {{.Reclaimable}}\n",
+	"type: {{.Type}}",
 	df_titles,
 	ARRAY_LEN(df_titles),
 };
@@ -28,6 +29,7 @@ static const struct listing_title cache_titles[] = {
 	{ "ID", "CACHE ID" },          { "CacheType", "CACHE TYPE" },    { "Size", "SIZE" },
 	{ "CreatedSince", "CREATED" }, { "LastUsedSince", "LAST USED" }, { "UsageCount", "USAGE" },
 	{ "Shared", "SHARED" },        { "Description", "DESCRIPTION" }, { "Parent", "PARENT" },
+	{ "CreatedAt", "CREATED AT" }, { "LastUsedAt", "LAST USED AT" }, { "InUse", "IN USE" },
 };
 static const struct listing_kind cache_kind = {
 	"*formatter.buildCacheContext",
@@ -35,8 +37,12 @@ static const struct listing_kind cache_kind = {
 	"\t"
 	"{{.Shared}}",
 	"{{.ID}}",
-	NULL,
-	NULL,
+	"build_cache_id: {{.ID}}\nparent_id: {{.Parent}}\nbuild_cache_type: {{.CacheType}}\n"
+	"description: {{.Description}}\ncreated_at: {{.CreatedAt}}\n"
+	"created_since: {{.CreatedSince}}\nlast_used_at: {{.LastUsedAt}}\n"
+	"last_used_since: {{.LastUsedSince}}\nusage_count: {{.UsageCount}}\n"
+	"in_use: {{.InUse}}\nshared: {{.Shared}}\n",
+	"build_cache_id: {{.ID}}",
 	cache_titles,
 	ARRAY_LEN(cache_titles),
 };
@@ -139,76 +145,144 @@ static struct usage cache_usage(const struct json *df)
 	return u;
 }
 
-/* Seconds since 1970 of an RFC 3339 text; 0 when it is none. */
-static int64_t seconds_of(const char *text)
+/* Nanoseconds since 1970 of an RFC 3339 text; 0 when it is none. */
+static int64_t moment_of(const struct json *o, const char *key)
 {
+	const char *text = json_str(o, key);
 	int64_t ns = 0;
 
-	return text && time_parse_rfc3339(text, &ns, NULL) == 0 ? ns / NS_PER_SEC : 0;
+	return text && time_parse_rfc3339(text, &ns, NULL) == 0 ? ns : 0;
 }
 
-static void cache_row(struct cli *cli, struct listing *l, const struct json *c)
+static const char *moment_text(struct arena *a, int64_t ns)
+{
+	return ns ? go_time(a, ns / NS_PER_SEC, ns % NS_PER_SEC) : "";
+}
+
+static void cache_row(struct cli *cli, struct listing *l, const struct json *c, bool trunc)
 {
 	struct json *row = listing_add(cli, l, NULL);
 	struct arena *a = &cli->arena;
 	const char *id = json_str(c, "ID");
 	bool shared = json_bool(c, "Shared", false), in_use = json_bool(c, "InUse", false);
-	int64_t used = seconds_of(json_str(c, "LastUsedAt"));
+	int64_t used = moment_of(c, "LastUsedAt"), created = moment_of(c, "CreatedAt");
 
-	id = short_id(a, id ? id : "");
-	row_set(cli, row, "ID", in_use ? arena_format(a, "%s*", id) : id);
+	id = id && !trunc ? id : short_id(a, id ? id : "");
+	row_set(cli, row, "ID", in_use && trunc ? arena_format(a, "%s*", id) : id);
 	row_set(cli, row, "CacheType", json_str(c, "Type"));
 	row_set(cli, row, "Size", human_size(a, (double)json_int(c, "Size", 0), 3));
-	row_set(cli, row, "CreatedSince", human_since(a, seconds_of(json_str(c, "CreatedAt"))));
-	row_set(cli, row, "LastUsedSince", used ? human_since(a, used) : "");
+	row_set(cli, row, "CreatedAt", moment_text(a, created));
+	row_set(cli, row, "CreatedSince", human_since(a, created / NS_PER_SEC));
+	row_set(cli, row, "LastUsedAt", moment_text(a, used));
+	row_set(cli, row, "LastUsedSince", used ? human_since(a, used / NS_PER_SEC) : "");
+	row_set(cli, row, "InUse", in_use ? "true" : "false");
 	row_setf(cli, row, "UsageCount", "%lld", (long long)json_int(c, "UsageCount", 0));
 	row_set(cli, row, "Shared", shared ? "true" : "false");
 	row_set(cli, row, "Description", json_str(c, "Description"));
 	row_set(cli, row, "Parent", json_str(c, "Parent"));
 }
 
-static int section(struct cli *cli, const char *title, struct listing *l, struct error *err)
+/* The four parts of `system df -v`; sections[i] is one listing. */
+enum { DF_IMAGES, DF_CONTAINERS, DF_VOLUMES, DF_CACHE, DF_SECTIONS };
+
+static void df_collect(struct cli *cli, const struct json *df, bool trunc,
+		       struct listing sections[DF_SECTIONS])
 {
-	int r;
-
-	printf("%s\n\n", title);
-	r = listing_print(cli, l, NULL, false, err);
-	listing_release(l);
-	return r;
-}
-
-static int df_verbose(struct cli *cli, const struct json *df, struct error *err)
-{
-	struct listing images = { .kind = &image_df_kind },
-		       containers = { .kind = &container_df_kind };
-	struct listing volumes = { .kind = &volume_df_kind }, cache = { .kind = &cache_kind };
-	struct usage u = cache_usage(df);
-	int r;
-
 	json_for_each_item (i, json_get(df, "Images"))
-		image_row(cli, &images, i, true);
+		image_row(cli, &sections[DF_IMAGES], i, trunc);
 	json_for_each_item (c, json_get(df, "Containers")) {
-		struct json *row;
+		struct listing *l = &sections[DF_CONTAINERS];
 
-		container_row(cli, &containers, c, true);
-		row = containers.rows.at[containers.rows.len - 1].fields;
-		row_set(cli, row, "Size",
+		container_row(cli, l, c, trunc);
+		row_set(cli, l->rows.at[l->rows.len - 1].fields, "Size",
 			human_size(&cli->arena, (double)json_int(c, "SizeRw", 0), 3));
 	}
 	json_for_each_item (v, json_get(df, "Volumes"))
-		volume_row(cli, &volumes, v);
+		volume_row(cli, &sections[DF_VOLUMES], v);
 	json_for_each_item (c, json_get(df, "BuildCache"))
-		cache_row(cli, &cache, c);
-	r = section(cli, "Images space usage:", &images, err);
+		cache_row(cli, &sections[DF_CACHE], c, trunc);
+}
+
+static int df_tables(struct cli *cli, const struct json *df, struct listing sections[DF_SECTIONS],
+		     struct error *err)
+{
+	struct usage u = cache_usage(df);
+	const char *const titles[DF_SECTIONS] = {
+		"Images space usage:",
+		"\nContainers space usage:",
+		"\nLocal Volumes space usage:",
+		arena_format(&cli->arena, "\nBuild cache usage: %s",
+			     human_size(&cli->arena, (double)u.size, 4)),
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < DF_SECTIONS && r == 0; i++) {
+		printf("%s\n\n", titles[i]);
+		r = listing_print(cli, &sections[i], NULL, false, err);
+	}
+	return r;
+}
+
+static int df_raw(struct cli *cli, struct listing sections[DF_SECTIONS], struct error *err)
+{
+	static const char *const types[DF_SECTIONS] = { "Image", "Container", "Volume",
+							"Build Cache" };
+	int r = 0;
+
+	for (size_t i = 0; i < DF_SECTIONS && r == 0; i++) {
+		const char *format =
+		    arena_format(&cli->arena, "type: %s\n%s", types[i], sections[i].kind->raw);
+
+		r = listing_print(cli, &sections[i], format, false, err);
+	}
+	return r;
+}
+
+/* One document: {{range .Images}}, {{json .}} and so on. */
+static int df_document(struct cli *cli, const char *format, struct listing sections[DF_SECTIONS],
+		       struct error *err)
+{
+	static const char *const names[DF_SECTIONS] = { "Images", "Containers", "Volumes",
+							"BuildCache" };
+	struct json *doc = json_new_object(&cli->arena);
+	auto_(buf) out = BUF_INIT(256 << 20);
+	int r = document_check(cli, format, err);
+
+	if (r < 0)
+		return cli->status = 0, r;
+	for (size_t i = 0; i < DF_SECTIONS; i++) {
+		struct json *rows = json_new_array(&cli->arena);
+
+		listing_sort(&sections[i]);
+		vec_for_each (row, &sections[i].rows)
+			json_push(&cli->arena, rows, row->fields);
+		json_set(&cli->arena, doc, names[i], rows);
+	}
+	r = document_format(cli, format, "*formatter.diskUsageContext", doc, &out, err);
 	if (r == 0)
-		r = section(cli, "\nContainers space usage:", &containers, err);
-	if (r == 0)
-		r = section(cli, "\nLocal Volumes space usage:", &volumes, err);
-	if (r == 0)
-		r = section(cli,
-			    arena_format(&cli->arena, "\nBuild cache usage: %s",
-					 human_size(&cli->arena, (double)u.size, 4)),
-			    &cache, err);
+		fputs(out.data ? out.data : "", stdout); /* Peer: no end of line */
+	return r;
+}
+
+static int df_verbose(struct cli *cli, const char *format, const struct json *df, struct error *err)
+{
+	bool table = !*format || strcmp(format, "table") == 0, raw = strcmp(format, "raw") == 0;
+	struct listing sections[DF_SECTIONS] = { { .kind = &image_df_kind },
+						 { .kind = &container_df_kind },
+						 { .kind = &volume_df_kind },
+						 { .kind = &cache_kind } };
+	int r;
+
+	df_collect(cli, df, table, sections);
+	if (table)
+		r = df_tables(cli, df, sections, err);
+	else if (raw)
+		r = df_raw(cli, sections, err);
+	else
+		r = df_document(cli, strcmp(format, "json") == 0 ? "{{json .}}" : format, sections,
+				err);
+	for (size_t i = 0; i < DF_SECTIONS; i++)
+		listing_release(&sections[i]);
 	return r;
 }
 
@@ -221,12 +295,8 @@ int cmd_system_df(struct cli *cli, const struct args *args, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (args_bool(args, "verbose")) {
-		if (*args_str(args, "format"))
-			return error_set(err, ERR_UNIMPLEMENTED,
-					 "system df --verbose with --format is not supported yet");
-		return df_verbose(cli, df, err);
-	}
+	if (args_bool(args, "verbose"))
+		return df_verbose(cli, args_str(args, "format"), df, err);
 	u = images_usage(df);
 	df_row(cli, &l, "Images", &u);
 	u = containers_usage(df);
@@ -305,9 +375,7 @@ int cmd_system_prune(struct cli *cli, const struct args *args, struct error *err
 		    "ERROR: The \"until\" filter is not supported with \"--volumes\"");
 	if (!args_bool(args, "force") && !prune_confirmed(cli, args))
 		return 0;
-	images =
-	    arena_format(&cli->arena, "{\"dangling\":{\"%s\":true}%s%s", all ? "false" : "true",
-			 filters ? "," : "", filters ? filters + 1 : "}");
+	images = api_filters_with(cli, args, "dangling", all ? "false" : "true");
 	r = prune_one(cli, "/containers/prune", filters, false,
 		      "Deleted Containers:", "ContainersDeleted", &total, err);
 	if (r == 0)

@@ -112,17 +112,24 @@ static void component_print(struct cli *cli, const struct json *c)
 	line("  Experimental:", text_of(d, "Experimental"));
 }
 
+static bool is_empty_text(const struct json *j)
+{
+	return j->type == JSON_STRING && !*j->s;
+}
+
 static struct json *server_part(struct arena *a, const struct json *v)
 {
 	static const char *const keys[] = {
 		"Platform",  "Components", "Version", "ApiVersion",    "MinAPIVersion", "GitCommit",
 		"GoVersion", "Os",         "Arch",    "KernelVersion", "Experimental",  "BuildTime"
 	};
+	enum { OPTIONAL_FROM = 10 }; /* left out when empty */
 	struct json *s = json_new_object(a);
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		for (size_t k = 0; k < v->n_members; k++)
-			if (strcmp(v->members[k].key, keys[i]) == 0)
+			if (strcmp(v->members[k].key, keys[i]) == 0 &&
+			    !(i >= OPTIONAL_FROM && is_empty_text(v->members[k].value)))
 				json_set(a, s, keys[i], v->members[k].value);
 	return s;
 }
@@ -146,11 +153,13 @@ int cmd_version(struct cli *cli, const struct args *args, struct error *err)
 	if (*format) {
 		auto_(buf) out = BUF_INIT(1 << 20);
 		int f = document_format(cli, strcmp(format, "json") == 0 ? "{{json .}}" : format,
-					doc, &out, err);
+					"system.versionInfo", doc, &out, err);
 
 		if (f < 0) {
 			if (r < 0)
 				*err = missing;
+			if (cli->status == 0)
+				putchar('\n');
 			return f;
 		}
 		printf("%s\n", out.data ? out.data : "");

@@ -30,12 +30,21 @@ static const struct listing_kind volume_kind = {
 	titles,
 	ARRAY_LEN(titles),
 };
+static const struct listing_kind cluster_kind = {
+	"*formatter.volumeContext",
+	"{{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}",
+	"{{.Name}}",
+	"name: {{.Name}}\ndriver: {{.Driver}}\n",
+	"name: {{.Name}}",
+	titles,
+	ARRAY_LEN(titles),
+};
 const struct listing_kind volume_df_kind = {
 	"*formatter.volumeContext",
 	"{{.Name}}\t{{.Links}}\t{{.Size}}",
 	"{{.Name}}",
-	NULL,
-	NULL,
+	"name: {{.Name}}\ndriver: {{.Driver}}\n",
+	"name: {{.Name}}",
 	titles,
 	ARRAY_LEN(titles),
 };
@@ -72,18 +81,17 @@ void volume_row(struct cli *cli, struct listing *l, const struct json *v)
 int cmd_volume_ls(struct cli *cli, const struct args *args, struct error *err)
 {
 	const char *format = format_choose(cli, args, "volumesFormat");
-	struct listing l = { .kind = &volume_kind };
+	struct listing l = { .kind = args_bool(args, "cluster") ? &cluster_kind : &volume_kind };
 	auto_(buf) q = api_query();
 	const struct json *answer = NULL, *list;
 	int r;
 
-	if (args_bool(args, "cluster"))
-		return error_set(err, ERR_UNIMPLEMENTED, "cluster volumes are not supported");
 	client_query_add(&q, "filters", api_filters(cli, args));
 	r = api_get(cli, "/volumes", q.data, &answer, err);
 	if (r < 0)
 		return r;
-	list = json_get(answer, "Volumes");
+	/* Volumes of a cluster: proa has none. */
+	list = args_bool(args, "cluster") ? NULL : json_get(answer, "Volumes");
 	if (list && list->type == JSON_ARRAY && list->n_items > 1)
 		qsort(list->items, list->n_items, sizeof(*list->items), name_compare);
 	json_for_each_item (v, list)
@@ -155,9 +163,10 @@ int cmd_volume_prune(struct cli *cli, const struct args *args, struct error *err
 	auto_(buf) q = api_query();
 	const struct json *answer = NULL, *deleted;
 	bool all = args_bool(args, "all");
-	const char *filters;
 	int r;
 
+	args_for_each(f, args, "filter") if (all && cstr_starts(f, "all=")) return error_set(
+	    err, ERR_INVALID, "conflicting options: cannot specify both --all and --filter all=1");
 	if (!api_client(cli, err) || client_negotiate(cli->client, NULL, err) < 0)
 		return -err->kind;
 	if (all && !api_at_least(cli, 42))
@@ -173,11 +182,8 @@ int cmd_volume_prune(struct cli *cli, const struct args *args, struct error *err
 			 : "WARNING! This will remove anonymous local volumes not used by at least "
 			   "one container.\nAre you sure you want to continue?"))
 		return 0;
-	filters = api_filters(cli, args);
-	if (all)
-		filters = arena_format(&cli->arena, "{\"all\":{\"true\":true}%s%s",
-				       filters ? "," : "", filters ? filters + 1 : "}");
-	client_query_add(&q, "filters", filters);
+	client_query_add(&q, "filters",
+			 all ? api_filters_with(cli, args, "all", "true") : api_filters(cli, args));
 	r = api_json(cli, "POST", "/volumes/prune", q.data, NULL, &answer, err);
 	if (r < 0)
 		return r;

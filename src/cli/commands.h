@@ -66,6 +66,8 @@ command_run cmd_build;
 command_run cmd_cp;
 command_run cmd_builder_du;
 command_run cmd_builder_prune;
+command_run cmd_context_export;
+command_run cmd_context_import;
 command_run cmd_context_create;
 command_run cmd_context_inspect;
 command_run cmd_context_ls;

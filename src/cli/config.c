@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,7 @@ const struct config *config_get(struct cli *cli)
 	if (r == 0 && text.len > 0)
 		r = json_parse(&cli->arena, text.data, text.len, &cli->config->root, &err);
 	if (r < 0 && access(path, F_OK) == 0)
-		fprintf(stderr, "WARNING: Error loading config file: %s: %s\n", path, err.msg);
+		fprintf(stderr, "WARNING: Error parsing config file (%s): %s\n", path, err.msg);
 	return cli->config;
 }
 
@@ -204,7 +205,7 @@ int endpoint_resolve(struct cli *cli, struct endpoint *ret, struct error *err)
 	int r;
 
 	if (args_count(&cli->global, "host") > 1)
-		return error_set(err, ERR_INVALID, "specify only one -H");
+		return error_set(err, ERR_INVALID, "Specify only one -H");
 	if (args_count(&cli->global, "host") == 1 && args_set(&cli->global, "context"))
 		return error_set(err, ERR_INVALID,
 				 "conflicting options: cannot specify both --host "
@@ -223,6 +224,8 @@ int endpoint_resolve(struct cli *cli, struct endpoint *ret, struct error *err)
 		e.is_default = true;
 	} else if (e.host[0] == '/') {
 		e.host = arena_format(&cli->arena, "unix://%s", e.host);
+	} else if (strcmp(e.host, "unix://") == 0) {
+		e.host = default_host(cli);
 	} else if (!strstr(e.host, "://")) {
 		e.host = arena_format(&cli->arena, "tcp://%s", e.host);
 	}
@@ -230,6 +233,11 @@ int endpoint_resolve(struct cli *cli, struct endpoint *ret, struct error *err)
 	e.tls = verify || args_bool(&cli->global, "tls") || env_text("DOCKER_TLS");
 	if (e.tls)
 		tls_files(cli, &e, cert_dir ? cert_dir : config_get(cli)->dir);
+	/* Peer: docker reads the authority's file even where it verifies nothing. */
+	if (e.tls && access(e.ca, R_OK) < 0)
+		return error_set(err, ERR_NOT_FOUND, "open %s: %s", e.ca,
+				 errno == ENOENT ? "no such file or directory"
+						 : "permission denied");
 	*ret = e;
 	return 0;
 }

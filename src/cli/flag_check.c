@@ -8,6 +8,7 @@
 #include "base/auto.h"
 #include "base/macros.h"
 #include "base/str.h"
+#include "oci/reference.h"
 
 static bool is_number(const char *s)
 {
@@ -48,9 +49,16 @@ int check_uint(const char *s, int64_t max, int64_t *ret, struct error *err)
 
 int check_bytes(const char *s, int64_t *ret, struct error *err)
 {
-	if (parse_size(str_of(s), ret, NULL) < 0)
-		return error_set(err, ERR_INVALID, "invalid size: '%s'", s);
-	return 0;
+	size_t n = strlen(s);
+
+	if (parse_size(str_of(s), ret, NULL) == 0)
+		return 0;
+	while (n > 0 && !strchr("0123456789. ", s[n - 1]))
+		n--;
+	/* A number with something behind it. */
+	if (n > 0 && s[n] && isdigit((unsigned char)s[0]) && strspn(s, "0123456789.") + 1 >= n)
+		return error_set(err, ERR_INVALID, "invalid suffix: '%s'", s + n);
+	return error_set(err, ERR_INVALID, "invalid size: '%s'", s);
 }
 
 int check_swap(const char *s, struct error *err)
@@ -105,6 +113,24 @@ int check_filter(const char *s, struct error *err)
 	if (*s && !strchr(s, '='))
 		return error_set(err, ERR_INVALID, "bad format of filter (expected name=value)");
 	return 0;
+}
+
+int check_pairs(const char *s, struct error *err)
+{
+	struct str rest = str_of(s), pair;
+
+	while (*s && str_split(&rest, ',', &pair))
+		if (str_find(pair, '=') < 0)
+			return error_set(err, ERR_INVALID, "%.*s must be formatted as key=value",
+					 STR_ARG(pair));
+	return 0;
+}
+
+int check_tag(const char *s, struct error *err)
+{
+	struct reference ref;
+
+	return reference_parse(s, &ref, err);
 }
 
 int check_env(const char *s, struct error *err)

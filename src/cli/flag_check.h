@@ -21,6 +21,9 @@ MUST_CHECK int check_filter(const char *s, struct error *err);
 
 /* For the tables. */
 int check_swap(const char *s, struct error *err); /* bytes or -1 */
+/* k=v pairs, parted by commas. */
+int check_pairs(const char *s, struct error *err);
+int check_tag(const char *s, struct error *err); /* a name of an image */
 int check_env(const char *s, struct error *err);
 int check_label(const char *s, struct error *err);
 int check_attach(const char *s, struct error *err);

@@ -199,7 +199,7 @@ static void bash_words(FILE *out, const struct command *c)
 /* Which live names complete an operand: by the word in its usage. */
 static const char *operand_kind(const struct command *c)
 {
-	if (strstr(c->operands, "CONTAINER"))
+	if (strstr(c->operands, "CONTAINER") || strstr(c->operands, "NAME|ID"))
 		return "containers";
 	if (strstr(c->operands, "IMAGE") || strstr(c->operands, "REPOSITORY"))
 		return "images";
@@ -244,18 +244,75 @@ static const char bash_head[] =
     "\tnetworks) \"$_proa\" network ls --format '{{.Name}}' ;;\n"
     "\tvolumes) \"$_proa\" volume ls -q ;;\n"
     "\tcontexts) \"$_proa\" context ls -q ;;\n"
+    "\t*) echo \"$1\" ;;\n"
     "\tesac 2>/dev/null\n"
     "}\n"
+    "# What the value of a flag may be.\n"
+    "_proa_value_kind() {\n"
+    "\tcase $1 in\n"
+    "\t--network|--net) echo networks ;;\n"
+    "\t--volumes-from|--link) echo containers ;;\n"
+    "\t--context|--from|-c) echo contexts ;;\n"
+    "\t--cache-from) echo images ;;\n"
+    "\t--restart) echo no always on-failure unless-stopped ;;\n"
+    "\t--pull) echo always missing never ;;\n"
+    "\t--log-driver) echo json-file local none ;;\n"
+    "\t--log-level) echo debug info warn error fatal ;;\n"
+    "\t--format) echo table json ;;\n"
+    "\t*) echo files ;;\n"
+    "\tesac\n"
+    "}\n"
     "_proa() {\n"
-    "\tlocal cur=${COMP_WORDS[COMP_CWORD]} path= flags= kind=files i word _proa=${COMP_WORDS[0]}\n"
-    "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-    "\t\tword=${COMP_WORDS[i]}\n"
-    "\t\t[[ $word == -* ]] && continue\n"
+    "\tlocal line=${COMP_LINE:0:COMP_POINT} cur path= flags= takes= kind=files word flag= i n "
+    "_proa\n"
+    "\tlocal -a words\n"
+    "\t# Our own words: those of bash are cut at ':' and '='.\n"
+    "\tread -ra words <<<\"$line\"\n"
+    "\t[[ $line == *[[:blank:]] ]] && words+=('')\n"
+    "\tn=$((${#words[@]} - 1)) cur=${words[n]} _proa=${words[0]}\n"
+    "\tfor ((i = 1; i < n; i++)); do\n"
+    "\t\tword=${words[i]}\n"
+    "\t\tif [[ $word == -* ]]; then\n"
+    "\t\t\t[[ -z $path && \" $_proa_takes \" == *\" $word \"* ]] && ((i++))\n"
+    "\t\t\tcontinue\n"
+    "\t\tfi\n"
     "\t\tif [[ -z $path ]]; then path=$word\n"
     "\t\telif [[ $path != *' '* && \" $_proa_groups \" == *\" $path \"* ]]; then path+=\" $word\"\n"
     "\t\telse break; fi\n"
     "\tdone\n"
     "\tcase $path in\n";
+
+static const char bash_tail[] =
+    "\tesac\n"
+    "\tif [[ $cur == --*=* ]]; then flag=${cur%%=*} cur=${cur#*=}\n"
+    "\telif ((n > 1)) && [[ \" $takes \" == *\" ${words[n - 1]} \"* ]]; then flag=${words[n - 1]}; "
+    "fi\n"
+    "\t[[ -n $flag ]] && kind=$(_proa_value_kind \"$flag\") flags=\n"
+    "\tif [[ -z $flag && $cur == -* ]]; then COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\"))\n"
+    "\telif [[ $kind == files ]]; then COMPREPLY=($(compgen -f -- \"$cur\"))\n"
+    "\telse COMPREPLY=($(compgen -W \"$(_proa_names \"$kind\")\" -- \"$cur\")); fi\n"
+    "\t# bash keeps what stands before its own last word.\n"
+    "\t[[ $cur == *:* && $COMP_WORDBREAKS == *:* ]] && "
+    "COMPREPLY=(\"${COMPREPLY[@]#\"${cur%\"${cur##*:}\"}\"}\")\n"
+    "\treturn 0\n"
+    "}\n"
+    "complete -F _proa proa\n"
+    "[[ $(readlink -f \"$(type -P docker)\") == */proa ]] && complete -F _proa docker\n"
+    "true\n";
+
+/* The flags of a command that take a value. */
+static void bash_takes(FILE *out, const struct command *c)
+{
+	for (size_t i = 0; i < command_n_flags(c); i++) {
+		const struct flag *f = command_flag_at(c, i);
+
+		if ((f->bits & FLAG_HIDDEN) || f->type == FLAG_BOOL)
+			continue;
+		if (f->letter)
+			fprintf(out, "-%c ", f->letter);
+		fprintf(out, "--%s ", f->name);
+	}
+}
 
 static int generate_bash(struct cli *cli, const char *dir, struct error *err)
 {
@@ -269,9 +326,11 @@ static int generate_bash(struct cli *cli, const char *dir, struct error *err)
 	fputs("_proa_groups='", out);
 	for (size_t i = 0; i < n_command_groups; i++)
 		fprintf(out, "%s%s", i ? " " : "", command_groups[i].name);
+	fputs("'\n_proa_takes='", out);
+	bash_takes(out, &global_command);
 	fputs("'\n", out);
 	fputs(bash_head, out);
-	fputs("\t'') flags='", out);
+	fputs("\t'') takes=$_proa_takes flags='", out);
 	bash_words(out, &global_command);
 	fputs("'; kind='", out);
 	child_words(out, "");
@@ -291,20 +350,11 @@ static int generate_bash(struct cli *cli, const char *dir, struct error *err)
 			fprintf(out, "%s'%.*s'", first ? "" : "|", STR_ARG(p));
 		fputs(") flags='", out);
 		bash_words(out, c);
+		fputs("' takes='", out);
+		bash_takes(out, c);
 		fprintf(out, "'; kind=%s ;;\n", operand_kind(c));
 	}
-	fputs("\tesac\n"
-	      "\tcase $kind in\n"
-	      "\tfiles) COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\") $([[ $cur != -* ]] && "
-	      "compgen -f -- \"$cur\")) ;;\n"
-	      "\tcontainers|images|networks|volumes|contexts)\n"
-	      "\t\tif [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$flags\" -- \"$cur\"))\n"
-	      "\t\telse COMPREPLY=($(compgen -W \"$(_proa_names $kind)\" -- \"$cur\")); fi ;;\n"
-	      "\t*) COMPREPLY=($(compgen -W \"$flags $kind\" -- \"$cur\")) ;;\n"
-	      "\tesac\n"
-	      "}\n"
-	      "complete -F _proa proa\n",
-	      out);
+	fputs(bash_tail, out);
 	return file_close(out, err);
 }
 
@@ -453,7 +503,7 @@ static int generate_markdown(struct cli *cli, const char *dir, struct error *err
 	fputs("# Commands of proa\n\nMade from the command table by `proa __generate markdown`.\n"
 	      "\n```\n",
 	      out);
-	usage_print_top(out, "proa", 100);
+	usage_print_top(out, "proa", NULL, 100);
 	fputs("```\n", out);
 	for (size_t i = 0; (c = command_at(i)); i++) {
 		struct str p = first_path(c);

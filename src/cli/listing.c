@@ -48,6 +48,17 @@ static int member_compare(const void *a, const void *b)
 	return strcmp(((const struct json_member *)a)->key, ((const struct json_member *)b)->key);
 }
 
+static void fields_sort(struct json *row)
+{
+	qsort(row->members, row->n_members, sizeof(*row->members), member_compare);
+}
+
+void listing_sort(struct listing *l)
+{
+	vec_for_each (row, &l->rows)
+		fields_sort(row->fields);
+}
+
 /* `{{.ID}}\t{{.Names}}`: the escapes of a shell word become characters. */
 static const char *unescape(struct arena *a, const char *format)
 {
@@ -84,11 +95,11 @@ static struct json *titles_of(struct cli *cli, const struct listing_kind *k)
 	return o;
 }
 
-static int fail(struct error *err, const char *what)
+static int fail(struct error *err)
 {
 	autofree char *why = xstrdup(err->msg);
 
-	return error_set(err, ERR_INVALID, "failed to %s template: %s", what, why);
+	return error_set(err, ERR_INVALID, "template parsing error: %s", why);
 }
 
 static int rows_execute(struct cli *cli, struct listing *l, const char *format, bool table,
@@ -98,31 +109,57 @@ static int rows_execute(struct cli *cli, struct listing *l, const char *format, 
 	int r = template_parse(&cli->arena, format, &t, err);
 
 	if (r < 0)
-		return fail(err, "parse");
+		return fail(err);
 	if (table) {
 		static const struct json none = { .type = JSON_OBJECT };
 		struct template_root titles = { titles_of(cli, l->kind), l->kind->row_type, &none,
-						true };
+						true, NULL };
 
 		r = template_execute(t, &titles, out, err);
 		if (r == 0)
 			r = buf_add(out, "\n", 1, err);
 		if (r < 0)
-			return fail(err, "execute");
+			return fail(err);
 	}
 	vec_for_each (row, &l->rows) {
-		struct template_root root = { row->fields, l->kind->row_type, row->labels, false };
+		struct template_root root = { row->fields, l->kind->row_type, row->labels, false,
+					      NULL };
 
-		qsort(row->fields->members, row->fields->n_members, sizeof(*row->fields->members),
-		      member_compare);
+		fields_sort(row->fields);
 		r = template_execute(t, &root, out, err);
 		if (r < 0)
-			return fail(err, "execute");
+			return fail(err);
 		r = buf_add(out, "\n", 1, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+int listing_check(struct cli *cli, const struct listing_kind *kind, const char *format,
+		  struct error *err)
+{
+	static const struct json none = { .type = JSON_OBJECT };
+	struct json *empty = json_new_object(&cli->arena);
+	struct template_root root = { empty, kind->row_type, &none, false, NULL };
+	auto_(buf) out = BUF_INIT(OUTPUT_MAX);
+	struct template *t = NULL;
+	const char *what = "parse";
+	int r = template_parse(&cli->arena, format, &t, err);
+
+	if (r == 0) {
+		for (size_t i = 0; i < kind->n_titles; i++)
+			row_set(cli, empty, kind->titles[i].field, "");
+		what = "execute";
+		r = template_execute(t, &root, &out, err);
+	}
+	if (r == 0)
+		return 0;
+	{
+		autofree char *why = xstrdup(err->msg);
+
+		return error_set(err, ERR_INVALID, "failed to %s template: %s", what, why);
+	}
 }
 
 int listing_print(struct cli *cli, struct listing *l, const char *format, bool quiet,
@@ -207,10 +244,10 @@ int document_check(struct cli *cli, const char *format, struct error *err)
 	}
 }
 
-int document_format(struct cli *cli, const char *format, const struct json *doc, struct buf *out,
-		    struct error *err)
+int document_format(struct cli *cli, const char *format, const char *type, const struct json *doc,
+		    struct buf *out, struct error *err)
 {
-	struct template_root root = { .value = doc };
+	struct template_root root = { .value = doc, .document_type = type };
 	struct template *t = NULL;
 	int r = document_check(cli, format, err);
 
@@ -219,10 +256,5 @@ int document_format(struct cli *cli, const char *format, const struct json *doc,
 	r = template_parse(&cli->arena, format, &t, err);
 	if (r == 0)
 		r = template_execute(t, &root, out, err);
-	if (r < 0) {
-		autofree char *why = xstrdup(err->msg);
-
-		return error_set(err, ERR_INVALID, "template parsing error: %s", why);
-	}
-	return 0;
+	return r < 0 && !type ? fail(err) : r;
 }

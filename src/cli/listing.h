@@ -48,11 +48,17 @@ void row_set_null(struct cli *cli, struct json *row, const char *field);
  * Print on stdout.
  *
  * format  of --format or the configuration; NULL or "": the table
- * ERR_INVALID: "failed to parse template: ..." or "failed to execute template: ..."
+ * ERR_INVALID: "template parsing error: ..."
  */
 MUST_CHECK int listing_print(struct cli *cli, struct listing *l, const char *format, bool quiet,
 			     struct error *err);
 void listing_release(struct listing *l);
+/* Put each row's fields in the order of `json`. */
+void listing_sort(struct listing *l);
+/* Try a format, as typed, on an empty row. ERR_INVALID: "failed to parse template: ..." or
+ * "failed to execute template: ...". Peer: `docker ps` does so before it asks the engine. */
+MUST_CHECK int listing_check(struct cli *cli, const struct listing_kind *kind, const char *format,
+			     struct error *err);
 
 /* "k=v,k2=v2" sorted by key, as tables show labels. */
 const char *labels_text(struct arena *a, const struct json *labels);
@@ -67,7 +73,11 @@ void tabs_align(struct buf *out, const char *text);
 
 /* A template that does not parse: ERR_INVALID with the same prefix, exit code 64. */
 MUST_CHECK int document_check(struct cli *cli, const char *format, struct error *err);
-/* Print one document by --format: '' and 'json' are handled by the caller. The
- * failure's prefix is "template parsing error: ". */
-MUST_CHECK int document_format(struct cli *cli, const char *format, const struct json *doc,
-			       struct buf *out, struct error *err);
+/*
+ * Print one document by --format: '' and 'json' are handled by the caller.
+ *
+ * type  Go's name of the document's type, whose unknown fields are an error that says so;
+ *       NULL: fields as in a map, and the failure's prefix is "template parsing error: "
+ */
+MUST_CHECK int document_format(struct cli *cli, const char *format, const char *type,
+			       const struct json *doc, struct buf *out, struct error *err);

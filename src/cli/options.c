@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/options.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -228,6 +229,9 @@ int mount_parse(struct arena *a, const char *text, struct json **ret, struct err
 		r = mount_field(a, m, csv.fields[i], err);
 	if (r < 0)
 		return r;
+	/* Peer: the docker CLI sends an empty driver beside any option of a volume. */
+	if (json_get(m, "VolumeOptions"))
+		member_object(a, member_object(a, m, "VolumeOptions"), "DriverConfig");
 	type = json_str(m, "Type");
 	target = json_str(m, "Target");
 	if (!*type)
@@ -302,13 +306,23 @@ static int network_field(struct arena *a, const char *field, struct network_opti
 	return 0;
 }
 
+static bool is_pairs(const char *text)
+{
+	for (const char *p = strchr(text, '='); p; p = strchr(p + 1, '='))
+		if (p > text && (isalnum((unsigned char)p[-1]) || p[-1] == '_') &&
+		    (isalnum((unsigned char)p[1]) || p[1] == '_'))
+			return true;
+	return false;
+}
+
 int network_parse(struct arena *a, const char *text, struct network_option *ret, struct error *err)
 {
 	struct network_option o = { 0 };
 	struct csv csv;
 	int r;
 
-	if (!strchr(text, '=')) {
+	/* Peer: docker takes it for key=value when both sides of a '=' have a word's letter. */
+	if (!is_pairs(text)) {
 		o.name = text;
 		*ret = o;
 		return 0;

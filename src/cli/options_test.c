@@ -19,7 +19,7 @@ static void mounts(struct arena *a)
 		{ "source=v,target=/b,volume-nocopy,volume-subpath=x",
 		  "{\"Type\":\"volume\",\"Source\":\"v\",\"Target\":\"/"
 		  "b\",\"VolumeOptions\":{\"NoCopy\":"
-		  "true,\"Subpath\":\"x\"}}" },
+		  "true,\"Subpath\":\"x\",\"DriverConfig\":{}}}" },
 		{ "type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=1770",
 		  "{\"Type\":\"tmpfs\",\"Target\":\"/"
 		  "t\",\"TmpfsOptions\":{\"SizeBytes\":1048576,\"Mode\":"

@@ -100,9 +100,9 @@ int cmd_push(struct cli *cli, const struct args *args, struct error *err)
 			puts("Using default tag: latest");
 		fflush(stdout);
 	}
-	if (args_set(args, "platform"))
-		return error_set(err, ERR_UNIMPLEMENTED, "push --platform is not supported yet");
-	r = credentials_header(cli, ref.domain, &header.value, err);
+	r = api_platforms(cli, args, "platform", &q, err);
+	if (r == 0)
+		r = credentials_header(cli, ref.domain, &header.value, err);
 	if (r < 0)
 		return r;
 	reference_familiar_name(&ref, name);

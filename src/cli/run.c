@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/pull.h"
 #include "cli/session.h"
+#include "oci/platform.h"
 #include "oci/reference.h"
 
 /* A value of a flag is wrong, whatever the text says. */
@@ -68,6 +69,20 @@ static bool is_missing_image(const struct error *e)
 	return e->kind == ERR_NOT_FOUND && strstr(e->msg, "No such image");
 }
 
+/* "arm64" as "linux/arm64". */
+static int platform_full(struct arena *a, const char *text, const char **ret, struct error *err)
+{
+	char full[PLATFORM_TEXT_MAX];
+	struct platform p;
+	int r = platform_parse(text, &p, err);
+
+	if (r < 0)
+		return error_wrap(err, r, "error parsing specified platform");
+	platform_format(&p, full);
+	*ret = arena_strdup(a, full);
+	return 0;
+}
+
 int container_create(struct cli *cli, const struct args *args, const struct run_config *config,
 		     const char **ret_id, struct error *err)
 {
@@ -91,6 +106,9 @@ int container_create(struct cli *cli, const struct args *args, const struct run_
 		return -err->kind;
 	if (!*platform && getenv("DOCKER_DEFAULT_PLATFORM"))
 		platform = getenv("DOCKER_DEFAULT_PLATFORM");
+	r = *platform ? platform_full(&cli->arena, platform, &platform, err) : 0;
+	if (r < 0)
+		return r;
 	if (!api_client(cli, err))
 		return -err->kind;
 	client_query_add(&q, "name", *args_str(args, "name") ? args_str(args, "name") : NULL);

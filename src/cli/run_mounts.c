@@ -55,7 +55,7 @@ static int device_add(struct arena *a, const char *spec, struct json *devices, s
 	while (n < 3 && str_split(&rest, ':', &parts[n]))
 		n++;
 	if (rest.len || n == 0)
-		return error_set(err, ERR_INVALID, "invalid device specification: %s", spec);
+		return error_set(err, ERR_INVALID, "bad format for path: %s", spec);
 	inside = arena_strndup(a, parts[0].at, parts[0].len);
 	json_set(a, d, "PathOnHost", json_new_string(a, inside));
 	if (n == 2 && parts[1].len && parts[1].len <= 3 &&
@@ -117,6 +117,7 @@ int run_mounts(struct arena *a, const struct args *args, struct json *body, stru
 	struct json *binds = json_new_array(a), *mounts = json_new_array(a), *m;
 	int r = 0;
 
+	body_member(a, body, "Volumes");
 	for (size_t i = 0; r == 0 && i < args_count(args, "volume"); i++)
 		r = volume_add(a, args_nth(args, "volume", i), body, binds, err);
 	for (size_t i = 0; r == 0 && i < args_count(args, "mount"); i++) {

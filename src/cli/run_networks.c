@@ -98,6 +98,7 @@ int run_networks(struct arena *a, const struct args *args, struct json *body, st
 	size_t n_old = args_count(args, "net"), n = n_old + args_count(args, "network");
 	struct json *endpoints = json_new_object(a);
 	const char *mac = args_str(args, "mac-address");
+	bool user = false, other = false;
 
 	if (*mac && !mac_valid(mac))
 		return error_set(err, ERR_INVALID, "%s is not a valid mac address", mac);
@@ -117,8 +118,10 @@ int run_networks(struct arena *a, const struct args *args, struct json *body, st
 			return r;
 		if (i == 0)
 			json_set(a, host, "NetworkMode", json_new_string(a, o.name));
-		if (n > 1 && !is_user_network(o.name) && strcmp(o.name, "bridge") != 0 &&
-		    strcmp(o.name, "default") != 0)
+		/* Peer: docker takes "bridge" beside networks of the user's. */
+		*(is_user_network(o.name) ? &user : &other) |=
+		    strcmp(o.name, "bridge") != 0 && strcmp(o.name, "default") != 0;
+		if (user && other)
 			return error_set(err, ERR_INVALID,
 					 "conflicting options: cannot attach both user-defined and "
 					 "non-user-defined network-modes");

@@ -102,8 +102,7 @@ int run_resources(struct arena *a, const struct args *args, struct json *host, s
 	set_rates(a, host, "BlkioDeviceReadIOps", args, "device-read-iops", "Rate");
 	set_rates(a, host, "BlkioDeviceWriteIOps", args, "device-write-iops", "Rate");
 	set_int(a, host, "PidsLimit", args, "pids-limit");
-	if (args_bool(args, "oom-kill-disable"))
-		json_set(a, host, "OomKillDisable", json_new_bool(a, true));
+	json_set(a, host, "OomKillDisable", json_new_bool(a, args_bool(args, "oom-kill-disable")));
 	set_int(a, host, "OomScoreAdj", args, "oom-score-adj");
 	set_int(a, host, "ShmSize", args, "shm-size");
 	set_text(a, host, "CgroupParent", args, "cgroup-parent");
@@ -136,6 +135,56 @@ static int seccomp_profile(struct arena *a, const char *path, const char **ret, 
 	return 0;
 }
 
+static const char *cap_name(struct arena *a, const char *text)
+{
+	struct str word = str_trim(str_of(text));
+	char *name = arena_format(a, "CAP_%.*s", STR_ARG(word));
+
+	for (char *p = name; *p; p++)
+		if (*p >= 'a' && *p <= 'z')
+			*p += 'A' - 'a';
+	if (cstr_starts(name + 4, "CAP_") || strcmp(name + 4, "ALL") == 0)
+		return name + 4;
+	return name;
+}
+
+static bool caps_have(struct arena *a, const struct args *args, const char *flag, const char *name)
+{
+	args_for_each(text, args, flag) if (strcmp(cap_name(a, text), name) == 0) return true;
+	return false;
+}
+
+static int text_compare(const void *a, const void *b)
+{
+	return strcmp((*(const struct json *const *)a)->s, (*(const struct json *const *)b)->s);
+}
+
+/*
+ * Capabilities as docker sends them: upper case with "CAP_", sorted, each once,
+ * ALL alone; not those that the flag `but` names too (NULL: none).
+ */
+static struct json *caps_list(struct arena *a, const struct args *args, const char *flag,
+			      const char *but)
+{
+	struct json *list = json_new_array(a);
+	bool all = caps_have(a, args, flag, "ALL");
+
+	args_for_each(text, args, flag)
+	{
+		const char *name = cap_name(a, text);
+		bool known =
+		    (but && caps_have(a, args, but, name)) || (all && strcmp(name, "ALL") != 0);
+
+		json_for_each_item (have, list)
+			known |= strcmp(have->s, name) == 0;
+		if (!known)
+			json_push(a, list, json_new_string(a, name));
+	}
+	if (list->n_items > 1)
+		qsort(list->items, list->n_items, sizeof(*list->items), text_compare);
+	return list;
+}
+
 int run_security(struct arena *a, const struct args *args, struct json *host, struct error *err)
 {
 	struct json *list = json_new_array(a);
@@ -164,9 +213,9 @@ int run_security(struct arena *a, const struct args *args, struct json *host, st
 	if (list->n_items)
 		json_set(a, host, "SecurityOpt", list);
 	if (args_count(args, "cap-add"))
-		json_set(a, host, "CapAdd", body_list(a, args, "cap-add"));
+		json_set(a, host, "CapAdd", caps_list(a, args, "cap-add", NULL));
 	if (args_count(args, "cap-drop"))
-		json_set(a, host, "CapDrop", body_list(a, args, "cap-drop"));
+		json_set(a, host, "CapDrop", caps_list(a, args, "cap-drop", "cap-add"));
 	if (args_count(args, "group-add"))
 		json_set(a, host, "GroupAdd", body_list(a, args, "group-add"));
 	if (args_count(args, "sysctl"))

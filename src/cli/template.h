@@ -28,6 +28,7 @@ struct template_root {
 				    * of this type; NULL: a document, fields as in a Go map */
 	const struct json *labels; /* of a row, for .Label "key" */
 	bool header;               /* titles of a table: functions leave text alone */
+	const char *document_type; /* "system.dockerInfo": the same for a document's own fields */
 };
 
 /* Append the text to out. ERR_INVALID "template: :1:2: executing ..."; what was

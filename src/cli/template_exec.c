@@ -71,7 +71,11 @@ static const struct json *member_of(const struct json *o, const char *key)
 static int field_missing(struct exec *x, const struct node *n, const struct value *on,
 			 const char *name, struct value *ret)
 {
-	const struct json *id = strcmp(name, "ID") == 0 ? member_of(on->json, "Id") : NULL;
+	/* Names that Go's structs spell otherwise than their JSON. */
+	const struct json *same = strcmp(name, "ID") == 0 ? member_of(on->json, "Id")
+				  : strcmp(name, "APIVersion") == 0
+				      ? member_of(on->json, "ApiVersion")
+				      : NULL;
 
 	if (on->row && x->root->row_type && !x->root->header)
 		return exec_fail(x, n, "can't evaluate field %s in type %s", name,
@@ -80,10 +84,13 @@ static int field_missing(struct exec *x, const struct node *n, const struct valu
 		*ret = (struct value){ .kind = VALUE_NOTHING };
 		return 0;
 	}
-	if (id) {
-		*ret = value_of_json(id, name);
+	if (same) {
+		*ret = value_of_json(same, name);
 		return 0;
 	}
+	if (on->row && x->root->document_type)
+		return exec_fail(x, n, "can't evaluate field %s in type %s", name,
+				 x->root->document_type);
 	if (value_is_map(on)) {
 		bool texts =
 		    on->json->n_members == 0 || on->json->members[0].value->type == JSON_STRING;

@@ -38,7 +38,13 @@ static size_t text_runes(const char *s)
 
 static int fn_len(struct exec *x, const struct value *args, size_t n, struct value *ret)
 {
+	const char *row = x->root->row_type;
+
 	(void)n;
+	if (args[0].row && row)
+		return call_fail(
+		    x, "len",
+		    arena_format(x->arena, "len of type %s", *row == '*' ? row + 1 : row));
 	if (args[0].kind == VALUE_STRING)
 		*ret = value_int((int64_t)strlen(args[0].s));
 	else if (args[0].kind == VALUE_JSON && args[0].json->type == JSON_ARRAY)

@@ -149,6 +149,9 @@ static void rows(struct arena *a)
 	run("{{json .}}", &root, a,
 	    "{\"ID\":\"3e97\",\"Names\":\"c1\",\"Ports\":\"80-\\u003e80\",\"Platform\":null}", "");
 	run("{{json .Ports}} {{.Platform}}", &root, a, "\"80->80\" <nil>", "");
+	run("{{len .}}", &root, a, "",
+	    "template: :1:2: executing \"\" at <len .>: error calling len: len of type "
+	    "formatter.ContainerContext");
 	root.header = true;
 	run("{{upper .Names}} {{.Label \"com.example.my-key\"}}", &root, a, "c1 my key", "");
 }
@@ -163,5 +166,9 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		run(cases[i].template, &root, &a, cases[i].out, cases[i].err);
 	rows(&a);
+	root.document_type = "system.versionInfo";
+	run("{{.Nope}}", &root, &a, "",
+	    "template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope in type "
+	    "system.versionInfo");
 	return tap_done();
 }

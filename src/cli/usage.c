@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/auto.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "base/vec.h"
 
@@ -167,6 +169,8 @@ static void entries_print(FILE *out, const char *title, entry_list *list)
 {
 	size_t column = NAME_COLUMN;
 
+	if (list->len == 0)
+		return;
 	qsort(list->at, list->len, sizeof(*list->at), entry_compare);
 	fprintf(out, "\n%s:\n", title);
 	vec_for_each (e, list)
@@ -213,8 +217,29 @@ void usage_print_group(FILE *out, const char *program, const struct command_grou
 	vec_release(&list);
 }
 
-void usage_print_top(FILE *out, const char *program, int width)
+/* Plugins that work carry a star; why the others do not is said below. */
+static void plugins_collect(entry_list *list, const struct json *plugins, struct arena *a,
+			    bool broken)
 {
+	json_for_each_item (p, plugins) {
+		const char *name = json_str(p, "Name"), *why = json_str(p, "Err");
+		const char *brief = json_str(p, "ShortDescription");
+
+		if ((why != NULL) != broken)
+			continue;
+		if (!broken)
+			name = arena_format(a, "%s*", name);
+		*vec_push(list) = (struct entry){ name,
+						  why     ? why
+						  : brief ? brief
+							  : "",
+						  strlen(name), 0 };
+	}
+}
+
+void usage_print_top(FILE *out, const char *program, const struct json *plugins, int width)
+{
+	auto_(arena) a = ARENA_INIT;
 	entry_list list = { 0 };
 
 	fprintf(out, "Usage:  %s [OPTIONS] COMMAND\n\n%s\n", program, global_command.brief);
@@ -224,10 +249,14 @@ void usage_print_top(FILE *out, const char *program, int width)
 	for (size_t i = 0; i < n_command_groups; i++)
 		*vec_push(&list) = (struct entry){ command_groups[i].name, command_groups[i].brief,
 						   strlen(command_groups[i].name), 0 };
+	plugins_collect(&list, plugins, &a, false);
 	entries_print(out, "Management Commands", &list);
 	list.len = 0;
 	entries_collect(&list, "", false);
 	entries_print(out, "Commands", &list);
+	list.len = 0;
+	plugins_collect(&list, plugins, &a, true);
+	entries_print(out, "Invalid Plugins", &list);
 	vec_release(&list);
 	fputs("\nGlobal Options:\n", out);
 	usage_print_flags(out, &global_command, width);

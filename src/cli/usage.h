@@ -6,8 +6,11 @@
 
 #include "cli/command.h"
 
-/* `program --help`: common commands, groups, commands, global flags. */
-void usage_print_top(FILE *out, const char *program, int width);
+struct json;
+
+/* `program --help`: common commands, groups and plugins (of plugin.h; NULL: none),
+ * commands, global flags. */
+void usage_print_top(FILE *out, const char *program, const struct json *plugins, int width);
 /* `program container --help`. */
 void usage_print_group(FILE *out, const char *program, const struct command_group *g);
 /* `program path --help`; path is the command's as typed ("container ls"). */

@@ -146,7 +146,7 @@ Run 'proa ps --help' for more information" ]
 	[ "$(stat -c %a "$DOCKER_CONFIG/config.json")" = 600 ]
 	echo '{' >"$DOCKER_CONFIG/config.json"
 	run proa context show
-	[ "$status" = 0 ] && [[ "$output" == *"WARNING: Error loading config file"*default ]]
+	[ "$status" = 0 ] && [[ "$output" == *"WARNING: Error parsing config file"*default ]]
 }
 
 @test "credential helpers are asked, told and emptied" {
@@ -162,12 +162,71 @@ Run 'proa ps --help' for more information" ]
 
 @test "plugins of docker run under their names" {
 	mkdir "$DOCKER_CONFIG/cli-plugins"
-	printf '#!/bin/sh\necho "$@" "$DOCKER_HOST"\nexit 5\n' >"$DOCKER_CONFIG/cli-plugins/docker-hello"
-	chmod +x "$DOCKER_CONFIG/cli-plugins/docker-hello"
-	run proa -H unix:///x hello --flag a
-	[ "$status" = 5 ] && [[ "$output" == "hello --flag a"* ]]
+	cat >"$DOCKER_CONFIG/cli-plugins/docker-hello" <<-'P'
+		#!/bin/sh
+		[ "$1" = docker-cli-plugin-metadata ] && echo '{"SchemaVersion":"0.1.0","Vendor":"me","Version":"v1",
+			"ShortDescription":"Say hello"}' && exit
+		echo "$@" "$DOCKER_HOST" "$DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"
+		exit 5
+	P
+	printf '#!/bin/sh\nexit 3\n' >"$DOCKER_CONFIG/cli-plugins/docker-broken"
+	cp "$DOCKER_CONFIG/cli-plugins/docker-hello" "$DOCKER_CONFIG/cli-plugins/docker-ps"
+	chmod +x "$DOCKER_CONFIG"/cli-plugins/*
+	# All words as they were typed, those before its name too.
+	run "$ROOT/docker" -H unix:///x hello --flag a
+	[ "$status" = 5 ] && [ "$output" = "-H unix:///x hello --flag a  $ROOT/docker" ]
+	run proa hello --help
+	[[ "$output" == "hello --help unix:///"*"/proa.sock"* ]]
+	run proa help hello
+	[[ "$output" == "help hello unix:///"* ]]
+	[[ "$(proa --help)" == *"  hello*  "*"Say hello"*"Invalid Plugins:"*"  broken "*"exit status 3"*'plugin "ps" duplicates builtin command'* ]]
+	[ "$(proa info --format '{{range .ClientInfo.Plugins}}{{.Name}} {{end}}')" = "broken hello ps " ]
+	run proa broken
+	[ "$status" = 1 ] && [[ "$output" == *"unknown command: proa broken"* ]]
+	echo '{"aliases":{"builder":"hello"}}' >"$DOCKER_CONFIG/config.json"
+	run proa builder x
+	[[ "$output" == "hello x "* ]]
+	echo '{"aliases":{"x":"ps"}}' >"$DOCKER_CONFIG/config.json"
+	run proa x
+	[ "$status" = 1 ] && [ "$output" = 'not allowed to alias "x" (allowed: "builder")' ]
+	rm "$DOCKER_CONFIG/config.json"
 	run proa ../hello
 	[ "$status" = 1 ] && [[ "$output" == *"unknown command"* ]]
+}
+
+@test "contexts: made whole or not at all, carried in an archive" {
+	printf 'authority\n' >"$ROOT/ca"
+	run proa context create --docker host=foo one
+	[ "$status" = 1 ] && [[ "$output" == *'unable to parse docker host `foo`' ]]
+	run proa context create --docker foo one
+	[ "$status" = 125 ] && [[ "$output" == *'foo must be formatted as key=value'* ]]
+	run proa context create --docker host=tcp://h:1,ca="$ROOT/nosuch" one
+	[ "$status" = 1 ] && [[ "$output" == *"open $ROOT/nosuch: no such file or directory" ]]
+	[ "$(proa context ls -q)" = default ]
+	proa context create --description d --docker host=tcp://h:1,ca="$ROOT/ca" one
+	proa context create --from one two
+	[ "$(cat "$DOCKER_CONFIG"/contexts/tls/*/docker/ca.pem | grep -c authority)" = 2 ]
+	(cd "$ROOT" && proa context export one && proa context export one two.tar)
+	[ "$(tar -tf "$ROOT/two.tar" | tr '\n' ' ')" = "meta.json tls tls/docker tls/docker/ca.pem " ]
+	run proa context export one "$ROOT/two.tar"
+	[ "$status" = 1 ] && [ "$output" = "open $ROOT/two.tar: file exists" ]
+	proa context export one - | proa context import three -
+	[ "$(proa context inspect three --format '{{.Name}} {{.Endpoints.docker.Host}} {{.TLSMaterial.docker}}')" = "three tcp://h:1 [ca.pem]" ]
+	run proa context import three "$ROOT/two.tar"
+	[ "$status" = 1 ] && [ "$output" = 'context "three" already exists' ]
+	# What an archive must not do.
+	mkdir -p "$ROOT/h/tls/docker" && cp "$ROOT/ca" "$ROOT/h/meta.json"
+	(cd "$ROOT/h" && ln -s /etc/passwd tls/docker/ca.pem && tar -cf ../link.tar tls && tar -cf ../bad.tar meta.json)
+	(cd "$ROOT" && tar -P --transform 's|^ca|tls/docker/../../x|' -cf up.tar ca && : >empty)
+	for f in link bad up empty; do
+		[ -f "$ROOT/$f.tar" ] || mv "$ROOT/$f" "$ROOT/$f.tar"
+		run proa context import evil "$ROOT/$f.tar"
+		[ "$status" = 1 ] || { echo "$f was taken"; false; }
+	done
+	run proa context inspect evil
+	[ "$status" = 1 ]
+	run proa context update default
+	[ "$output" = '"default" is a reserved context name' ]
 }
 
 @test "custom headers go with each request" {
@@ -199,11 +258,18 @@ PY
 	proa __generate bash "$ROOT/bash"
 	complete_words() {
 		# shellcheck disable=SC1091
-		(. "$ROOT/bash/proa.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _proa; printf '%s\n' "${COMPREPLY[@]}")
+		(. "$ROOT/bash/proa.bash"; COMP_LINE=$1; COMP_POINT=${#1}; _proa; printf '%s\n' "${COMPREPLY[@]}")
 	}
-	complete_words proa image hist | grep -qx history
-	complete_words proa run --netw | grep -qx -- --network-alias
-	complete_words proa vol | grep -qx volume
+	complete_words "proa image hist" | grep -qx history
+	complete_words "proa run --netw" | grep -qx -- --network-alias
+	complete_words "proa vol" | grep -qx volume
+	complete_words "proa -H unix:///x --log-level debug image hist" | grep -qx history
+	complete_words "proa run --restart un" | grep -qx unless-stopped
+	complete_words "proa run --restart=un" | grep -qx unless-stopped
+	touch "$ROOT/a file"
+	complete_words "proa build -f $ROOT/ba" | grep -qx "$ROOT/bash"
+	proa context create --docker host=unix:///x one 2>/dev/null
+	PATH=$(realpath "$PROA_BUILD"):$PATH complete_words "proa context use o" | grep -qx one
 }
 
 @test "the program starts without libcurl and libcrypto" {
