@@ -11,8 +11,11 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +34,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 
-#define TEXT_MAX        (256 * 1024)
+#define TEXT_MAX        (16 * 1024 * 1024) /* mountinfo grows with each container */
 #define NEED_FREE_BYTES (2ULL << 30)
 
 enum verdict { GOOD, WARN, BAD };
@@ -124,6 +127,26 @@ static struct finding check_overlay(void)
 		   "modprobe overlay && echo overlay > /etc/modules-load.d/proa.conf");
 }
 
+/* Is the controller compiled in and not switched off? v1 and mixed: the line
+ * "memory\t4\t120\t1" of /proc/cgroups; v2: a word of cgroup.controllers. */
+static bool has_controller(const char *name, const char *all, bool v1)
+{
+	struct str rest = str_of(all), line, field;
+	uint64_t enabled = 0;
+
+	while (v1 && str_split(&rest, '\n', &line)) {
+		if (!str_split(&line, '\t', &field) || !str_eqs(field, name))
+			continue;
+		while (str_split(&line, '\t', &field))
+			;
+		return parse_u64(field, 1, &enabled, NULL) == 0 && enabled == 1;
+	}
+	while (!v1 && str_split(&rest, ' ', &field))
+		if (str_eqs(str_trim(field), name))
+			return true;
+	return false;
+}
+
 static struct finding check_cgroups(void)
 {
 	static const char *const needed[] = { "cpu", "memory", "pids" };
@@ -134,16 +157,21 @@ static struct finding check_cgroups(void)
 	if (!v1 && !v2)
 		return bad(BAD, "no control groups are mounted",
 			   "mount -t cgroup2 cgroup2 /sys/fs/cgroup");
-	if (fs_read_file("/proc/cgroups", &b, NULL) == 0) {
+	if (fs_read_file(v1 ? "/proc/cgroups" : "/sys/fs/cgroup/cgroup.controllers", &b, NULL) ==
+	    0) {
 		for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
-			char line[32];
+			struct finding f = bad(
+			    WARN, "",
+			    strcmp(needed[i], "memory") == 0
+				? "boot with cgroup_enable=memory swapaccount=1"
+				: "boot a kernel that has it: apt-get install linux-image-amd64");
 
-			snprintf(line, sizeof(line), "\n%s\t", needed[i]);
-			if (strstr(b.data, line) == NULL && v1)
-				return bad(
-				    WARN,
-				    "a controller is missing: limits of its kind cannot be set",
-				    "boot with cgroup_enable=memory swapaccount=1");
+			if (has_controller(needed[i], b.data ? b.data : "", v1))
+				continue;
+			snprintf(f.detail, sizeof(f.detail),
+				 "the controller '%s' is missing: limits of its kind cannot be set",
+				 needed[i]);
+			return f;
 		}
 	}
 	return good(v1 && v2 ? "control groups v1 and v2, mixed"
@@ -168,14 +196,48 @@ static bool has_module(const char *name)
 	return file_has_word(path, name);
 }
 
+/*
+ * Does nf_tables answer? It is asked for the number of its rule set, which only
+ * root may: who may not is told nothing. Spec: linux/netfilter/nf_tables.h.
+ */
+static bool nftables_answers(int fd)
+{
+	struct {
+		struct nlmsghdr head;
+		struct nfgenmsg family;
+	} ask = { { .nlmsg_len = sizeof(ask),
+		    .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+		    .nlmsg_flags = NLM_F_REQUEST },
+		  { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0 } };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char answer[4096] __attribute__((aligned(8)));
+	const struct nlmsghdr *head = (const struct nlmsghdr *)answer;
+	struct nlmsgerr failure;
+	ssize_t n;
+
+	if (send(fd, &ask, sizeof(ask), 0) < 0 || poll(&p, 1, 1000) <= 0)
+		return false;
+	n = recv(fd, answer, sizeof(answer), 0);
+	if (n < (ssize_t)sizeof(*head) || head->nlmsg_type != NLMSG_ERROR)
+		return n >= (ssize_t)sizeof(*head);
+	if (n < (ssize_t)NLMSG_LENGTH(sizeof(failure)))
+		return false;
+	memcpy(&failure, answer + NLMSG_HDRLEN, sizeof(failure));
+	return failure.error == 0 || failure.error == -EPERM;
+}
+
 static struct finding check_network(void)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	bool answers = fd >= 0 && nftables_answers(fd);
 
-	if (fd < 0)
-		return bad(WARN, "no netfilter: ports are published by a proxy in user space",
-			   "modprobe nf_tables");
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	if (!answers)
+		return bad(WARN,
+			   fd < 0 ? "no netfilter: ports are published by a proxy in user space"
+				  : "no nf_tables: ports are published by a proxy in user space",
+			   "modprobe nf_tables && echo nf_tables >> /etc/modules-load.d/proa.conf");
 	/* A kernel without /sys/module entries for them may still have them built in. */
 	if (!has_module("bridge") && access("/proc/sys/net/bridge", F_OK) < 0 &&
 	    access("/sys/module", F_OK) == 0 && access("/lib/modules", F_OK) == 0 &&
@@ -277,6 +339,28 @@ static struct finding check_programs(struct cli *cli)
 	return good("proad and proa-runtime are beside proa");
 }
 
+static bool in_path(struct cli *cli, const char *program)
+{
+	struct str rest = str_of(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), dir;
+
+	while (str_split(&rest, ':', &dir))
+		if (access(arena_format(&cli->arena, "%.*s/%s", STR_ARG(dir), program), X_OK) == 0)
+			return true;
+	return false;
+}
+
+/* What the engine calls, and can do without until somebody asks for it. */
+static struct finding check_helpers(struct cli *cli)
+{
+	if (!in_path(cli, "ps"))
+		return bad(WARN, "there is no ps: `proa top` cannot work",
+			   "apt-get install procps");
+	if (!in_path(cli, "git"))
+		return bad(WARN, "there is no git: `ADD` of a repository cannot work in a build",
+			   "apt-get install git");
+	return good("ps and git are there");
+}
+
 static struct finding check_socket(void)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "/run/proa/proa.sock" };
@@ -328,12 +412,12 @@ int cmd_doctor(struct cli *cli, const struct args *args, struct error *err)
 					     "cgroups",  "network",         "forwarding",
 					     "seccomp",  "user namespaces", "capabilities",
 					     "resolver", "disk space",      "programs",
-					     "engine" };
+					     "helpers",  "engine" };
 	const struct finding found[] = {
 		check_kernel(),       check_calls(),      check_overlay(), check_cgroups(),
 		check_network(),      check_forwarding(), check_seccomp(), check_userns(),
 		check_capabilities(), check_resolver(),   check_space(),   check_programs(cli),
-		check_socket(),
+		check_helpers(cli),   check_socket(),
 	};
 	bool missing = false;
 
