@@ -76,6 +76,15 @@ install: release
 	@meson configure $(BUILD)-release -Dprefix=$(PREFIX) && ninja --quiet -C $(BUILD)-release
 	@DESTDIR="$(DESTDIR)" meson install --quiet --no-rebuild -C $(BUILD)-release
 
+# What install placed; data (/var/lib/proa), configuration (/etc/proa) and the group stay.
+uninstall:
+	@cd "$(DESTDIR)$(PREFIX)" && rm -f bin/proa bin/proad bin/proa-registry bin/proa-runtime \
+		lib/systemd/system/proa.socket lib/systemd/system/proa.service \
+		lib/systemd/system/proa-registry.service share/man/man1/proa.1 share/man/man1/proa-*.1 \
+		share/man/man5/proa-engine.json.5 share/man/man8/proad.8 share/man/man8/proa-registry.8 \
+		share/man/man8/proa-runtime.8 share/bash-completion/completions/proa \
+		share/zsh/site-functions/_proa share/fish/vendor_completions.d/proa.fish
+
 dist:
 	@git archive --format=tar.gz --prefix=proa-$$(cat VERSION)/ -o proa-$$(cat VERSION).tar.gz HEAD && echo proa-$$(cat VERSION).tar.gz
 
@@ -85,4 +94,4 @@ hooks:
 clean:
 	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang $(BUILD)-cov $(BUILD)-fuzz $(BUILD)-release
 
-.PHONY: all check check-fast check-e2e asan asan-build asan-e2e ubsan tsan tsan-build tsan-e2e clang cov fuzz tidy bench release install dist hooks clean
+.PHONY: all check check-fast check-e2e asan asan-build asan-e2e ubsan tsan tsan-build tsan-e2e clang cov fuzz tidy bench release install uninstall dist hooks clean

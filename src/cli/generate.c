@@ -171,14 +171,40 @@ static int man_top(struct cli *cli, const char *dir, struct error *err)
 	return file_close(out, err);
 }
 
+/* `man proa-run` leads to proa-container-run. */
+static int man_aliases(struct cli *cli, const char *dir, const struct command *c, struct error *err)
+{
+	struct str rest = str_of(c->paths), p;
+	const char *first = page_name(&cli->arena, first_path(c));
+	int r = 0;
+
+	while (r == 0 && str_split(&rest, ',', &p)) {
+		const char *name = page_name(&cli->arena, p);
+		FILE *out = NULL;
+
+		if (strcmp(name, first) == 0)
+			continue;
+		r = file_create(dir, arena_format(&cli->arena, "%s.1", name), &out, err);
+		if (r == 0) {
+			fprintf(out, ".so man1/%s.1\n", first);
+			r = file_close(out, err);
+		}
+	}
+	return r;
+}
+
 static int generate_man(struct cli *cli, const char *dir, struct error *err)
 {
 	const struct command *c;
 	int r = man_top(cli, dir, err);
 
-	for (size_t i = 0; r == 0 && (c = command_at(i)); i++)
-		if (!(c->bits & COMMAND_HIDDEN))
-			r = man_page(cli, dir, c, err);
+	for (size_t i = 0; r == 0 && (c = command_at(i)); i++) {
+		if (c->bits & COMMAND_HIDDEN)
+			continue;
+		r = man_page(cli, dir, c, err);
+		if (r == 0)
+			r = man_aliases(cli, dir, c, err);
+	}
 	return r;
 }
 
