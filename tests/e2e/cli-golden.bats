@@ -22,7 +22,7 @@ setup_file() {
 	done
 	busybox_image busybox:latest
 	docker tag busybox localhost:5000/a/b:v1
-	docker run -d --name c1 -l x=y -l com.example.z=1 -e A=1 -p 127.0.0.1:48088:80 -p 81 -v vol:/v busybox sleep 1000 >/dev/null
+	docker run -d --name c1 -l x=y -l com.example.z=1 -e A=1 -p "127.0.0.1:$((20000 + RANDOM % 10000)):80" -p 81 -v vol:/v busybox sleep 1000 >/dev/null
 	docker network create n1 >/dev/null
 	docker exec c1 sh -c 'mkdir -p /d/e; echo 1 >/d/f; echo 2 >/d/e/g; ln -s f /d/l; ln -s /d /dl; echo logged >/proc/1/fd/1'
 	touch "$ROOT/ready"

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Who may do what, and those who try to do more: passwords, tokens, rules, limits, the audit log, the configuration.
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/engine
 load ../lib/registry
 
@@ -155,7 +157,7 @@ signed() { # HEADER CLAIMS: a token with the registry's own key
 	[ "$(sed -n 1p "$ROOT/said")" = "bob PUT /v2/team/x/manifests/audited 201" ]
 	[ "$(sed -n 2p "$ROOT/said")" = "bob DELETE /v2/team/x/manifests/audited 403" ]
 	[ "$(sed -n 3p "$ROOT/said")" = "ann DELETE /v2/team/x/manifests/audited 202" ]
-	! grep -q secret: "$ROOT/audit"
+	run ! grep -q secret: "$ROOT/audit"
 	[ "$(stat -c %a "$ROOT/audit")" = 600 ]
 }
 

@@ -2,6 +2,8 @@
 # Pushes beside collections, kills and a full disk: what was acknowledged stays, nothing is half visible.
 # LOAD_SECONDS=60 for the long run.
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/engine
 load ../lib/registry
 
@@ -80,8 +82,8 @@ all_there() {
 	req POST "/v2/f/ull/blobs/uploads/?digest=sha256:$(sha256sum "$ROOT/large" | cut -d' ' -f1)" -H 'Expect:' --data-binary "@$ROOT/large"
 	[ "$status_code" = 507 ]
 	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNKNOWN ]
-	grep -q "error request failed.*No space left" "$ROOT/registry.log" # and not in the answer:
-	! grep -q "$ROOT" "$ROOT/body"
+	grep -q "error request failed.*no space left" "$ROOT/registry.log" # and not in the answer:
+	run ! grep -q "$ROOT" "$ROOT/body"
 	req GET "/v2/f/ull/blobs/sha256:$(sha before)"
 	[ "$status_code" = 200 ]
 	[ -z "$(ls "$ROOT/registry/uploads")" ] # its space is back

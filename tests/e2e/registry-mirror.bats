@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The mirror in front of upstreams that are slow, down, or lie; and who gets to see which credentials.
 
+bats_require_minimum_version 1.5.0
+
 load ../lib/engine
 load ../lib/registry
 
@@ -144,7 +146,7 @@ wire() { curl -s "http://$UPSTREAM/wire"; }
 	[ "$status_code" = 200 ] && [ "$(cat "$ROOT/body")" = "behind a redirect" ]
 	kill $pid
 	grep -q "Basic $(printf up:pw | base64)" "$ROOT/up.seen"
-	! grep -q "$(printf ann:secret | base64)" "$ROOT/up.seen" "$ROOT/cdn.seen"
+	run ! grep -q "$(printf ann:secret | base64)" "$ROOT/up.seen" "$ROOT/cdn.seen"
 	[ "$(cat "$ROOT/cdn.seen")" = "GET /data " ]
 	registry_stop
 }
