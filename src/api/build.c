@@ -231,6 +231,7 @@ static int read_extra(struct call *c, const struct json *j, struct engine_build 
 	int r;
 
 	b->check = json_bool(j, "check", false);
+	b->call = json_str(j, "call");
 	b->plan = json_bool(j, "plan", false);
 	b->explain = json_bool(j, "explain", false);
 	b->real_times = json_bool(j, "realTimes", false);

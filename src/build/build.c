@@ -16,6 +16,7 @@
 #include "build/cache_gc.h"
 #include "build/cache_import.h"
 #include "build/cache_places.h"
+#include "build/call.h"
 #include "build/directive.h"
 #include "build/outputs.h"
 #include "build/progress.h"
@@ -201,7 +202,7 @@ static int find_image(void *arg, struct arena *a, const char *name, const struct
 	const struct builder_ask ask = {
 		.name = name,
 		.platform = platform,
-		.pull = b->q->pull,
+		.pull = b->q->pull && !cstr_starts(name, "sha256:"),
 		.registry_auth = b->q->registry_auth,
 		.log = &log.writer,
 		.cancel = b->cancel,
@@ -209,7 +210,7 @@ static int find_image(void *arg, struct arena *a, const char *name, const struct
 	int r = cfg->image(cfg->arg, &ask, &id, err);
 
 	/* Checks look at the Dockerfile; a base that is not here says nothing to them. */
-	if (r < 0 && b->q->check && r != -ERR_CANCELED) {
+	if (r < 0 && (b->q->check || b->q->call) && r != -ERR_CANCELED) {
 		*ret = (struct plan_image){ 0 };
 		return 0;
 	}
@@ -258,7 +259,7 @@ static int plan_contexts(struct build *b, struct plan_options *o)
 		if (b->q->contexts[i].name[0] == '\0')
 			continue;
 		c[o->n_contexts++] =
-		    (struct plan_context){ b->q->contexts[i].name, b->q->contexts[i].image };
+		    (struct plan_context){ b->contexts[i].name, b->contexts[i].image };
 	}
 	o->contexts = c;
 	return 0;
@@ -399,8 +400,9 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 		r = caches_export(b, err);
 	if (r < 0)
 		return r;
-	if (id != NULL && !outputs_keep_image(b->q))
-		export_forget(b, id);
+	/* It left as a file alone. */
+	if (id != NULL && !outputs_keep_image(b->q) && !b->image_was_here)
+		image_forget(b->builder->cfg.store, id);
 	if (b->q->metadata)
 		tell_metadata(b, id, &result);
 	if (id != NULL)
@@ -449,12 +451,21 @@ static void release_nodes(struct build *b)
 	}
 }
 
+static int check_call(const struct build_request *q, struct error *err)
+{
+	if (q->call == NULL || strcmp(q->call, "targets") == 0 || strcmp(q->call, "outline") == 0)
+		return 0;
+	return error_set(err, ERR_UNIMPLEMENTED, "call %s is not supported yet", q->call);
+}
+
 /* Everything until the first byte of the answer. */
 static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
 		   struct ast_location *where, struct error *err)
 {
 	int r = caches_check(b->q, err);
 
+	if (r == 0)
+		r = check_call(b->q, err);
 	if (r == 0)
 		r = outputs_check(b->q, err);
 	if (r == 0)
@@ -472,6 +483,21 @@ static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
 	return r;
 }
 
+/* The answer to a call: what the Dockerfile offers. */
+static void tell_call(struct build *b, const struct dockerfile *d)
+{
+	auto_(buf) text = BUF_INIT(DOCKERFILE_MAX);
+	struct jsonw w;
+
+	jsonw_init(&w, &text);
+	if (strcmp(b->q->call, "targets") == 0)
+		call_targets(&w, d);
+	else
+		call_outline(&w, d, &b->graph);
+	if (jsonw_finish(&w, NULL) == 0)
+		progress_object(b->progress, "call", text.data, text.len);
+}
+
 static int run(struct build *b, struct writer *out, char **ret_id, struct error *err)
 {
 	auto_(buf) text = BUF_INIT(DOCKERFILE_MAX);
@@ -487,7 +513,15 @@ static int run(struct build *b, struct writer *out, char **ret_id, struct error 
 	r = writer_write(out, "", 0, err);
 	if (r < 0)
 		return r;
+	if (b->q->call && strcmp(b->q->call, "targets") == 0) {
+		tell_call(b, &d);
+		return 0;
+	}
 	r = make_plan(b, &d, &where, &failure);
+	if (r == 0 && b->q->call) {
+		tell_call(b, &d);
+		return 0;
+	}
 	progress_lint(b->progress, &b->lint, b->q->dockerfile, (struct str){ text.data, text.len });
 	if (r == 0)
 		r = lint_verdict(b, &failure);

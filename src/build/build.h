@@ -84,7 +84,9 @@ struct build_context {
 	const char *name; /* "" for the main one */
 	int fd;           /* borrowed directory, or FD_NONE */
 	struct reader *tar;
-	const char *image;  /* "docker-image://x": x */
+	const char *image; /* "docker-image://x": x */
+	bool layout;       /* fd is an OCI layout: the image of this tag or digest in it */
+	const char *layout_tag, *layout_digest; /* or NULL */
 	const char *remote; /* a git repository, or the URL of a tar or of a Dockerfile */
 };
 
@@ -128,6 +130,7 @@ struct build_request {
 	const struct json *registry_auth;
 	const struct build_place *outputs;
 	size_t n_outputs;
+	const char *call; /* "outline" or "targets": tell that and build nothing; NULL: build */
 	bool no_cache, pull, quiet, net_host, insecure;
 	bool check, plan, explain, real_times, events, squash, metadata;
 };

@@ -37,7 +37,9 @@ struct builder {
 /* A context, opened. */
 struct opened_context {
 	const char *name;
-	int fd; /* directory; owned when `unpacked` */
+	const char *image; /* it is an image, of this name or id; else NULL */
+	char *loaded;      /* id of an image that is in the store only for this build; owned */
+	int fd;            /* directory; owned when `unpacked` */
 	bool unpacked;
 	char dirname[72]; /* in the builder's directory, "" when not ours */
 	struct ignore ignore;
@@ -75,6 +77,9 @@ struct build {
 /* ---- contexts (context.c) ---- */
 MUST_CHECK int contexts_open(struct build *b, struct error *err);
 void contexts_close(struct build *b);
+/* Bring an image of a layout into the store, leased. *ret_id owned. */
+MUST_CHECK int layout_image(struct build *b, const struct build_context *c, char **ret_id,
+			    bool *ret_was_here, struct error *err);
 /* NULL when there is none of that name. */
 struct opened_context *context_find(struct build *b, const char *name);
 
@@ -158,5 +163,6 @@ const char *copy_pivot(struct arena *a, const char *path, const char **ret_kept)
 MUST_CHECK int solve(struct build *b, struct error *err);
 /* Config and history of the target, as an image of the store. *ret_id owned. */
 MUST_CHECK int export_image(struct build *b, char **ret_id, struct error *err);
-/* It left as a file alone: what was not in the store before is not there afterwards. */
-void export_forget(struct build *b, const char *id);
+bool image_is_here(struct store *s, const char *id);
+/* An image that was wanted for a while: gone unless somebody has named it. */
+void image_forget(struct store *s, const char *id);

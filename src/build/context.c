@@ -133,7 +133,18 @@ static int open_context(struct build *b, const struct build_context *c, struct e
 	bool main = c->name[0] == '\0';
 	int r = 0;
 
-	*o = (struct opened_context){ .name = c->name, .fd = FD_NONE };
+	*o = (struct opened_context){ .name = c->name, .fd = FD_NONE, .image = c->image };
+	if (c->layout) {
+		bool was_here = true;
+
+		r = layout_image(b, c, &o->loaded, &was_here, err);
+		if (r < 0)
+			return error_wrap(err, r, "named context %s", c->name);
+		o->image = arena_strdup(&b->arena, o->loaded);
+		if (was_here)
+			free(steal_ptr(o->loaded));
+		return 0;
+	}
 	if (c->fd >= 0) {
 		o->fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 3);
 		if (o->fd < 0)
@@ -185,6 +196,9 @@ void contexts_close(struct build *b)
 			close(o->fd);
 		if (o->unpacked)
 			(void)!fs_remove_tree(b->builder->dir_fd, o->dirname, NULL);
+		if (o->loaded != NULL)
+			image_forget(b->builder->cfg.store, o->loaded);
+		free(o->loaded);
 	}
 	free(b->contexts);
 	b->contexts = NULL;

@@ -225,7 +225,7 @@ static void told_untagged(void *arg, const char *tag, const char *old_id)
 	(void)old_id;
 }
 
-static bool is_here(struct store *s, const char *id)
+bool image_is_here(struct store *s, const char *id)
 {
 	struct image_row row = { 0 };
 	bool here = images_get(s, id, &row, NULL) == 0;
@@ -243,14 +243,12 @@ static int note_name(void *arg, const char *name, const char *id, struct error *
 	return 0;
 }
 
-void export_forget(struct build *b, const char *id)
+void image_forget(struct store *s, const char *id)
 {
-	struct store *s = b->builder->cfg.store;
 	bool named = false;
 
-	if (b->image_was_here || tags_each(s, id, note_name, &named, NULL) < 0 || named)
-		return;
-	(void)!images_delete(s, id, NULL);
+	if (tags_each(s, id, note_name, &named, NULL) == 0 && !named)
+		(void)!images_delete(s, id, NULL);
 }
 
 int export_image(struct build *b, char **ret_id, struct error *err)
@@ -269,7 +267,7 @@ int export_image(struct build *b, char **ret_id, struct error *err)
 		n++;
 	hash_sha256(config.data, config.len, id.bytes);
 	digest_format(&id, text);
-	b->image_was_here = is_here(cfg->store, text);
+	b->image_was_here = image_is_here(cfg->store, text);
 	create.config = config.data;
 	create.config_len = config.len;
 	create.tags = b->q->tags;

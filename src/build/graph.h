@@ -148,6 +148,7 @@ struct graph {
 	struct stage_plan *stages; /* one for each of the Dockerfile */
 	size_t n_stages;
 	struct stage_plan *target;
-	int64_t epoch_ns; /* SOURCE_DATE_EPOCH, else 0 */
-	bool has_epoch;   /* SOURCE_DATE_EPOCH was given */
+	struct vars globals; /* the platform's ARGs and those before the first FROM */
+	int64_t epoch_ns;    /* SOURCE_DATE_EPOCH, else 0 */
+	bool has_epoch;      /* SOURCE_DATE_EPOCH was given */
 };

@@ -11,6 +11,7 @@
 #include "build/plan_internal.h"
 #include "build/shell_word.h"
 #include "build/text.h"
+#include "oci/reference.h"
 
 static void lint_undefined(struct planner *p, struct stage_plan *s, const struct ast_node *n,
 			   const struct shell_result *result)
@@ -214,10 +215,24 @@ static struct stage_plan *find_stage(struct planner *p, size_t before, const cha
 	return NULL;
 }
 
+/* By its name, or as images are the same: "alpine" is "docker.io/library/alpine:latest". */
 static const struct plan_context *find_context(const struct planner *p, const char *name)
 {
+	char want[REFERENCE_TEXT_MAX], have[REFERENCE_TEXT_MAX];
+	struct reference ref;
+
 	for (size_t i = 0; i < p->o->n_contexts; i++) {
 		if (strcasecmp(p->o->contexts[i].name, name) == 0)
+			return &p->o->contexts[i];
+	}
+	if (p->o->n_contexts == 0 || reference_parse_tagged(name, &ref, NULL) < 0)
+		return NULL;
+	reference_format(&ref, want);
+	for (size_t i = 0; i < p->o->n_contexts; i++) {
+		if (reference_parse_tagged(p->o->contexts[i].name, &ref, NULL) < 0)
+			continue;
+		reference_format(&ref, have);
+		if (strcmp(want, have) == 0)
 			return &p->o->contexts[i];
 	}
 	return NULL;
@@ -411,6 +426,27 @@ static int from_image(struct planner *p, struct stage_plan *s, const char *name,
 	return 0;
 }
 
+/* A directory stands for the base image: its files upon nothing. */
+static int from_directory(struct planner *p, struct stage_plan *s, const char *context,
+			  struct strings *ret_triggers, struct error *err)
+{
+	struct copy_spec *c = arena_new(p->arena, struct copy_spec);
+	int r = from_image(p, s, "scratch", ret_triggers, err);
+
+	if (r < 0)
+		return r;
+	*c = (struct copy_spec){ .from = { .context = context },
+				 .items = arena_array(p->arena, 1, sizeof(*c->items)),
+				 .n_items = 1,
+				 .dest = "/",
+				 .chown = "",
+				 .chmod = "",
+				 .checksum = "" };
+	c->items[0] = (struct copy_item){ .kind = COPY_PATH, .path = "." };
+	plan_node(p, s, NODE_COPY, s->stage->source, s->stage->node->line)->copy = c;
+	return 0;
+}
+
 /* Expand a word of FROM in the global ARGs. */
 static int expand_global(struct planner *p, const struct stage *st, const char *word,
 			 const char **ret, struct error *err)
@@ -479,8 +515,7 @@ static int stage_base(struct planner *p, struct stage_plan *s, struct strings *r
 		return r;
 	c = find_context(p, name);
 	if (c != NULL && c->image == NULL)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "FROM a named context that is a directory is not supported yet");
+		return from_directory(p, s, c->name, ret_triggers, err);
 	if (c != NULL)
 		return from_image(p, s, c->image, ret_triggers, err);
 	base = find_stage(p, s->index, name);
@@ -739,6 +774,7 @@ int plan_build(struct arena *a, const struct dockerfile *d, const struct plan_op
 			*ret_where = (struct ast_location){ p.at->line, p.at->end_line };
 		return r;
 	}
+	g.globals = p.globals;
 	*ret = g;
 	return 0;
 }

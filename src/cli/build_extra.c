@@ -76,23 +76,39 @@ static int add_secret(struct arena *a, struct json *list, const char *text, stru
 	return 0;
 }
 
+/* "dir:tag@digest": dir. */
+static const char *layout_path(struct arena *a, const char *text)
+{
+	char *path = arena_strndup(a, text, strcspn(text, "@")), *slash, *colon;
+
+	slash = strrchr(path, '/');
+	colon = strrchr(path, ':');
+	if (colon != NULL && (slash == NULL || colon > slash))
+		*colon = '\0';
+	return path;
+}
+
 static int add_context(struct arena *a, struct build_extra *e, struct json *list, const char *text,
 		       struct error *err)
 {
-	const char *eq = strchr(text, '=');
+	const char *eq = strchr(text, '='), *path;
 	struct json *o = json_new_object(a);
 	int fd, r;
 
 	if (eq == NULL || eq == text)
 		return error_set(err, ERR_INVALID, "invalid context value: %s, expected key=value",
 				 text);
+	path = eq + 1;
 	json_set(a, o, "name", json_new_string(a, arena_strndup(a, text, (size_t)(eq - text))));
 	json_set(a, o, "value", json_new_string(a, eq + 1));
 	json_push(a, list, o);
-	if (strstr(eq + 1, "://") != NULL)
+	if (cstr_starts(eq + 1, "oci-layout://"))
+		path = layout_path(a, eq + 1 + strlen("oci-layout://"));
+	else if (strstr(eq + 1, "://") != NULL || cstr_starts(eq + 1, "git@") ||
+		 cstr_starts(eq + 1, "github.com/"))
 		return 0;
-	r = fs_open(eq + 1, O_RDONLY | O_DIRECTORY, 0, &fd, err);
-	return r < 0 ? error_wrap(err, r, "build context %s", eq + 1) : keep_fd(e, fd, o, a, err);
+	r = fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+	return r < 0 ? error_wrap(err, r, "build context %s", path) : keep_fd(e, fd, o, a, err);
 }
 
 static int open_output(const char *type, const char *dest, int *ret_fd, struct error *err)
@@ -327,6 +343,32 @@ static struct json *words(struct arena *a, const struct args *args, const char *
 	return list;
 }
 
+/* --check is short for --call=check. */
+static int read_call(struct arena *a, const struct args *args, struct build_extra *e,
+		     struct error *err)
+{
+	const char *call = "build";
+	int r = 0;
+
+	if (args_set(args, "call"))
+		r = build_call_parse(a, args_str(args, "call"), &call, &e->call_json, err);
+	if (r < 0)
+		return r;
+	e->check = args_bool(args, "check") || strcmp(call, "check") == 0;
+	if (e->check && e->call_json)
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "build --call=check,format=json is not supported yet");
+	if (e->check) {
+		json_set(a, e->json, "check", json_new_bool(a, true));
+		e->events = true;
+	} else if (strcmp(call, "build") != 0) {
+		e->call = call;
+		json_set(a, e->json, "call", json_new_string(a, call));
+	}
+	e->any |= e->check || e->call != NULL;
+	return 0;
+}
+
 int build_extra_read(struct cli *cli, const struct args *args, struct build_extra *ret,
 		     struct error *err)
 {
@@ -334,12 +376,12 @@ int build_extra_read(struct cli *cli, const struct args *args, struct build_extr
 		const char *flag, *key;
 		bool events;
 	} bools[] = {
-		{ "check", "check", true },
 		{ "explain", "explain", true },
 		{ "plan", "plan", true },
 		{ "real-times", "realTimes", false },
 	};
 	struct arena *a = &cli->arena;
+	int r;
 
 	ret->json = json_new_object(a);
 	ret->events = args_set(args, "progress") || getenv("BUILDKIT_PROGRESS") != NULL;
@@ -350,6 +392,9 @@ int build_extra_read(struct cli *cli, const struct args *args, struct build_extr
 		ret->events |= bools[i].events;
 		ret->any = true;
 	}
+	r = read_call(a, args, ret, err);
+	if (r < 0)
+		return r;
 	ret->events = ret->events && !args_bool(args, "quiet");
 	json_set(a, ret->json, "events", json_new_bool(a, ret->events));
 	if (*args_str(args, "metadata-file")) {

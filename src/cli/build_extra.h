@@ -14,6 +14,9 @@ struct build_extra {
 	struct json *json;
 	int fds[BUILD_FDS_MAX]; /* [0] is the context's place; owned from [1] on */
 	size_t n_fds;
+	const char *call; /* "outline" or "targets", else NULL */
+	bool call_json;
+	bool check;  /* only the build checks */
 	bool events; /* steps are told as events */
 	bool any;    /* something that only a local proad can do */
 };
@@ -29,6 +32,15 @@ MUST_CHECK int build_extra_read(struct cli *cli, const struct args *args, struct
 /* Every --cache-from is the name of an image: the stock API can say that. */
 bool build_extra_cache_names(const struct args *args);
 void build_extra_release(struct build_extra *e);
+
+/*
+ * The value of --call ("outline,format=json"). *ret_call: "build", "check", "outline" or
+ * "targets". ERR_INVALID, ERR_UNIMPLEMENTED.
+ */
+MUST_CHECK int build_call_parse(struct arena *a, const char *value, const char **ret_call,
+				bool *ret_json, struct error *err);
+/* What the engine answered to a call, on stdout. */
+MUST_CHECK int build_call_print(const struct json *answer, bool as_json, struct error *err);
 
 /* Shows events as BuildKit's plain progress does, on stderr. */
 struct build_view;

@@ -27,12 +27,13 @@ struct result {
 	struct cli *cli;
 	const char *id;              /* of the image */
 	const struct json *metadata; /* of the result; NULL: none came */
+	const struct json *call;     /* the answer to --call; NULL: none came */
 	bool quiet;
 	struct build_view *view; /* NULL: the classic stream */
 };
 
 /* The message dies; what it said stays. */
-static const struct json *metadata_keep(struct cli *cli, const struct json *j)
+static const struct json *json_keep(struct cli *cli, const struct json *j)
 {
 	auto_(buf) text = BUF_INIT(TEXT_MAX);
 	const struct json *kept = NULL;
@@ -52,7 +53,9 @@ static void message_take(void *data, const struct json *m)
 	const char *id = json_str(json_get(m, "aux"), "ID"), *text = json_str(m, "stream");
 
 	if (json_path(m, "proa.metadata"))
-		result->metadata = metadata_keep(result->cli, json_path(m, "proa.metadata"));
+		result->metadata = json_keep(result->cli, json_path(m, "proa.metadata"));
+	else if (json_path(m, "proa.call"))
+		result->call = json_keep(result->cli, json_path(m, "proa.call"));
 	else if (id)
 		result->id = arena_strdup(&result->cli->arena, id);
 	else if (result->quiet && text && cstr_starts(text, "sha256:"))
@@ -320,7 +323,7 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 	if (r < 0)
 		return r;
 	if (extra.events && options.mode != PROGRESS_RAW)
-		result.view = build_view_new(args_bool(args, "check"));
+		result.view = build_view_new(extra.check);
 	if (*args_str(args, "iidfile"))
 		unlink(args_str(args, "iidfile"));
 	if (context.dockerfile_text && context.dir_fd >= 0 && !api_is_local_proa(cli))
@@ -332,15 +335,17 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 	r = request_send(cli, &context, &extra, q.data, &response, err);
 	if (r == 0)
 		r = progress_show(cli, response->body, &options, err);
-	if (result.view && (r == 0 || !args_bool(args, "check")))
+	if (result.view && (r == 0 || !extra.check))
 		build_view_finish(result.view, &findings);
 	build_view_free(result.view);
 	if (r < 0)
 		return r;
-	if (args_bool(args, "check")) {
+	if (extra.check) {
 		cli->status = findings ? 1 : 0;
 		return 0;
 	}
+	if (extra.call)
+		return build_call_print(result.call, extra.call_json, err);
 	if (result.quiet && result.id)
 		printf("%s\n", result.id);
 	r = metadata_write(cli, args_str(args, "metadata-file"), result.metadata, err);

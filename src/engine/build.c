@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "build/build.h"
 #include "build/cache_gc.h"
+#include "build/git.h"
 #include "engine/event.h"
 #include "engine/image.h"
 #include "engine/internal.h"
@@ -218,6 +219,19 @@ static int copy_tags(struct arena *a, const struct engine_build *b, const char *
 	return r;
 }
 
+/* "path:tag@digest", the path being the client's affair. */
+static void layout_name(struct arena *a, const char *text, struct build_context *to)
+{
+	const char *at = strrchr(text, '@'), *slash, *colon;
+	char *rest = arena_strndup(a, text, at ? (size_t)(at - text) : strlen(text));
+
+	slash = strrchr(rest, '/');
+	colon = strrchr(rest, ':');
+	to->layout = true;
+	to->layout_digest = at ? at + 1 : NULL;
+	to->layout_tag = colon && (!slash || colon > slash) ? colon + 1 : NULL;
+}
+
 static int copy_contexts(struct arena *a, const struct engine_build *b, struct build_request *q,
 			 struct error *err)
 {
@@ -233,6 +247,12 @@ static int copy_contexts(struct arena *a, const struct engine_build *b, struct b
 		*to = (struct build_context){ .name = from->name, .fd = from->fd };
 		if (cstr_starts(from->value, "docker-image://"))
 			to->image = from->value + strlen("docker-image://");
+		else if (cstr_starts(from->value, "oci-layout://") && from->fd >= 0)
+			layout_name(a, from->value + strlen("oci-layout://"), to);
+		else if (from->fd < 0 &&
+			 (git_is_url(from->value) || cstr_starts(from->value, "http://") ||
+			  cstr_starts(from->value, "https://")))
+			to->remote = from->value;
 		else if (from->fd < 0)
 			return error_set(err, ERR_UNIMPLEMENTED,
 					 "named context %s=%s is not supported yet", from->name,
@@ -364,6 +384,7 @@ static int make_request(struct arena *a, const struct engine_build *b, struct bu
 		.pull = b->pull,
 		.quiet = b->quiet,
 		.check = b->check,
+		.call = b->call,
 		.plan = b->plan,
 		.explain = b->explain,
 		.real_times = b->real_times,

@@ -139,3 +139,89 @@ pull_says() {
 	refuses "build --sbom=1 is not supported yet" --sbom=1
 	proa build -q --provenance=false --sbom=false "$CTX"
 }
+
+@test "named contexts of all kinds: directory, image, layout, git, archive" {
+	mkdir "$CTX/main" "$CTX/lib" && echo lib >"$CTX/lib/f"
+	printf 'FROM scratch\nCOPY f /of-image\n' >"$CTX/lib/Dockerfile"
+	proa build -q -t "$REGISTRY/ctx:1" --push -o "type=oci,tar=false,dest=$CTX/layout" "$CTX/lib"
+	proa rmi -f "$REGISTRY/ctx:1" >/dev/null
+	proa builder prune -af >/dev/null
+	# COPY --from a directory, an image of a registry, and a layout by tag and by digest.
+	d=$(jq -r '.manifests[0].digest' "$CTX/layout/index.json")
+	printf 'FROM scratch\nCOPY --from=d f /d\nCOPY --from=i of-image /i\nCOPY --from=l of-image /l\nCOPY --from=m of-image /m\n' >"$CTX/main/Dockerfile"
+	before=$(proa images -aq | sort)
+	proa build -q -o "$CTX/out" --build-context "d=$CTX/lib" --build-context "i=docker-image://$REGISTRY/ctx:1" \
+		--build-context "l=oci-layout://$CTX/layout:1" --build-context "m=oci-layout://$CTX/layout@$d" "$CTX/main"
+	[ "$(cat "$CTX"/out/{d,i,l,m} | uniq -c | tr -s ' ')" = " 4 lib" ]
+	# What came out of a layout does not stay.
+	[ "$(proa images -aq | sort)" != "" ]
+	[ -z "$(comm -13 <(echo "$before") <(proa images -aq --filter dangling=true | sort))" ]
+	# In FROM: an image instead of another, by any of its names; a layout; a directory.
+	printf 'FROM alpine\nCOPY --from=d f /d\n' >"$CTX/main/Dockerfile"
+	proa build -q -o "$CTX/out2" --build-context "docker.io/library/alpine=docker-image://bb:1" --build-context "d=$CTX/lib" "$CTX/main"
+	[ -e "$CTX/out2/bin/busybox" ] && [ "$(cat "$CTX/out2/d")" = lib ]
+	printf 'FROM base\n' >"$CTX/main/Dockerfile"
+	proa build -q -o "$CTX/out3" --build-context "base=oci-layout://$CTX/layout:1" "$CTX/main"
+	[ "$(cat "$CTX/out3/of-image")" = lib ]
+	proa build -q -o "$CTX/out4" --build-context "base=$CTX/lib" "$CTX/main"
+	[ "$(cat "$CTX/out4/f")" = lib ]
+	# git and an archive from a server.
+	git -C "$CTX/lib" init -q && git -C "$CTX/lib" add f
+	git -C "$CTX/lib" -c user.name=a -c user.email=a@b commit -qm one
+	git clone -q --bare "$CTX/lib" "$CTX/lib.git"
+	tar -C "$CTX/lib" -cf "$CTX/lib.tar" f
+	(cd "$CTX" && exec python3 -m http.server --bind 127.0.0.1 0) >"$CTX/http.log" 2>&1 3>&- &
+	server=$!
+	for _ in $(seq 50); do
+		port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$CTX/http.log")
+		[ -n "$port" ] && break
+		sleep 0.1
+	done
+	printf 'FROM scratch\nCOPY --from=g f /g\nCOPY --from=t f /t\n' >"$CTX/main/Dockerfile"
+	proa build -q -o "$CTX/out5" --build-context "g=file://$CTX/lib.git" --build-context "t=http://127.0.0.1:$port/lib.tar" "$CTX/main" || bad=1
+	kill $server
+	[ -z "${bad:-}" ] && [ "$(cat "$CTX/out5/g" "$CTX/out5/t" | uniq -c | tr -s ' ')" = " 2 lib" ]
+	# What is wrong is told.
+	run proa build --build-context "x=oci-layout://$CTX/lib" "$CTX/main"
+	[ "$status" != 0 ] && [[ "$output" == *"named context x: "* ]]
+	run proa build --build-context "x=ftp://host/x" "$CTX/main"
+	[ "$status" != 0 ] && [[ "$output" == *"named context x=ftp://host/x is not supported yet"* ]]
+	run proa build --build-context "x=/no/such/dir" "$CTX/main"
+	[ "$status" != 0 ] && [[ "$output" == *"/no/such/dir"* ]]
+}
+
+@test "--call tells what a Dockerfile offers and builds nothing" {
+	cat >"$CTX/Dockerfile" <<-'D'
+		# GLOBAL the base image's tag
+		ARG GLOBAL=1
+		ARG UNUSED=2
+		# base is where all begins
+		FROM bb:${GLOBAL} AS base
+		# V the version
+		ARG V=3
+		FROM base AS test
+		RUN --mount=type=secret,id=token,required=true true
+		# bin is the result
+		FROM base AS bin
+		ARG W
+		RUN --mount=type=secret,id=soft --mount=type=cache,target=/c true
+	D
+	run proa build --call=targets "$CTX"
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = "TARGET         DESCRIPTION" ]
+	[ "${lines[1]}" = "base           is where all begins" ]
+	[ "${lines[2]}" = "test           " ]
+	[ "${lines[3]}" = "bin (default)  is the result" ]
+	run proa build --call=outline --build-arg V=9 "$CTX"
+	[[ "$output" == "TARGET:       bin"*"DESCRIPTION:  is the result"*"BUILD ARG  VALUE  DESCRIPTION"*"GLOBAL     1      the base image's tag"*"V          9      the version"*"W "*"SECRET  REQUIRED"*"soft"* ]]
+	[[ "$output" != *UNUSED* && "$output" != *token* ]]
+	proa build --call=outline,format=json --target test "$CTX" | jq -e '.name == "test" and .secrets == [{"name": "token", "required": true}]'
+	proa build --call=targets,format=json "$CTX" | jq -e '[.targets[].name] == ["base", "test", "bin"] and .targets[2].default'
+	run proa build --call=check "$CTX"
+	[ "$status" = 0 ] && [[ "$output" == *"no warnings found"* ]]
+	printf 'from bb:1\nRUN true\n' >"$CTX/Dockerfile"
+	run proa build --check "$CTX"
+	[ "$status" = 1 ] && [[ "$output" == *ConsistentInstructionCasing* ]]
+	run proa build --call=dance "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"unknown call 'dance'"* ]]
+}
