@@ -280,7 +280,7 @@ int caches_export(struct build *b, struct error *err)
 				*err = why;
 			return r;
 		}
-		progress_text(b->progress, "[Warning] the cache was not exported: %s\n", why.msg);
+		progress_note(b->progress, "[Warning] the cache was not exported: %s\n", why.msg);
 	}
 	return 0;
 }

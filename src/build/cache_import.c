@@ -253,7 +253,7 @@ static void open_origin(struct cache_imports *i, const struct build_place *place
 	}
 	origin_release(o);
 	if (!here)
-		progress_text(i->build->progress,
+		progress_note(i->build->progress,
 			      "[Warning] cache %s cannot be used: %s; going on without it\n",
 			      o->name, err.msg);
 }
@@ -384,7 +384,7 @@ bool cache_imports_fetch(struct cache_imports *i, const char *key)
 		if (rec == NULL || r == -ERR_CANCELED)
 			continue;
 		o->bad = true;
-		progress_text(i->build->progress,
+		progress_note(i->build->progress,
 			      "[Warning] cache %s cannot be used: %s; going on without it\n",
 			      o->name, err.msg);
 	}

@@ -88,8 +88,8 @@ static int push_to(struct build *b, const struct made *m, const char *name, cons
 	reference_format(&ref, text);
 	r = repo_digests_set(cfg->store, text, id, err);
 	digest_format(&m->self.digest, digest);
-	if (r == 0 && !b->q->quiet)
-		progress_text(b->progress, "Pushed %s: digest: %s size: %zu\n", name, digest,
+	if (r == 0)
+		progress_note(b->progress, "Pushed %s: digest: %s size: %zu\n", name, digest,
 			      m->text.len);
 	return r;
 }

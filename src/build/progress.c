@@ -340,6 +340,21 @@ void progress_text(struct progress *p, const char *fmt, ...)
 		send_stream(p, s, (size_t)n);
 }
 
+void progress_note(struct progress *p, const char *fmt, ...)
+{
+	autofree char *s = NULL;
+	va_list ap;
+	int n;
+
+	if (p->quiet)
+		return;
+	va_start(ap, fmt);
+	n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		progress_text(p, "%s", s);
+}
+
 void progress_image_id(struct progress *p, const char *id)
 {
 	auto_(buf) b = BUF_INIT(4096);

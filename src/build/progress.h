@@ -28,6 +28,8 @@ void progress_done(struct progress *p, struct node *n, const struct error *err /
 void progress_reason(struct progress *p, struct node *n, const char *reason);
 /* A text of its own, before or after the steps ("Successfully built ..."). */
 void progress_text(struct progress *p, const char *fmt, ...) PRINTF(2, 3);
+/* Likewise, but not in a quiet build, whose only text is the id. */
+void progress_note(struct progress *p, const char *fmt, ...) PRINTF(2, 3);
 void progress_image_id(struct progress *p, const char *id);
 /* The end: {"error","errorDetail"}. code: exit status of a RUN, or 0. */
 void progress_error(struct progress *p, const struct error *err, int code, const char *where,
