@@ -156,8 +156,15 @@ DEFINE_AUTO(source_tree, source_close);
 	{ \
 		.view_fd = FD_NONE \
 	}
-/* "a/./b": what is copied with --parents begins after the pivot. */
-const char *copy_pivot(struct arena *a, const char *path, const char **ret_kept);
+/*
+ * The paths that one source word means, as tree_glob gives them. With --parents, of
+ * "a/./b" only what stands after the pivot is kept: *ret_above components are not.
+ */
+MUST_CHECK int copy_sources(const struct tree *t, struct arena *a, const struct copy_spec *c,
+			    const char *path, const char ***ret, size_t *ret_n, size_t *ret_above,
+			    struct error *err);
+/* A path without its first `above` components. */
+const char *path_below(const char *path, size_t above);
 
 /* ---- solver, export ---- */
 MUST_CHECK int solve(struct build *b, struct error *err);

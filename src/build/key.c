@@ -94,20 +94,47 @@ static void chain_digest(const struct node *n, uint8_t out[static SHA256_SIZE])
 	hash_finish(&h, out);
 }
 
-const char *copy_pivot(struct arena *a, const char *path, const char **ret_kept)
+int copy_sources(const struct tree *t, struct arena *a, const struct copy_spec *c, const char *path,
+		 const char ***ret, size_t *ret_n, size_t *ret_above, struct error *err)
 {
-	const char *pivot = strstr(path, "/./");
-	const char *whole;
+	const char *pivot = c->parents ? strstr(path, "/./") : NULL, *kept = path, *above = "";
 
-	if (cstr_starts(path, "./") && pivot == NULL)
-		pivot = NULL;
-	if (pivot == NULL) {
-		whole = tree_path(a, path);
-		*ret_kept = whole;
-		return whole;
+	*ret_above = 0;
+	if (pivot != NULL) {
+		above = tree_path(a, arena_strndup(a, path, (size_t)(pivot - path)));
+		kept = tree_path(a, pivot + 3);
 	}
-	*ret_kept = tree_path(a, pivot + 3);
-	return tree_path(a, path);
+	for (const char *p = above; *p != '\0'; p++)
+		*ret_above += p == above || p[-1] == '/';
+	if (c->parents && glob_has_magic(kept))
+		return tree_match(t, a, above, tree_path(a, kept), ret, ret_n, err);
+	return tree_glob(t, a, path, ret, ret_n, err);
+}
+
+const char *path_below(const char *path, size_t above)
+{
+	for (; above > 0; above--)
+		path += strcspn(path, "/") + (path[strcspn(path, "/")] == '/');
+	return path;
+}
+
+/* A directory that --parents makes. */
+static int hash_directory(const struct tree *t, const char *path, struct hash *h, struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	uint64_t attrs[3];
+	struct stat st;
+	int r = fs_open_in_root(t->fd, path, O_PATH | O_DIRECTORY, 0, &fd, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, errno, "stat '%s'", path);
+	attrs[0] = st.st_mode;
+	attrs[1] = t->zero_owner ? 0 : st.st_uid;
+	attrs[2] = t->zero_owner ? 0 : st.st_gid;
+	hash_add(h, attrs, sizeof(attrs));
+	return 0;
 }
 
 static int hash_path(struct build *b, struct keyer *k, struct arena *a, const struct tree *t,
@@ -115,16 +142,22 @@ static int hash_path(struct build *b, struct keyer *k, struct arena *a, const st
 {
 	auto_(hash) h = { 0 };
 	uint8_t sum[SHA256_SIZE];
-	const char **found, *base;
+	const char **found, *base, *kept;
 	struct ignore exclude;
-	size_t n = 0;
-	int r = tree_glob(t, a, path, &found, &n, err);
+	size_t n = 0, above;
+	int r = copy_sources(t, a, c, path, &found, &n, &above, err);
 
 	if (r == 0)
 		r = ignore_compile(a, c->excludes.at, c->excludes.len, NULL, &exclude, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
+		kept = c->parents ? path_below(found[i], above) : "";
 		hash_init_sha256(&h);
-		r = tree_hash(t, found[i], c->excludes.len ? &exclude : NULL, &h, err);
+		for (const char *p = kept; r == 0 && (p = strchr(p, '/')) != NULL; p++)
+			r = hash_directory(t, arena_strndup(a, found[i], (size_t)(p - found[i])),
+					   &h, err);
+		if (r == 0)
+			r = tree_hash(t, found[i], c->excludes.len ? &exclude : NULL, kept, &h,
+				      err);
 		hash_finish(&h, sum);
 		hash_release(&h);
 		base = strrchr(found[i], '/');
@@ -252,7 +285,7 @@ static int git_key(struct build *b, struct node *n, struct keyer *k, struct copy
 	tree.ignore = &ignore;
 	hash_init_sha256(&h);
 	if (r == 0)
-		r = tree_hash(&tree, "", NULL, &h, err);
+		r = tree_hash(&tree, "", NULL, "", &h, err);
 	hash_finish(&h, sum);
 	part_item(k, "git", item->path);
 	if (r == 0)
@@ -355,8 +388,8 @@ static int mount_contents(struct build *b, struct keyer *k, const struct mount_s
 	if (r < 0)
 		return r;
 	hash_init_sha256(&h);
-	r = tree_hash(&from.tree, tree_path(&a, m->mount.source ? m->mount.source : ""), NULL, &h,
-		      err);
+	r = tree_hash(&from.tree, tree_path(&a, m->mount.source ? m->mount.source : ""), NULL, "",
+		      &h, err);
 	hash_finish(&h, sum);
 	if (r == 0)
 		part_digest(k, arena_format(&a, "mounted %s", m->mount.target), sum);

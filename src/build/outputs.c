@@ -54,7 +54,7 @@ static int output_local(struct build *b, const struct build_place *o, struct err
 	if (r < 0)
 		return r;
 	tree.fd = view;
-	return tree_walk(&tree, "", NULL, copy_out, &l, err);
+	return tree_walk(&tree, "", NULL, "", copy_out, &l, err);
 }
 
 static int output_tar(struct build *b, const struct build_place *o, struct error *err)

@@ -269,6 +269,22 @@ static int image_node(struct planner *p, struct stage_plan *s, const char *name,
 	return 0;
 }
 
+/* A stage that comes later, or is this one, is no image. Peer: BuildKit. */
+static int refuse_later(const struct planner *p, const struct stage_plan *s, const char *name,
+			struct error *err)
+{
+	for (size_t i = s->index; i < p->graph->n_stages; i++) {
+		const char *have = p->graph->stages[i].stage->name;
+
+		if (have[0] != '\0' && strcasecmp(have, name) == 0)
+			return error_set(err, ERR_INVALID,
+					 "cannot copy from stage \"%s\", it needs to be defined "
+					 "before current stage \"%s\"",
+					 name, s->name);
+	}
+	return 0;
+}
+
 int plan_source(struct planner *p, struct stage_plan *s, const char *name, struct source *ret,
 		struct error *err)
 {
@@ -287,6 +303,11 @@ int plan_source(struct planner *p, struct stage_plan *s, const char *name, struc
 		name = c->image;
 	if (other == NULL && c == NULL && parse_u64(str_of(name), UINT32_MAX, &index, NULL) == 0)
 		return error_set(err, ERR_INVALID, "invalid stage index %s", name);
+	if (other == NULL && c == NULL) {
+		r = refuse_later(p, s, name, err);
+		if (r < 0)
+			return r;
+	}
 	if (other == NULL)
 		return image_node(p, s, name, arena_format(p->arena, "FROM %s", name), &image,
 				  &ret->node, err);
@@ -415,6 +436,8 @@ static int from_image(struct planner *p, struct stage_plan *s, const char *name,
 	*ret_triggers = image.config.config.on_build;
 	take_config(p, s, &image.config);
 	if (strcmp(name, "scratch") == 0) {
+		/* --platform says nothing of an empty file system. Peer: BuildKit. */
+		s->platform = p->o->target_platform;
 		s->image.platform = s->platform;
 		s->image.config.working_dir = "/";
 	}

@@ -350,6 +350,18 @@ static int plan_volume(struct planner *p, struct stage_plan *s, const struct ins
 	return 0;
 }
 
+/* RTMIN RTMIN+1 ... RTMIN+15 RTMAX-14 ... RTMAX */
+static bool is_realtime(const char *name)
+{
+	bool min = strncasecmp(name, "RTMIN", 5) == 0;
+	uint64_t n;
+
+	if (!min && strncasecmp(name, "RTMAX", 5) != 0)
+		return false;
+	return name[5] == '\0' || (name[5] == (min ? '+' : '-') && name[6] != '0' &&
+				   parse_u64(str_of(name + 6), min ? 15 : 14, &n, NULL) == 0);
+}
+
 static int plan_stopsignal(struct planner *p, struct stage_plan *s, const struct instruction *i,
 			   const char *value, struct error *err)
 {
@@ -360,12 +372,12 @@ static int plan_stopsignal(struct planner *p, struct stage_plan *s, const struct
 		"VTALRM", "PROF", "WINCH", "IO",   "POLL", "PWR",  "SYS",  "UNUSED",
 	};
 	const char *name = strncasecmp(value, "SIG", 3) == 0 ? value + 3 : value;
-	bool known = strncasecmp(name, "RTMIN", 5) == 0 || strncasecmp(name, "RTMAX", 5) == 0;
+	bool known = is_realtime(name);
 	uint64_t n;
 
 	for (size_t k = 0; k < ARRAY_LEN(names); k++)
 		known |= strcasecmp(name, names[k]) == 0;
-	if (!known && (parse_u64(str_of(value), 64, &n, NULL) < 0 || n == 0))
+	if (!known && (parse_u64(str_of(value), INT32_MAX, &n, NULL) < 0 || n == 0))
 		return error_set(err, ERR_INVALID, "invalid signal: %s", value);
 	s->image.config.stop_signal = value;
 	(void)i;
@@ -387,9 +399,10 @@ static int plan_workdir(struct planner *p, struct stage_plan *s, const struct in
 		    "Relative workdir %s can have unexpected results if the base image changes",
 		    text_quote(p->arena, value));
 	s->workdir_set = true;
-	s->image.config.working_dir = arena_strdup(p->arena, clean);
-	if (strcmp(s->image.config.working_dir, "/") == 0) {
-		plan_history(p, s, NULL, "WORKDIR /");
+	/* An absolute path stands in the configuration as it was written. Peer: BuildKit. */
+	s->image.config.working_dir = value[0] == '/' ? value : arena_strdup(p->arena, clean);
+	if (strcmp(clean, "/") == 0) {
+		plan_history(p, s, NULL, "WORKDIR %s", s->image.config.working_dir);
 		return 0;
 	}
 	r = plan_check_owner(s, s->image.config.user ? s->image.config.user : "", err);
@@ -397,8 +410,8 @@ static int plan_workdir(struct planner *p, struct stage_plan *s, const struct in
 		return r;
 	n = plan_node(p, s, NODE_WORKDIR, i->node->original, i->node->line);
 	n->user = s->image.config.user ? s->image.config.user : "";
-	n->path = s->image.config.working_dir;
-	plan_history(p, s, n, "WORKDIR %s", n->path);
+	n->path = arena_strdup(p->arena, clean);
+	plan_history(p, s, n, "WORKDIR %s", s->image.config.working_dir);
 	return 0;
 }
 

@@ -189,7 +189,11 @@ int plan_run(struct planner *p, struct stage_plan *s, const struct instruction *
 		return r;
 	run->env = vars_copy(p->arena, &s->env);
 	run->user = c->user ? c->user : "";
-	run->cwd = c->working_dir && c->working_dir[0] ? c->working_dir : "/";
+	{
+		autofree char *cwd = fs_path_clean(plan_path(p, s, ""));
+
+		run->cwd = arena_strdup(p->arena, cwd);
+	}
 	n = plan_node(p, s, NODE_RUN, i->node->original, i->node->line);
 	n->run = run;
 	run->mounts = arena_array(p->arena, i->mounts.len + 1, sizeof(*run->mounts));

@@ -311,14 +311,12 @@ static int unpack_archive(struct copier *c, int fd, struct error *err)
 		.chown = c->chown,
 		.uid = c->uid,
 		.gid = c->gid,
-		.keep_existing_dir_meta = true,
 		.cancel = c->build->cancel,
 	};
-	autoclose int dir = FD_NONE;
 	struct decompressor *d = NULL;
 	struct apply_stats stats;
 	struct fd_reader from;
-	int r = make_dirs(c, c->spec->dest, &dir, err);
+	int r = fs_mkdir_all_in_root(c->rootfd, c->spec->dest, 0755, c->uid, c->gid, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -392,7 +390,7 @@ static int copy_with_parents(struct copier *c, const char *path, const char *kep
 	if (!is_dir) {
 		c->base_fd = steal_fd(&dir);
 		c->name = kept;
-		return tree_walk(c->tree, path, exclude, copy_entry, c, err);
+		return tree_walk(c->tree, path, exclude, kept, copy_entry, c, err);
 	}
 	{
 		struct tree_entry e = { .path = path, .rel = kept };
@@ -418,7 +416,7 @@ static int copy_with_parents(struct copier *c, const char *path, const char *kep
 					    &c->base_fd, err);
 	}
 	(void)parent;
-	return r < 0 ? r : tree_walk(c->tree, path, exclude, copy_entry, c, err);
+	return r < 0 ? r : tree_walk(c->tree, path, exclude, kept, copy_entry, c, err);
 }
 
 static int copy_match(struct copier *c, const char *path, const char *kept,
@@ -440,7 +438,7 @@ static int copy_match(struct copier *c, const char *path, const char *kept,
 	} else {
 		r = open_target(c, base ? base + 1 : path, S_ISDIR(st.st_mode), c->spec->dest, err);
 		if (r == 0)
-			r = tree_walk(c->tree, path, exclude, copy_entry, c, err);
+			r = tree_walk(c->tree, path, exclude, "", copy_entry, c, err);
 	}
 	close_target(c);
 	return r;
@@ -449,26 +447,19 @@ static int copy_match(struct copier *c, const char *path, const char *kept,
 static int copy_paths(struct copier *c, const struct copy_item *item, struct error *err)
 {
 	struct ignore exclude;
-	const char **found, *kept, *path;
-	size_t n = 0, cut;
+	const char **found;
+	size_t n = 0, above = 0;
 	int r = ignore_compile(&c->arena, c->spec->excludes.at, c->spec->excludes.len, NULL,
 			       &exclude, err);
 
-	if (r < 0)
-		return r;
-	path = copy_pivot(&c->arena, item->path, &kept);
-	/* The pivot stands in the pattern; a match has as many components before it. */
-	cut = 0;
-	for (const char *p = path; p < path + strlen(path) - strlen(kept); p++)
-		cut += *p == '/';
-	r = tree_glob(c->tree, &c->arena, path, &found, &n, err);
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		const char *tail = found[i];
-
-		for (size_t k = 0; k < cut && strchr(tail, '/') != NULL; k++)
-			tail = strchr(tail, '/') + 1;
-		r = copy_match(c, found[i], tail, c->spec->excludes.len ? &exclude : NULL, err);
-	}
+	if (r == 0)
+		r = copy_sources(c->tree, &c->arena, c->spec, item->path, &found, &n, &above, err);
+	if (r == 0 && c->spec->parents && n == 0)
+		r = make_dirs(c, c->spec->dest, &c->base_fd, err);
+	close_target(c);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = copy_match(c, found[i], path_below(found[i], above),
+			       c->spec->excludes.len ? &exclude : NULL, err);
 	return r;
 }
 
@@ -544,7 +535,7 @@ static int copy_git(struct copier *c, struct copy_item *item, struct error *err)
 	tree.cancel = c->build->cancel;
 	c->tree = &tree;
 	if (r == 0)
-		r = tree_walk(&tree, "", NULL, copy_entry, c, err);
+		r = tree_walk(&tree, "", NULL, "", copy_entry, c, err);
 	close_target(c);
 	c->tree = before;
 	return r;

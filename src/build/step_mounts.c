@@ -218,7 +218,7 @@ static int open_context_mount(struct step_mounts *m, const struct mount_spec *sp
 		return error_sys(err, errno, "create '%s'", name);
 	r = fs_open(path, O_RDONLY | O_DIRECTORY, 0, &c.fd, err);
 	if (r == 0)
-		r = tree_walk(&o->tree, "", NULL, copy_visible, &c, err);
+		r = tree_walk(&o->tree, "", NULL, "", copy_visible, &c, err);
 	*ret_fd = c.fd;
 	return r;
 }
@@ -314,7 +314,7 @@ static int fill_cache(struct step_mounts *m, const struct mount_spec *spec, cons
 		return r;
 	tree.fd = from;
 	c.fd = to;
-	return tree_walk(&tree, "", NULL, copy_visible, &c, err);
+	return tree_walk(&tree, "", NULL, "", copy_visible, &c, err);
 }
 
 static int cache_mount(struct step_mounts *m, const struct mount_spec *spec, struct error *err)

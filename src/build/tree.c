@@ -21,8 +21,10 @@ struct walk {
 	const struct ignore *exclude;
 	tree_fn fn;
 	void *arg;
-	struct text path; /* of the entry, from the root */
-	size_t start;     /* where `rel` begins in it */
+	const char *above; /* what `exclude` sees before `rel`, "" for nothing */
+	struct text path;  /* of the entry, from the root */
+	struct text joined;
+	size_t start; /* where `rel` begins in it */
 	unsigned depth;
 };
 
@@ -66,18 +68,30 @@ static const char *rel_of(const struct walk *w, size_t len)
 	return *p == '/' ? p + 1 : p;
 }
 
-static bool is_hidden(const struct walk *w)
+/* The path as --exclude means it. */
+static const char *excluded_as(struct walk *w)
 {
-	const char *path = w->path.at ? w->path.at : "", *rel = rel_of(w, w->path.len);
+	const char *rel = rel_of(w, w->path.len);
+
+	if (w->above[0] == '\0' || rel[0] == '\0')
+		return rel;
+	text_clear(&w->joined);
+	text_addf(&w->joined, "%s/%s", w->above, rel);
+	return w->joined.at;
+}
+
+static bool is_hidden(struct walk *w)
+{
+	const char *path = w->path.at ? w->path.at : "", *rel = excluded_as(w);
 
 	if (tree_hides(w->t, path, NULL))
 		return true;
 	return w->exclude != NULL && rel[0] != '\0' && ignore_matches(w->exclude, rel, NULL);
 }
 
-static bool may_reinclude(const struct walk *w)
+static bool may_reinclude(struct walk *w)
 {
-	const char *rel = rel_of(w, w->path.len);
+	const char *rel = excluded_as(w);
 
 	if (w->t->ignore != NULL && tree_hides(w->t, w->path.at, NULL) &&
 	    !ignore_may_reinclude(w->t->ignore, w->path.at))
@@ -240,14 +254,22 @@ static int not_found(const struct tree *t, const char *path, int r, struct error
 	return error_set(err, ERR_NOT_FOUND, "\"/%s\": not found", path);
 }
 
-int tree_walk(const struct tree *t, const char *path, const struct ignore *exclude, tree_fn fn,
-	      void *arg, struct error *err)
+int tree_walk(const struct tree *t, const char *path, const struct ignore *exclude,
+	      const char *above, tree_fn fn, void *arg, struct error *err)
 {
-	struct walk w = { .t = t, .exclude = exclude, .fn = fn, .arg = arg };
+	struct walk w = { .t = t, .exclude = exclude, .above = above, .fn = fn, .arg = arg };
+	autofree char *real = NULL;
 	autoclose int fd = FD_NONE;
 	struct stat st;
 	int r;
 
+	/* What is hidden is hidden behind a symlink as well. */
+	if (t->ignore != NULL && path[0] != '\0') {
+		r = fs_resolve_in_root(t->fd, path, &real, err);
+		if (r < 0)
+			return error_wrap(err, r, "%s", t->what);
+		path = real + 1;
+	}
 	if (path[0] != '\0' && tree_hides(t, path, NULL) && !ignore_may_reinclude(t->ignore, path))
 		return not_found(t, path, -ERR_NOT_FOUND, err);
 	r = fs_open_in_root(t->fd, path[0] ? path : ".", O_PATH, 0, &fd, err);
@@ -267,6 +289,7 @@ int tree_walk(const struct tree *t, const char *path, const struct ignore *exclu
 		r = tell(&w, AT_FDCWD, link, &st, err);
 	}
 	text_release(&w.path);
+	text_release(&w.joined);
 	return r;
 }
 
@@ -341,6 +364,18 @@ static int glob_step(struct globber *g, const char *base, const char *pattern, u
 	}
 }
 
+static int globber_end(struct globber *g, int r, const char ***ret, size_t *ret_n)
+{
+	if (r == 0) {
+		*ret = arena_array(g->arena, g->found.len + 1, sizeof(**ret));
+		for (size_t i = 0; i < g->found.len; i++)
+			(*ret)[i] = g->found.at[i];
+		*ret_n = g->found.len;
+	}
+	vec_release(&g->found);
+	return r;
+}
+
 int tree_glob(const struct tree *t, struct arena *a, const char *pattern, const char ***ret,
 	      size_t *ret_n, struct error *err)
 {
@@ -352,14 +387,61 @@ int tree_glob(const struct tree *t, struct arena *a, const char *pattern, const 
 		*vec_push(&g.found) = path;
 	else
 		r = glob_step(&g, "", path, 0, err);
-	if (r == 0) {
-		*ret = arena_array(a, g.found.len + 1, sizeof(**ret));
-		for (size_t i = 0; i < g.found.len; i++)
-			(*ret)[i] = g.found.at[i];
-		*ret_n = g.found.len;
+	return globber_end(&g, r, ret, ret_n);
+}
+
+static int match_below(struct globber *g, const struct ignore *wanted, const char *base,
+		       const char *rel, unsigned depth, struct error *err)
+{
+	const char *dir = base[0] && rel[0] ? arena_format(g->arena, "%s/%s", base, rel)
+			  : base[0]         ? base
+					    : rel;
+	struct names names = { 0 };
+	autoclose int fd = FD_NONE;
+	int r = fs_open_in_root(g->t->fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY, 0, &fd, err);
+
+	/* Wildcards before the pivot find files as well. */
+	if (r == -ERR_NOT_FOUND && depth == 0)
+		return 0;
+	if (r == 0 && depth > TREE_DEPTH_MAX)
+		r = error_set(err, ERR_INVALID, "'%s' is deeper than %d directories", dir,
+			      TREE_DEPTH_MAX);
+	if (r == 0)
+		r = cancel_check(g->t->cancel, err);
+	if (r == 0)
+		r = read_names(fd, &names, err);
+	for (size_t i = 0; r == 0 && i < names.len; i++) {
+		const char *below = rel[0] ? arena_format(g->arena, "%s/%s", rel, names.at[i])
+					   : arena_strdup(g->arena, names.at[i]);
+		const char *path = base[0] ? arena_format(g->arena, "%s/%s", base, below) : below;
+		struct stat st;
+
+		if (tree_hides(g->t, path, NULL) && !ignore_may_reinclude(g->t->ignore, path))
+			continue;
+		if (ignore_matches(wanted, below, NULL))
+			*vec_push(&g->found) = path;
+		else if (fstatat(fd, names.at[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			 S_ISDIR(st.st_mode))
+			r = match_below(g, wanted, base, below, depth + 1, err);
 	}
-	vec_release(&g.found);
+	names_free(&names);
 	return r;
+}
+
+int tree_match(const struct tree *t, struct arena *a, const char *above, const char *pattern,
+	       const char ***ret, size_t *ret_n, struct error *err)
+{
+	struct globber g = { .t = t, .arena = a };
+	struct ignore wanted;
+	const char **bases;
+	size_t n;
+	int r = ignore_compile(a, &pattern, 1, NULL, &wanted, err);
+
+	if (r == 0)
+		r = tree_glob(t, a, above, &bases, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = match_below(&g, &wanted, bases[i], "", 0, err);
+	return globber_end(&g, r, ret, ret_n);
 }
 
 static void hash_number(struct hash *h, uint64_t n)
@@ -469,10 +551,10 @@ static int hash_entry(void *arg, const struct tree_entry *e, struct error *err)
 	return 0;
 }
 
-int tree_hash(const struct tree *t, const char *path, const struct ignore *exclude, struct hash *h,
-	      struct error *err)
+int tree_hash(const struct tree *t, const char *path, const struct ignore *exclude,
+	      const char *above, struct hash *h, struct error *err)
 {
 	struct tree_hasher th = { t, h };
 
-	return tree_walk(t, path, exclude, hash_entry, &th, err);
+	return tree_walk(t, path, exclude, above, hash_entry, &th, err);
 }

@@ -41,11 +41,11 @@ typedef int (*tree_fn)(void *arg, const struct tree_entry *e, struct error *err)
  * Visit `path` (resolved inside the root, also a last symlink) and everything
  * below it, directories before their contents, names in byte order. Hidden
  * directories come only when something below them is not hidden. `exclude` (may
- * be NULL) hides more, by `rel`.
+ * be NULL) hides more, by `rel` with the directory `above` before it ("" for none).
  * ERR_NOT_FOUND; ERR_INVALID deeper than 512; what fn returns.
  */
 MUST_CHECK int tree_walk(const struct tree *t, const char *path, const struct ignore *exclude,
-			 tree_fn fn, void *arg, struct error *err);
+			 const char *above, tree_fn fn, void *arg, struct error *err);
 
 /*
  * Paths that match `pattern` (Go's path.Match by component), in byte order,
@@ -55,9 +55,17 @@ MUST_CHECK int tree_walk(const struct tree *t, const char *path, const struct ig
 MUST_CHECK int tree_glob(const struct tree *t, struct arena *a, const char *pattern,
 			 const char ***ret, size_t *ret_n, struct error *err);
 
+/*
+ * The same for --parents: paths below the directories that match `above` whose names
+ * from there match `pattern` as a line of .dockerignore would ("**" is any number of
+ * components). What lies below a match is not named.
+ */
+MUST_CHECK int tree_match(const struct tree *t, struct arena *a, const char *above,
+			  const char *pattern, const char ***ret, size_t *ret_n, struct error *err);
+
 /* Add the content of one path to h. Same errors as tree_walk. */
 MUST_CHECK int tree_hash(const struct tree *t, const char *path, const struct ignore *exclude,
-			 struct hash *h, struct error *err);
+			 const char *above, struct hash *h, struct error *err);
 
 /* Is a path hidden by .dockerignore? *ret_by (may be NULL): the line that did it. */
 bool tree_hides(const struct tree *t, const char *path, const struct ignore_pattern **ret_by);

@@ -121,6 +121,14 @@ int user_lookup(int rootfd, const char *spec, struct user_ids *ret, struct error
 		r = lookup_group(&groups, group, &u.gid, err);
 		u.n_groups = 0;
 	}
+	if (r == 0 && (u.uid > INT32_MAX || u.gid > INT32_MAX))
+		r = error_set(err, ERR_INVALID, "uids and gids must be in range 0-%d", INT32_MAX);
+	/* The first group is among the others, as login does it. */
+	if (r == 0 && u.n_groups < ARRAY_LEN(u.groups)) {
+		memmove(u.groups + 1, u.groups, u.n_groups * sizeof(*u.groups));
+		u.groups[0] = u.gid;
+		u.n_groups++;
+	}
 	buf_release(&passwd);
 	buf_release(&groups);
 	if (r == 0)
