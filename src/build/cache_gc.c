@@ -218,7 +218,7 @@ int builder_usage(struct builder *b, struct jsonw *out, int64_t *ret_bytes, stru
 	jsonw_array(out);
 	vec_for_each (t, &i.list) {
 		write_item(out, t);
-		bytes += t->bytes;
+		bytes += t->shared ? 0 : t->bytes; /* counted with its image */
 	}
 	jsonw_end(out);
 	if (ret_bytes != NULL)

@@ -354,8 +354,7 @@ int engine_image_df(struct engine *e, struct jsonw *out, int64_t *ret_layers_byt
 		r = store_usage(e->store, &u, err);
 	/* Everything that is there because of images: `du` must not find more. */
 	if (r == 0)
-		*ret_layers_bytes =
-		    (int64_t)(u.image_disk_bytes + u.blob_bytes + u.partial_bytes + u.meta_bytes);
+		*ret_layers_bytes = (int64_t)(u.image_disk_bytes + u.content_bytes + u.meta_bytes);
 	return r;
 }
 

@@ -160,8 +160,8 @@ static int add_blob(void *arg, const struct digest *d, uint64_t size, struct err
 	struct store_usage *u = arg;
 
 	(void)d;
+	(void)size;
 	(void)err;
-	u->blob_bytes += (size + 4095) / 4096 * 4096;
 	u->n_blobs++;
 	return 0;
 }
@@ -170,7 +170,6 @@ int store_usage(struct store *s, struct store_usage *ret, struct error *err)
 {
 	static const char *const files[] = { "meta.db", "meta.db-wal", "meta.db-shm" };
 	struct store_usage u = { 0 };
-	autoclose int content = FD_NONE;
 	int64_t n = 0, bytes = 0, disk = 0;
 	struct stat st;
 	int r = content_list(s->content, add_blob, &u, err);
@@ -185,9 +184,7 @@ int store_usage(struct store *s, struct store_usage *ret, struct error *err)
 			       "FROM layers WHERE diff_id IN (SELECT diff_id FROM image_layers)",
 			       "");
 	if (r == 0)
-		r = fs_open_beneath(s->dirfd, "content", O_RDONLY | O_DIRECTORY, 0, &content, err);
-	if (r == 0)
-		r = fs_disk_usage(content, "ingest", &u.partial_bytes, err);
+		r = fs_disk_usage(s->dirfd, "content", &u.content_bytes, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {

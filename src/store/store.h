@@ -38,12 +38,12 @@ MUST_CHECK int store_open(const char *root, const struct store_options *options,
 			  struct error *err);
 void store_close(struct store *s); /* NULL is nothing */
 
-/* Disk usage for `docker system df`, from rows and one look at the partial files. */
+/* Disk usage for `docker system df`, from rows and a look at the blobs. */
 struct store_usage {
-	uint64_t blob_bytes, n_blobs;   /* whole file system blocks */
+	uint64_t n_blobs;
 	uint64_t layer_bytes, n_layers; /* unpacked: sum of the file sizes */
 	uint64_t image_disk_bytes;      /* what the layers of images take on disk */
-	uint64_t partial_bytes;
-	uint64_t meta_bytes; /* database files */
+	uint64_t content_bytes;         /* blobs and partial downloads, with their directories */
+	uint64_t meta_bytes;            /* database files */
 };
 MUST_CHECK int store_usage(struct store *s, struct store_usage *ret, struct error *err);
