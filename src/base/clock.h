@@ -19,3 +19,8 @@ int64_t clock_wall_ns(void); /* since 1970, UTC */
 void time_format_rfc3339nano(int64_t wall_ns, char out[static TIME_TEXT_MAX]);
 /* Accepts RFC 3339 with any offset and fraction. ERR_INVALID otherwise. */
 MUST_CHECK int time_parse_rfc3339(const char *s, int64_t *ret_wall_ns, struct error *err);
+/*
+ * What Docker's since and until take: seconds since 1970 ("1795412663.459"), a duration back
+ * from now ("10m"), RFC 3339, or the beginning of it down to the day, in UTC. ERR_INVALID.
+ */
+MUST_CHECK int time_parse_query(const char *s, int64_t *ret_wall_ns, struct error *err);

@@ -41,6 +41,14 @@ int main(void)
 	}
 	is_int(time_parse_rfc3339(TIME_ZERO_TEXT, &ns, &err), 0, "Go's zero time");
 	is_int(ns, 0, "is 0");
+	ok(time_parse_query("1795412663.459", &ns, NULL) == 0 && ns == 1795412663459000000LL,
+	   "seconds with a fraction");
+	ok(time_parse_query("2026-11-23T05:29:19Z", &ns, NULL) == 0 && ns == 1795411759000000000LL,
+	   "RFC 3339");
+	ok(time_parse_query("10m", &ns, NULL) == 0 && ns < clock_wall_ns() - 599 * NS_PER_SEC,
+	   "a duration back from now");
+	ok(time_parse_query("2026-11-23", &ns, NULL) == 0, "a day");
+	ok(time_parse_query("soon", &ns, NULL) == -ERR_INVALID, "nonsense is refused");
 	ok(clock_mono_ns() >= before, "monotonic time does not go back");
 	ok(clock_wall_ns() > 1700000000LL * NS_PER_SEC, "wall time is of this century");
 	return tap_done();

@@ -166,9 +166,6 @@ DEFINE_AUTO(container_root, container_root_close);
 /* logs.c: path of the current log file; NULL when the driver keeps none. Owned. */
 char *container_log_path(const struct container *c);
 
-/* times.c: Docker's time forms of since, until. */
-MUST_CHECK int time_parse_query(const char *s, int64_t *ret_wall_ns, struct error *err);
-
 /* recovery.c */
 void container_recover_all(struct engine *e);
 

@@ -61,20 +61,6 @@ static void test_names(void)
 	   "and what they are not");
 }
 
-static void test_times(void)
-{
-	int64_t t = 0;
-
-	ok(time_parse_query("1795412663.459", &t, NULL) == 0 && t == 1795412663459000000LL,
-	   "seconds with a fraction");
-	ok(time_parse_query("2026-11-23T05:29:19Z", &t, NULL) == 0 && t == 1795411759000000000LL,
-	   "RFC 3339");
-	ok(time_parse_query("10m", &t, NULL) == 0 && t < clock_wall_ns() - 599 * NS_PER_SEC,
-	   "a duration back from now");
-	ok(time_parse_query("2026-11-23", &t, NULL) == 0, "a day");
-	ok(time_parse_query("soon", &t, NULL) == -ERR_INVALID, "nonsense is refused");
-}
-
 static void test_signals(void)
 {
 	int sig = 0;
@@ -93,7 +79,6 @@ int main(void)
 	test_filters();
 	test_labels();
 	test_names();
-	test_times();
 	test_signals();
 	return tap_done();
 }

@@ -104,18 +104,14 @@ int filter_until(const struct json *filters, int64_t created_wall_ns, bool *ret_
 {
 	const struct json *values = json_get(filters, "until");
 	const char *value = NULL;
-	int64_t at, seconds;
+	int64_t at;
 
 	*ret_old = true;
 	if (!values)
 		return 0;
 	if (!each_value(values, take_value, &value))
 		return error_set(err, ERR_INVALID, "invalid filter 'until'");
-	if (parse_i64(str_of(value), 0, INT64_MAX / NS_PER_SEC, &seconds, NULL) == 0)
-		at = seconds * NS_PER_SEC;
-	else if (parse_duration(str_of(value), &at, NULL) == 0)
-		at = clock_wall_ns() - at;
-	else if (time_parse_rfc3339(value, &at, NULL) < 0)
+	if (time_parse_query(value, &at, NULL) < 0)
 		return error_set(err, ERR_INVALID, "invalid filter 'until=[%s]'", value);
 	*ret_old = created_wall_ns < at;
 	return 0;

@@ -83,26 +83,10 @@ static int parse_image(struct store *s, const char **v, bool *ret_has, int64_t *
 	return 0;
 }
 
-/* A duration back from now, seconds since 1970 (with fraction), or RFC 3339. */
 static int parse_until(const char **v, struct filter *f, struct error *err)
 {
-	struct str text, whole;
-	int64_t s, ns;
-	ptrdiff_t dot;
-
-	if (!v)
-		return 0;
-	f->has_until = true;
-	text = str_of(v[0]);
-	dot = str_find(text, '.');
-	whole = dot < 0 ? text : str_sub(text, 0, (size_t)dot);
-	if (parse_i64(whole, 0, INT64_MAX / NS_PER_SEC, &s, NULL) == 0)
-		f->until_ns = s * NS_PER_SEC;
-	else if (parse_duration(text, &ns, NULL) == 0)
-		f->until_ns = clock_wall_ns() - ns;
-	else
-		return time_parse_rfc3339(v[0], &f->until_ns, err);
-	return 0;
+	f->has_until = v != NULL;
+	return v ? time_parse_query(v[0], &f->until_ns, err) : 0;
 }
 
 int filter_parse(struct store *s, const struct json *filters, const char *const *known,

@@ -174,6 +174,9 @@ image_id() { docker image inspect -f '{{.Id}}' "$1"; }
 	[ "$status" = 1 ]
 	[[ $output == *"invalid filter 'nosuch'"* ]]
 	docker rmi "$REGISTRY/filter/me:1"
+	docker image prune -af --filter until=2019-01-01 >/dev/null
+	docker image prune -af --filter until=2019-01-01T10:00 >/dev/null
+	docker image inspect bb:1 >/dev/null
 	run -0 api POST '/images/prune?filters=%7B%22nosuch%22:%5B%22a%22%5D%7D'
 	[[ $output == *"invalid filter"* ]]
 }
