@@ -65,7 +65,7 @@ enum presence {
 	OMIT_EMPTY,
 	EMPTY_LIST, /* [] or {} instead of null */
 	NULL_ZERO,  /* numbers: null when absent */
-	OMIT_NULL,  /* left out when absent; a zero stays */
+	OMIT_NULL,  /* left out when absent: a zero or false that was said is something else */
 };
 
 struct member {
@@ -467,7 +467,7 @@ static const struct member host_members[] = {
 	{ "Mounts", SHAPE_LIST, OMIT_EMPTY },
 	{ "MaskedPaths", SHAPE_LIST, 0 },
 	{ "ReadonlyPaths", SHAPE_LIST, 0 },
-	{ "Init", SHAPE_BOOL, OMIT_EMPTY },
+	{ "Init", SHAPE_BOOL, OMIT_NULL },
 	/* proa's own: "none", "restart", "stop", "kill" */
 	{ "HealthOnFailure", SHAPE_STRING, OMIT_EMPTY },
 };
@@ -592,9 +592,12 @@ int host_config_build(struct engine *e, struct arena *a, const struct json *body
 	if (r < 0)
 		return r;
 	default_text(a, hc, "NetworkMode", "default");
-	default_text(a, hc, "IpcMode", "private");
+	default_text(a, hc, "IpcMode",
+		     e->cfg.default_ipc_mode ? e->cfg.default_ipc_mode : "private");
 	default_text(a, hc, "CgroupnsMode",
-		     access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? "private" : "host");
+		     e->cfg.default_cgroupns_mode ? e->cfg.default_cgroupns_mode
+		     : access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 ? "private"
+									      : "host");
 	default_text(a, hc, "Runtime", e->cfg.default_runtime);
 	default_log(e, a, hc);
 	default_restart(a, hc);

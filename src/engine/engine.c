@@ -78,6 +78,8 @@ static void copy_config(struct arena *a, const struct engine_config *from, struc
 				 &to->default_runtime,
 				 &to->log_driver,
 				 &to->cgroup_parent,
+				 &to->default_ipc_mode,
+				 &to->default_cgroupns_mode,
 				 &to->storage_driver,
 				 &to->bridge,
 				 &to->bip,
@@ -231,6 +233,9 @@ int engine_reload(struct engine *e, const struct engine_config *cfg, struct erro
 	if (cfg->max_concurrent_uploads > 0)
 		e->cfg.max_concurrent_uploads = cfg->max_concurrent_uploads;
 	e->cfg.max_download_attempts = cfg->max_download_attempts;
+	e->cfg.labels = copy_list(&e->arena, cfg->labels);
+	if (cfg->shutdown_timeout_s > 0)
+		e->cfg.shutdown_timeout_s = cfg->shutdown_timeout_s;
 	e->cfg.debug = cfg->debug;
 	return engine_image_reload(e, err);
 }
@@ -380,5 +385,7 @@ void engine_info(struct engine *e, struct jsonw *w)
 	jsonw_kstring(w, "InitBinary", "proa-runtime");
 	jsonw_karray(w, "SecurityOptions");
 	jsonw_string(w, "name=seccomp,profile=builtin");
+	if (e->cfg.no_new_privileges)
+		jsonw_string(w, "name=no-new-privileges");
 	jsonw_end(w);
 }

@@ -62,7 +62,10 @@ struct engine_config {
 	int64_t default_shm_bytes;                 /* 64 MiB */
 	const struct engine_pair *default_ulimits; /* "nofile" -> "1024:2048" */
 	size_t n_default_ulimits;
-	int shutdown_timeout_s; /* 15 */
+	const char *default_ipc_mode;      /* "private", "shareable"; NULL: private */
+	const char *default_cgroupns_mode; /* "private", "host"; NULL: as cgroups are */
+	bool init, no_new_privileges;      /* of containers that do not say */
+	int shutdown_timeout_s;            /* 15 */
 	const char *const *labels;
 	bool debug;
 	/* network */
@@ -101,7 +104,8 @@ void engine_config_defaults(struct engine_config *cfg);
 MUST_CHECK int engine_open(const struct engine_config *cfg, struct engine **ret, struct error *err);
 /*
  * Take over what may change while running: registry_mirrors,
- * insecure_registries, max_concurrent_*, max_download_attempts, debug. One caller at a time.
+ * insecure_registries, max_concurrent_*, max_download_attempts,
+ * labels, shutdown_timeout_s, debug. One caller at a time.
  */
 MUST_CHECK int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err);
 /* Containers go on. Ends streams and threads first. */

@@ -109,7 +109,7 @@ static void set_args(struct spec *s)
 	for (v = s->c->args; v && *v; v++)
 		count++;
 	out = arena_array(&s->a, count + 8, sizeof(*out));
-	if (json_bool(s->hc, "Init", false)) {
+	if (json_bool(s->hc, "Init", s->c->engine->cfg.init)) {
 		static const char *const ro[] = { "bind", "ro", NULL };
 
 		out[n++] = "/sbin/docker-init";
@@ -157,6 +157,7 @@ static int set_security(struct spec *s, struct error *err)
 {
 	int r = 0;
 
+	s->b.no_new_privileges = s->c->engine->cfg.no_new_privileges;
 	json_for_each_item (v, json_get(s->hc, "SecurityOpt")) {
 		const char *opt = v->type == JSON_STRING ? v->s : "";
 		const char *value = opt + strcspn(opt, "=:");

@@ -178,6 +178,19 @@ static int read_exec_opts(const struct settings *s, struct engine_config *cfg, s
 	return 0;
 }
 
+/* What docker's documentation of storage drivers told people to write, and has no effect there. */
+static int check_storage_opts(const struct settings *s, struct error *err)
+{
+	const char *const *list = settings_list(s, "storage-opt");
+
+	for (; list && *list; list++)
+		if (!cstr_starts(*list, "overlay2.override_kernel_check=") &&
+		    !cstr_starts(*list, "overlay.override_kernel_check="))
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "storage-opt '%s' is not supported yet", *list);
+	return 0;
+}
+
 static const char *storage_driver(const struct settings *s)
 {
 	const char *name = settings_str(s, "storage-driver");
@@ -232,6 +245,31 @@ static int read_proxies(struct settings *s, struct engine_config *cfg, struct er
 		*to = m->value->s;
 	}
 	return 0;
+}
+
+static int one_of(const struct settings *s, const char *flag, const char *a, const char *b,
+		  const char **ret, struct error *err)
+{
+	const char *value = settings_given(s, flag) ? settings_str(s, flag) : NULL;
+
+	if (value && strcmp(value, a) != 0 && strcmp(value, b) != 0)
+		return error_set(err, ERR_INVALID, "%s '%s' is not supported: want %s or %s", flag,
+				 value, a, b);
+	*ret = value;
+	return 0;
+}
+
+/* What containers get that do not say. */
+static int read_defaults(const struct settings *s, struct engine_config *cfg, struct error *err)
+{
+	int r = one_of(s, "default-ipc-mode", "private", "shareable", &cfg->default_ipc_mode, err);
+
+	if (r == 0)
+		r = one_of(s, "default-cgroupns-mode", "private", "host",
+			   &cfg->default_cgroupns_mode, err);
+	cfg->init = settings_bool(s, "init", false);
+	cfg->no_new_privileges = settings_bool(s, "no-new-privileges", false);
+	return r;
 }
 
 static int read_pull(struct settings *s, struct engine_config *cfg, struct error *err)
@@ -291,7 +329,11 @@ int daemon_engine_config(struct settings *s, struct engine_config *ret, struct e
 	cfg.debug = settings_bool(s, "debug", false);
 	r = read_exec_opts(s, &cfg, err);
 	if (r == 0)
+		r = check_storage_opts(s, err);
+	if (r == 0)
 		r = read_pull(s, &cfg, err);
+	if (r == 0)
+		r = read_defaults(s, &cfg, err);
 	if (r == 0)
 		r = read_runtimes(s, &cfg, err);
 	if (r == 0)

@@ -45,6 +45,38 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	[ "$status" = 1 ]
 }
 
+@test "a daemon.json of docker's is taken" {
+	cat >"$ROOT/engine.json" <<-J
+		{"storage-driver": "overlay2", "storage-opts": ["overlay2.override_kernel_check=true"],
+		 "exec-opts": ["native.cgroupdriver=cgroupfs"], "log-driver": "json-file", "log-opts": {"max-size": "10m"},
+		 "live-restore": true, "userland-proxy": false, "max-concurrent-downloads": 5, "max-download-attempts": 3,
+		 "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 2048}}, "init": true,
+		 "no-new-privileges": true, "default-ipc-mode": "shareable", "default-cgroupns-mode": "private",
+		 "proxies": {"http-proxy": "http://127.0.0.1:1", "no-proxy": "x.test"}, "features": {"buildkit": true},
+		 "labels": ["a=b"], "icc": true, "ip-forward": true, "shutdown-timeout": 5}
+	J
+	run proad --validate --config-file "$ROOT/engine.json"
+	[ "$status" = 0 ]
+	for bad in --storage-opt=size=1G --default-ipc-mode=host --default-cgroupns-mode=x --max-download-attempts=0; do
+		run proad --validate "$bad" --config-file /dev/null
+		[ "$status" = 1 ] && [ "${#lines[@]}" = 1 ]
+	done
+}
+
+@test "what containers get that do not say: init, no-new-privileges, namespaces" {
+	need_docker
+	engine_start --bridge none --init --no-new-privileges --default-ipc-mode shareable --default-cgroupns-mode host
+	export DOCKER_HOST=unix://$SOCK
+	busybox_image bb:1
+	[ "$(docker run --rm --network none bb:1 cat /proc/1/cmdline | tr '\0' ' ' | cut -d' ' -f1)" = /sbin/docker-init ]
+	[ "$(docker run --rm --network none --init=false bb:1 sh -c 'echo $$')" = 1 ]
+	[ "$(docker run --rm --network none bb:1 sh -c 'grep NoNewPrivs /proc/self/status' | tr -dc 0-9)" = 1 ]
+	[ "$(docker run --rm --network none --security-opt no-new-privileges=false bb:1 sh -c 'grep NoNewPrivs /proc/self/status' | tr -dc 0-9)" = 0 ]
+	docker create --name dd --network none bb:1 true
+	[ "$(docker inspect -f '{{.HostConfig.IpcMode}} {{.HostConfig.CgroupnsMode}}' dd)" = "shareable host" ]
+	docker rm dd
+}
+
 @test "the socket is 0660, goes away at the end, and a stale one is replaced" {
 	engine_start
 	[ "$(stat -c %a "$SOCK")" = 660 ]
