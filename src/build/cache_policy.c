@@ -33,22 +33,6 @@ static int filter_type(struct cache_rule *r, const char *value, struct error *er
 	return error_set(err, ERR_INVALID, "invalid filter 'type=%.64s'", value);
 }
 
-/* A duration, a time, or seconds since 1970. */
-static int filter_until(struct cache_rule *r, const char *value, int64_t now_ns, struct error *err)
-{
-	int64_t n;
-
-	if (parse_duration(str_of(value), &n, NULL) == 0) {
-		r->before_ns = now_ns - n;
-		return 0;
-	}
-	if (parse_i64(str_of(value), 0, INT64_MAX / NS_PER_SEC, &n, NULL) == 0) {
-		r->before_ns = n * NS_PER_SEC;
-		return 0;
-	}
-	return time_parse_rfc3339(value, &r->before_ns, err);
-}
-
 static int filter_bool(int *to, const char *name, const char *value, bool inverted,
 		       struct error *err)
 {
@@ -60,14 +44,13 @@ static int filter_bool(int *to, const char *name, const char *value, bool invert
 	return 0;
 }
 
-int cache_rule_filter(struct cache_rule *r, const char *name, const char *value, int64_t now_ns,
-		      struct error *err)
+int cache_rule_filter(struct cache_rule *r, const char *name, const char *value, struct error *err)
 {
 	/* BuildKit's spelling: "type==regular". */
 	if (value[0] == '=')
 		value++;
 	if (strcmp(name, "until") == 0)
-		return filter_until(r, value, now_ns, err);
+		return time_parse_query(value, &r->before_ns, err);
 	if (strcmp(name, "unused-for") == 0) {
 		if (parse_duration(str_of(value), &r->unused_ns, NULL) < 0)
 			return error_set(err, ERR_INVALID, "invalid filter 'unused-for=%.64s'",
@@ -152,7 +135,7 @@ static int read_filter(const struct json *v, const char *path, struct cache_rule
 					 path);
 		if (r == 0)
 			r = cache_rule_filter(rule, arena_strndup(a, text, (size_t)(eq - text)),
-					      arena_strdup(a, eq + 1), 0, err);
+					      arena_strdup(a, eq + 1), err);
 	}
 	return r < 0 ? error_wrap(err, r, "%s", path) : 0;
 }

@@ -38,9 +38,9 @@ struct cache_rule {
 		.in_use = -1, .shared = -1 \
 	}
 
-/* One filter of a prune or a policy. now_ns: wall clock. ERR_INVALID "invalid filter 'x'". */
+/* One filter of a prune or a policy. ERR_INVALID "invalid filter 'x'". */
 MUST_CHECK int cache_rule_filter(struct cache_rule *r, const char *name, const char *value,
-				 int64_t now_ns, struct error *err);
+				 struct error *err);
 
 struct cache_rules {
 	const struct cache_rule *at;

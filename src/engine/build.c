@@ -436,7 +436,7 @@ static int read_filters(const struct json *filters, struct cache_rule *rule, str
 		int r = filter_value(m, &value, err);
 
 		if (r == 0)
-			r = cache_rule_filter(rule, m->key, value, clock_wall_ns(), err);
+			r = cache_rule_filter(rule, m->key, value, err);
 		if (r < 0)
 			return r;
 	}
