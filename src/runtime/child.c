@@ -163,6 +163,8 @@ static int open_console(struct child *c, struct error *err)
 	if (r == 0)
 		r = console_open(pts >= 0 ? pts : c->rootfs.devpts, p->console_size, &master,
 				 &slave, err);
+	if (r == 0 && c->in_front)
+		console_plain_lines(slave);
 	if (r == 0)
 		r = console_take(c->console, master, slave, p->user.uid, err);
 	if (r == 0)

@@ -40,10 +40,11 @@ struct child {
 	const struct namespaces *ns;
 	struct process_setup process;
 	struct rootfs rootfs;
-	int tree;     /* the root, cloned beforehand, or FD_NONE */
-	int socket;   /* to the parent */
-	int listener; /* init.sock, listening */
-	int console;  /* connected, or FD_NONE */
+	int tree;      /* the root, cloned beforehand, or FD_NONE */
+	int socket;    /* to the parent */
+	int listener;  /* init.sock, listening */
+	bool in_front; /* the caller of create reads the terminal himself */
+	int console;   /* connected, or FD_NONE */
 	int entry[CGROUP_HIERARCHY_MAX];
 	size_t n_entry;
 	bool needs_map;

@@ -182,6 +182,8 @@ int runtime_main(int argc, char **argv)
 				r = cli_verbs[i].run(&c, argc - at, argv + at, &err);
 				if (r >= 0)
 					return r;
+				if (r == -ERR_CANCELED)
+					return 0;
 				report(&c, &err);
 				/* runc's code for an exec that did not come about. */
 				return strcmp(argv[at], "exec") == 0 ? 255 : 1;

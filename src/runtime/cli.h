@@ -40,7 +40,8 @@ struct cli_flag {
 /*
  * Take flags off argv[*at..]; stops after "--" or before the first word without
  * a dash. One dash serves for long names too, as in Go's parser.
- * ERR_INVALID "flag provided but not defined: -x".
+ * ERR_INVALID "flag provided but not defined: -x"; ERR_CANCELED when --help was asked for and
+ * the flags have been printed (argv[0] is the verb).
  */
 MUST_CHECK int cli_parse(int argc, char **argv, int *at, const struct cli_flag *flags, size_t n,
 			 void *out, struct error *err);

@@ -2,7 +2,11 @@
 #include <signal.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/fs.h"
 #include "base/macros.h"
 #include "base/str.h"
 #include "runtime/cli.h"
@@ -81,6 +85,34 @@ static int parse_letters(const char *word, int argc, char **argv, int *at,
 	return 0;
 }
 
+static int print_verb_help(const char *verb, const struct cli_flag *flags, size_t n,
+			   struct error *err)
+{
+	auto_(buf) b = BUF_INIT(16384);
+	const char *usage = "";
+	int r;
+
+	for (size_t i = 0; i < cli_n_verbs; i++)
+		if (strcmp(verb, cli_verbs[i].name) == 0)
+			usage = cli_verbs[i].usage;
+	r = buf_addf(&b, err,
+		     "NAME:\n   proa-runtime %s - %s\n\nUSAGE:\n   proa-runtime %s [flags] ...\n",
+		     verb, usage, verb);
+	if (r == 0 && n > 0)
+		r = buf_addf(&b, err, "\nFLAGS:\n");
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		bool value = flags[i].kind != CLI_BOOL && flags[i].kind != CLI_TRI;
+
+		r = buf_addf(&b, err, "   --%s%s%c%s\n", flags[i].name,
+			     flags[i].letter ? ", -" : "", flags[i].letter ? flags[i].letter : ' ',
+			     value ? " VALUE" : "");
+	}
+	if (r == 0)
+		r = fs_write_all(STDOUT_FILENO, b.data, b.len, err);
+	/* The verb goes no further, and that is no failure: runtime_main knows. */
+	return r < 0 ? r : -ERR_CANCELED;
+}
+
 int cli_parse(int argc, char **argv, int *at, const struct cli_flag *flags, size_t n, void *out,
 	      struct error *err)
 {
@@ -101,6 +133,8 @@ int cli_parse(int argc, char **argv, int *at, const struct cli_flag *flags, size
 		eq = strchr(word, '=');
 		len = eq ? (size_t)(eq - word) : strlen(word);
 		f = find(word, len, flags, n);
+		if (f == NULL && (strcmp(word, "help") == 0 || strcmp(word, "h") == 0))
+			return print_verb_help(argv[0], flags, n, err);
 		if (f == NULL && longer)
 			return error_set(err, ERR_INVALID, "flag provided but not defined: -%s",
 					 word);

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -182,6 +183,11 @@ static int list_one(struct cli *c, const char *id, const struct list_flags *f, s
 			when, s.owner == 0 ? "root" : "");
 }
 
+static int is_id(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
 int cli_list(struct cli *c, int argc, char **argv, struct error *err)
 {
 	static const struct cli_flag flags[] = {
@@ -192,9 +198,7 @@ int cli_list(struct cli *c, int argc, char **argv, struct error *err)
 	auto_(buf) b = BUF_INIT(16u << 20);
 	int root, at = 1, r = cli_parse(argc, argv, &at, flags, ARRAY_LEN(flags), &f, err);
 	bool json = r == 0 && strcmp(f.format, "json") == 0;
-	struct dirent *d;
 	struct jsonw w;
-	DIR *dir;
 
 	if (r == 0 && !json && strcmp(f.format, "table") != 0)
 		return error_set(err, ERR_INVALID, "invalid format option");
@@ -211,17 +215,19 @@ int cli_list(struct cli *c, int argc, char **argv, struct error *err)
 			? -ERR_INVALID
 			: r;
 	if (r == 0) {
-		int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		struct dirent **names = NULL;
+		int n = scandirat(root, ".", &names, is_id, alphasort);
 
 		close(root);
-		dir = fd < 0 ? NULL : fdopendir(fd);
-		if (dir == NULL)
+		if (n < 0)
 			return error_sys(err, errno, "read the states");
-		while (r == 0 && (d = readdir(dir)) != NULL)
-			if (d->d_name[0] != '.')
-				r = list_one(c, d->d_name, &f, json && !f.quiet ? &w : NULL, &b,
-					     err);
-		closedir(dir);
+		for (int i = 0; i < n; i++) {
+			if (r == 0)
+				r = list_one(c, names[i]->d_name, &f, json && !f.quiet ? &w : NULL,
+					     &b, err);
+			free(names[i]);
+		}
+		free(names);
 		if (r < 0)
 			return r;
 	}

@@ -70,6 +70,16 @@ int console_open(int pts_fd, const struct spec_console_size *size, int *ret_mast
 	return 0;
 }
 
+void console_plain_lines(int slave)
+{
+	struct termios t;
+
+	if (tcgetattr(slave, &t) < 0)
+		return;
+	t.c_oflag &= ~(tcflag_t)ONLCR;
+	(void)tcsetattr(slave, TCSANOW, &t);
+}
+
 int console_take(int socket, int master, int slave, uid_t uid, struct error *err)
 {
 	static const char name[] = "/dev/pts/ptmx";
@@ -111,6 +121,8 @@ static void raw_mode(struct pump *p)
 		return;
 	t = p->saved;
 	cfmakeraw(&t);
+	/* It makes CR LF itself. */
+	t.c_oflag |= OPOST;
 	p->raw = tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0;
 	resize(p);
 }

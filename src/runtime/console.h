@@ -17,6 +17,9 @@ MUST_CHECK int console_open(int pts_fd, const struct spec_console_size *size, in
 			    int *ret_slave, struct error *err);
 /* Send the master through the socket, make the slave the controlling terminal and 0, 1, 2. */
 MUST_CHECK int console_take(int socket, int master, int slave, uid_t uid, struct error *err);
+/* A line ends with LF alone: for output that we pass on ourselves, to a file or to a terminal that
+ * makes CR LF. Peer: runc in front does so. */
+void console_plain_lines(int slave);
 /*
  * Copy between our own stdin/stdout and the master until the process ends; our
  * terminal is raw meanwhile and its size follows. *ret_status: as waitpid says.

@@ -346,6 +346,7 @@ static int open_console(struct making *m, struct error *err)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_sys(err, errno, "socketpair");
 	m->child.console = pair[0];
+	m->child.in_front = true;
 	m->console = pair[1];
 	return 0;
 }

@@ -239,6 +239,8 @@ static int open_console(struct executing *x, struct error *err)
 	r = fs_open_beneath(root, "dev/pts", O_PATH | O_DIRECTORY, 0, &pts, err);
 	if (r == 0)
 		r = console_open(pts, x->spec.console_size, &master, &slave, err);
+	if (r == 0 && x->console_ours >= 0)
+		console_plain_lines(slave);
 	return r < 0 ? r : console_take(x->console, master, slave, x->spec.user.uid, err);
 }
 

@@ -277,3 +277,19 @@ proa" ]
 	[ "$status" -eq 6 ]
 	nothing_left
 }
+
+@test "runtime: each verb tells its flags, list is in order, output in front has no carriage returns" {
+	for verb in create start state kill delete run exec ps list pause resume update features spec events; do
+		run rt "$verb" --help
+		[ "$status" = 0 ] && [[ "${lines[0]}" = NAME:* && "${lines[1]}" == *"proa-runtime $verb"* ]]
+	done
+	rt run -h | grep -q -- '--bundle, -b VALUE'
+	args sleep 1000
+	for id in c a b; do rt run -d -b "$B" "$CID$id" </dev/null >/dev/null 2>&1 || true; config ".linux.cgroupsPath=\"$CG-$id\""; done
+	[ "$(rt list -q | tr '\n' ' ')" = "${CID}a ${CID}b ${CID}c " ]
+	for id in a b c; do rt delete -f "$CID$id"; done
+	args echo line
+	config '.process.terminal=true'
+	[ "$(rt run -b "$B" "$CID" </dev/null | od -An -c | tr -d ' ')" = 'line\n' ]
+	nothing_left
+}
