@@ -68,7 +68,8 @@ struct net {
 	pthread_cond_t pool_changed;
 	bool pool_started, pool_stop; /* started: `pool_thread` is to be joined */
 	pthread_t pool_thread;
-	bool pool_making; /* a namespace has its file and is not in the pool yet */
+	int64_t pool_quiet_ns; /* monotonic: from then on the thread's work is in nobody's way */
+	bool pool_making;      /* a namespace has its file and is not in the pool yet */
 };
 
 /* net.c */

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/queue.h"
 #include "base/random.h"
@@ -20,6 +22,9 @@
 
 #define DNS_PORT 53
 #define GRACE_US 20000
+/* After a start or an end the pool's thread waits so long for the next one. */
+#define QUIET_MS    50
+#define BURIALS_MAX 32
 
 void sandbox_free(struct sandbox *s)
 {
@@ -106,6 +111,43 @@ static void bury(struct net *n)
 	lock_take(&n->lock);
 }
 
+/* A container starts or ends: its processors are wanted for that. n->lock held. */
+static void pool_disturbed(struct net *n)
+{
+	n->pool_quiet_ns = clock_mono_ns() + QUIET_MS * NS_PER_MS;
+}
+
+/* How long the thread's work can wait; 0: it is due, -1: there is none. n->lock held. */
+static int64_t pool_delay_ns(const struct net *n)
+{
+	int64_t left = n->pool_quiet_ns - clock_mono_ns();
+
+	if (n->pool.len == n->pool_size && n->dead_paths.len == 0)
+		return -1;
+	if (n->pool_stop || n->pool.len == 0 || n->dead_paths.len > BURIALS_MAX || left < 0)
+		return 0;
+	return left;
+}
+
+/* n->lock is given up meanwhile. */
+static void pool_wait(struct net *n, int64_t delay_ns)
+{
+	struct timespec until;
+
+	n->lock.held = 0;
+	if (delay_ns < 0) {
+		pthread_cond_wait(&n->pool_changed, &n->lock.mutex);
+	} else {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += (long)delay_ns;
+		until.tv_sec += until.tv_nsec / NS_PER_SEC;
+		until.tv_nsec %= NS_PER_SEC;
+		pthread_cond_timedwait(&n->pool_changed, &n->lock.mutex, &until);
+	}
+	n->lock.owner = pthread_self();
+	n->lock.held = 1;
+}
+
 /* Keeps the pool filled. A kernel that refuses is asked again at the next taking. */
 static void pool_run(void *arg)
 {
@@ -114,7 +156,12 @@ static void pool_run(void *arg)
 	lock_take(&n->lock);
 	while (!n->pool_stop || n->dead_paths.len) {
 		struct sandbox *s = NULL;
+		int64_t delay_ns = pool_delay_ns(n);
 
+		if (delay_ns != 0 && !n->pool_stop) {
+			pool_wait(n, delay_ns);
+			continue;
+		}
 		if (!n->pool_stop && n->pool.len < n->pool_size) {
 			n->pool_making = true;
 			lock_drop(&n->lock);
@@ -132,13 +179,9 @@ static void pool_run(void *arg)
 			bury(n);
 			continue;
 		}
-		/* The stop may have come while the lock was away. */
-		if (n->pool_stop)
-			continue;
-		n->lock.held = 0;
-		pthread_cond_wait(&n->pool_changed, &n->lock.mutex);
-		n->lock.owner = pthread_self();
-		n->lock.held = 1;
+		/* The stop may have come while the lock was away; else the kernel has refused. */
+		if (!n->pool_stop)
+			pool_wait(n, -1);
 	}
 	lock_drop(&n->lock);
 }
@@ -180,6 +223,7 @@ int net_sandbox_new(struct net *n, struct net_sandbox_info *ret, struct error *e
 	lock_take(&n->lock);
 	if (n->pool.len > 0) {
 		s = n->pool.at[--n->pool.len];
+		pool_disturbed(n);
 		pthread_cond_signal(&n->pool_changed);
 	}
 	lock_drop(&n->lock);
@@ -248,6 +292,7 @@ void net_sandbox_remove(struct net *n, const char *key)
 		*vec_push(&n->dead_links) = xstrdup((*e)->host_if);
 		endpoint_free(*e);
 	}
+	pool_disturbed(n);
 	pthread_cond_broadcast(&n->pool_changed);
 	lock_drop(&n->lock);
 	vec_release(&endpoints);
