@@ -255,6 +255,10 @@ int main(int argc, char **argv)
 		return 1;
 	if (o.log_level != NULL)
 		r = log_level_parse(o.log_level, &level, &err);
+	if (r == 0 && o.log_format != NULL && strcmp(o.log_format, "json") != 0 &&
+	    strcmp(o.log_format, "text") != 0)
+		r = error_set(&err, ERR_INVALID, "log format '%s': want text or json",
+			      o.log_format);
 	log_setup(STDERR_FILENO, level,
 		  o.log_format && strcmp(o.log_format, "json") == 0 ? LOG_JSON : LOG_TEXT);
 	if (r == 0)

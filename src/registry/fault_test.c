@@ -16,7 +16,7 @@ static struct uploads *uploads;
 static int push(const char *text, struct digest *d, struct error *err)
 {
 	struct mem_reader body;
-	struct upload_chunk chunk = { -1, -1, &body.reader };
+	struct upload_chunk chunk = { .at = -1, .length = -1, .body = &body.reader };
 	char id[UPLOAD_ID_MAX];
 	uint64_t size;
 	int r = upload_begin(uploads, "r", id, err);
@@ -84,7 +84,7 @@ int main(void)
 	is_int(broken, 0, "a tag never leads nowhere");
 	{
 		struct mem_reader body;
-		struct upload_chunk chunk = { 5, -1, &body.reader };
+		struct upload_chunk chunk = { .at = 5, .length = -1, .body = &body.reader };
 		struct digest other = { .algo = DIGEST_SHA256 };
 		char id[UPLOAD_ID_MAX];
 		uint64_t size;

@@ -28,7 +28,7 @@ static int push_blob(const char *repo, const char *text, struct error *err)
 {
 	struct digest d = digest_of(text);
 	struct mem_reader body;
-	struct upload_chunk chunk = { -1, -1, &body.reader };
+	struct upload_chunk chunk = { .at = -1, .length = -1, .body = &body.reader };
 	char id[UPLOAD_ID_MAX];
 	uint64_t size;
 	int r = upload_begin(uploads, repo, id, err);

@@ -50,6 +50,21 @@ void handle_token(struct call *c)
 	call_send(c, 200, "application/json", b.data, b.len);
 }
 
+void handle_health(struct call *c, bool deep)
+{
+	struct storage *s = c->r->store.storage;
+	static const char ok[] = "ok\n", not_ready[] = "not ready\n";
+	struct storage_stat st;
+	int r = atomic_load(&c->r->ready) ? 0 : -ERR_UNAVAILABLE;
+
+	if (r == 0 && deep)
+		r = s->ops->stat(s, "repos/health", &st, NULL);
+	if (r == 0 || r == -ERR_NOT_FOUND)
+		call_send(c, 200, "text/plain", ok, strlen(ok));
+	else
+		call_send(c, 503, "text/plain", not_ready, strlen(not_ready));
+}
+
 void handle_metrics(struct call *c)
 {
 	static const struct {
@@ -65,6 +80,8 @@ void handle_metrics(struct call *c)
 		{ COUNT_MANIFEST_PUSHES, "manifest_pushes_total", "Manifests received." },
 		{ COUNT_BYTES_OUT, "blob_bytes_sent_total", "Bytes of blobs sent." },
 		{ COUNT_BYTES_IN, "blob_bytes_received_total", "Bytes of blobs received." },
+		{ COUNT_COLLECTIONS, "collections_total", "Garbage collections that ended." },
+		{ COUNT_COLLECTED, "collected_bytes_total", "Bytes that collections deleted." },
 	};
 	auto_(buf) b = BUF_INIT(16 * 1024);
 

@@ -99,8 +99,7 @@ static int append(struct call *c, const char *id, int64_t at, uint64_t *ret_size
 
 	*ret_size = 0;
 	r = upload_append(c->r->uploads, c->repo, id, &chunk, ret_size, err);
-	if (r == 0 && chunk.length > 0)
-		call_count(c, COUNT_BYTES_IN, (uint64_t)chunk.length);
+	call_count(c, COUNT_BYTES_IN, chunk.got);
 	return r;
 }
 

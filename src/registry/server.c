@@ -328,7 +328,7 @@ static void dispatch(struct call *c)
 	struct error err;
 
 	if (strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0) {
-		call_send(c, atomic_load(&c->r->ready) ? 200 : 503, "text/plain", "ok\n", 3);
+		handle_health(c, strcmp(path, "/readyz") == 0);
 		return;
 	}
 	if (!limit_pass(c->r->limit, c->req->peer)) {
@@ -364,6 +364,8 @@ void registry_handle(void *arg, struct http_request *req, struct http_response *
 
 	call_count(&c, COUNT_REQUESTS, 1);
 	dispatch(&c);
+	log_debug("request", KV("method", req->method), KV("path", req->path),
+		  KV_INT("status", c.status), KV("peer", req->peer), KV("user", c.who.user));
 	if (c.status >= 500)
 		call_count(&c, COUNT_ERRORS_5XX, 1);
 	else if (c.status >= 400)
@@ -430,6 +432,10 @@ static int maintain_gc(struct registry *r, const struct registry_task *t,
 		rc = gc_run(&r->store, r->uploads, &o, cancel, &g, err);
 	if (rc < 0)
 		return rc;
+	if (!o.dry_run) {
+		atomic_fetch_add(&r->counters[COUNT_COLLECTIONS], 1);
+		atomic_fetch_add(&r->counters[COUNT_COLLECTED], g.bytes);
+	}
 	return buf_addf(report, err,
 			"%s %llu blobs (%llu bytes), %llu links, %llu manifests, %llu uploads; "
 			"%llu blobs stay\n",

@@ -48,6 +48,8 @@ enum counter {
 	COUNT_MANIFEST_PUSHES,
 	COUNT_BYTES_OUT,
 	COUNT_BYTES_IN,
+	COUNT_COLLECTIONS,
+	COUNT_COLLECTED,
 	COUNT_COUNT,
 };
 
@@ -102,6 +104,8 @@ void handle_tags(struct call *c);
 void handle_referrers(struct call *c);
 void handle_catalog(struct call *c);
 void handle_token(struct call *c);
+/* /healthz: the process answers. /readyz: its storage does too. */
+void handle_health(struct call *c, bool deep);
 void handle_metrics(struct call *c);
 /* Maintenance over the local control socket: /_proa/gc, /_proa/retain, /_proa/scrub. */
 void handle_admin(struct call *c, const char *what);

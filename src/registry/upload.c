@@ -190,10 +190,9 @@ static int catch_up(struct uploads *u, struct session *s, struct storage_upload 
 }
 
 static int append_body(struct uploads *u, struct session *s, struct storage_upload *handle,
-		       const struct upload_chunk *chunk, struct error *err)
+		       struct upload_chunk *chunk, struct error *err)
 {
 	autofree char *part = xcalloc(1, CHUNK_BYTES);
-	uint64_t got = 0;
 	size_t n;
 
 	for (;;) {
@@ -211,16 +210,16 @@ static int append_body(struct uploads *u, struct session *s, struct storage_uplo
 			return r;
 		hash_add(&s->sha256, part, n);
 		s->hashed += n;
-		got += n;
+		chunk->got += n;
 	}
-	if (chunk->length >= 0 && got != (uint64_t)chunk->length)
+	if (chunk->length >= 0 && chunk->got != (uint64_t)chunk->length)
 		return error_set(err, ERR_INVALID, "body has %llu bytes, %lld were announced",
-				 (unsigned long long)got, (long long)chunk->length);
+				 (unsigned long long)chunk->got, (long long)chunk->length);
 	return 0;
 }
 
-int upload_append(struct uploads *u, const char *repo, const char *id,
-		  const struct upload_chunk *chunk, uint64_t *ret_size, struct error *err)
+int upload_append(struct uploads *u, const char *repo, const char *id, struct upload_chunk *chunk,
+		  uint64_t *ret_size, struct error *err)
 {
 	struct storage_upload handle;
 	struct session *s;

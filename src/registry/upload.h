@@ -43,10 +43,10 @@ MUST_CHECK int upload_size(struct uploads *u, const char *repo, const char *id, 
 struct upload_chunk {
 	int64_t at, length;
 	struct reader *body;
+	uint64_t got; /* out: bytes of this body that were kept, on failure too */
 };
 MUST_CHECK int upload_append(struct uploads *u, const char *repo, const char *id,
-			     const struct upload_chunk *chunk, uint64_t *ret_size,
-			     struct error *err);
+			     struct upload_chunk *chunk, uint64_t *ret_size, struct error *err);
 /*
  * Verify, make it a blob and link it to the repository. The upload is gone
  * afterwards, except after ERR_SYSTEM.

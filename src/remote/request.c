@@ -104,6 +104,15 @@ static int pull_refused(const struct remote_repo *p, const char *code, const cha
 	return 0;
 }
 
+/* A token was given, and it does not reach. Peer: dockerd 20.10 calls this denied. */
+static bool lacks_scope(const struct transfer *t)
+{
+	const char *challenge = transfer_header(t, "www-authenticate");
+
+	return transfer_status(t) == 401 && challenge != NULL &&
+	       strstr(challenge, "insufficient_scope") != NULL;
+}
+
 int api_refused(struct remote_repo *p, struct transfer *t, const char *method, struct error *err)
 {
 	unsigned status = transfer_status(t);
@@ -111,6 +120,11 @@ int api_refused(struct remote_repo *p, struct transfer *t, const char *method, s
 	int r = 0;
 
 	read_reason(t, code, sizeof(code), text, sizeof(text));
+	if (lacks_scope(t)) {
+		snprintf(code, sizeof(code), "DENIED");
+		snprintf(text, sizeof(text), "denied: requested access to the resource is denied");
+		status = 403;
+	}
 	if (status == 429)
 		return rate_limited(t, text, err);
 	if (strcmp(p->actions, "pull") == 0 && strcmp(method, "GET") == 0)

@@ -154,3 +154,53 @@ make_cert() { # NAME: $ROOT/NAME.crt and .key, signed by $ROOT/ca
 	kill "$pid"
 	wait "$pid"
 }
+
+@test "docker through proad: refused in docker's words, logs in, pushes, mounts, pulls, logs out" {
+	need_root
+	need_docker
+	SOCK=$ROOT/proa.sock BRIDGE=pr$(printf %s "${ROOT##*-}" | tr '[:upper:]' '[:lower:]')
+	export DOCKER_HOST=unix://$SOCK DOCKER_CONFIG=$ROOT/client
+	mkdir -p "$DOCKER_CONFIG"
+	echo '{}' >"$ROOT/engine.json"
+	engine_start
+	tar -C "$ROOT/tree" -cf "$ROOT/tree.tar" .
+	docker import "$ROOT/tree.tar" "$REGISTRY/dock/er:1"
+	run docker push -q "$REGISTRY/dock/er:1"
+	[ "$status" -eq 1 ] && [[ "$output" == *"denied: requested access to the resource is denied" ]]
+	run docker pull -q "$REGISTRY/dock/er:1"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"pull access denied for $REGISTRY/dock/er, repository does not exist or may require 'docker login': denied: requested access to the resource is denied" ]]
+	run docker login -u ann --password-stdin "$REGISTRY" <<<wrong
+	[ "$status" -eq 1 ] && [[ "$output" == *unauthorized* ]]
+	docker login -u ann --password-stdin "$REGISTRY" <<<secret
+	docker push -q "$REGISTRY/dock/er:1"
+	docker tag "$REGISTRY/dock/er:1" "$REGISTRY/dock/other:1"
+	run docker push "$REGISTRY/dock/other:1"
+	[ "$status" -eq 0 ] && [[ "$output" == *Mounted* ]]
+	docker rmi -f "$REGISTRY/dock/er:1" "$REGISTRY/dock/other:1"
+	docker pull -q "$REGISTRY/dock/other:1"
+	docker logout "$REGISTRY"
+	run docker pull -q "$REGISTRY/dock/er:1"
+	[ "$status" -eq 1 ]
+	engine_stop
+	ip link del "$BRIDGE" 2>/dev/null || true
+}
+
+@test "buildah and skopeo: a manifest list goes up, is copied whole, and is deleted" {
+	need buildah
+	need skopeo
+	need_root
+	export REGISTRY_AUTH_FILE=$ROOT/buildah-auth.json
+	b() { buildah --root "$ROOT/buildah" --runroot "$ROOT/buildah-run" --storage-driver vfs "$@"; }
+	b login --tls-verify=false -u ann -p secret "$REGISTRY"
+	skopeo copy -q --dest-tls-verify=false "oci:$ROOT/oci:t" "docker://$REGISTRY/list/one:1"
+	b manifest create all
+	b manifest add --tls-verify=false all "docker://$REGISTRY/list/one:1"
+	b manifest push --tls-verify=false --all all "docker://$REGISTRY/list/all:1"
+	skopeo copy -q --all --src-tls-verify=false --dest-tls-verify=false "docker://$REGISTRY/list/all:1" "docker://$REGISTRY/list/copy:1"
+	run skopeo inspect --raw --tls-verify=false "docker://$REGISTRY/list/copy:1"
+	[ "$(jq -r '.manifests[0].digest' <<<"$output")" = "sha256:$(cat "$ROOT/digest")" ]
+	skopeo delete --tls-verify=false "docker://$REGISTRY/list/copy:1"
+	run skopeo inspect --tls-verify=false "docker://$REGISTRY/list/copy:1"
+	[ "$status" -ne 0 ]
+}

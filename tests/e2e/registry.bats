@@ -251,11 +251,51 @@ teardown_file() {
 	[[ "$output" == *"damaged sha256:$h"* ]]
 }
 
-@test "metrics, health, and a configuration that is checked" {
+@test "metrics are what Prometheus reads, and count" {
 	req GET /metrics
-	grep -q '^proa_registry_requests_total [1-9]' "$ROOT/body"
-	req GET /healthz
-	[ "$status_code" = 200 ]
+	[ "$status_code" = 200 ] && [ "$(header Content-Type)" = 'text/plain; version=0.0.4; charset=utf-8' ]
+	cp "$ROOT/body" "$ROOT/metrics"
+	# Each family: HELP, TYPE, samples of that name; names and values as the format has them; no family twice.
+	awk '
+		/^# HELP [a-zA-Z_:][a-zA-Z0-9_:]* ./ { if (seen[$3]++) exit 1; family = $3; typed = 0; next }
+		/^# TYPE [a-zA-Z_:][a-zA-Z0-9_:]* (counter|gauge)$/ { if ($3 != family) exit 1; typed = 1; next }
+		/^[a-zA-Z_:][a-zA-Z0-9_:]* [0-9]+$/ { if ($1 != family || !typed) exit 1; n++; next }
+		{ exit 1 }
+		END { exit n < 9 }' "$ROOT/metrics"
+	[ "$(tail -c 1 "$ROOT/metrics" | od -An -tx1 | tr -d ' ')" = 0a ]
+	count() { sed -n "s/^proa_registry_$1 //p" "$ROOT/$2"; }
+	push_blob a/count "counted"
+	req POST /v2/a/count/blobs/uploads/
+	at=$(header Location)
+	req PATCH "$at" -H 'Transfer-Encoding: chunked' --data-binary "chunked as docker does"
+	req GET "/v2/a/count/blobs/sha256:$(sha counted)"
+	req GET /v2/a/count/manifests/nothing
+	req GET /metrics
+	[ "$(count requests_total body)" = $(($(count requests_total metrics) + 6)) ]
+	[ "$(count blob_bytes_received_total body)" = $(($(count blob_bytes_received_total metrics) + 29)) ]
+	[ "$(count blob_bytes_sent_total body)" = $(($(count blob_bytes_sent_total metrics) + 7)) ]
+	[ "$(count client_errors_total body)" = $(($(count client_errors_total metrics) + 1)) ]
+}
+
+@test "health and readiness, JSON logs, help, and a configuration that is checked" {
+	for p in /healthz /readyz; do
+		req GET $p
+		[ "$status_code" = 200 ] && [ "$(cat "$ROOT/body")" = ok ]
+	done
+	mkdir "$ROOT/json"
+	"$PROA_BUILD/proa-registry" serve --data "$ROOT/json/registry" --listen 127.0.0.1:0 --log-format json --log-level debug \
+		>"$ROOT/json/registry.log" 2>&1 3>&- &
+	echo $! >"$ROOT/json/registry.pid"
+	for _ in $(seq 100); do grep -q listening "$ROOT/json/registry.log" && break || sleep 0.05; done
+	curl -s -o /dev/null "http://$(jq -r 'select(.msg == "listening").address' "$ROOT/json/registry.log")/v2/x/tags/list"
+	ROOT=$ROOT/json registry_stop
+	[ "$(jq -r 'select(.msg == "request" and .path == "/v2/x/tags/list") | [.level, .method, .status] | join(" ")' "$ROOT/json/registry.log")" = "debug GET 404" ]
+	run "$PROA_BUILD/proa-registry" serve --log-format xml
+	[ "$status" -eq 1 ] && [ "$output" = "proa-registry: log format 'xml': want text or json" ]
+	run "$PROA_BUILD/proa-registry" serve --help
+	[ "$status" -eq 0 ] && [[ "$output" == "Usage:  proa-registry"* ]]
+	run "$PROA_BUILD/proa-registry" serv
+	[ "$status" -eq 1 ] && [[ "$output" == *"unknown command 'serv'"* ]]
 	echo '{"gc":{"grace":"1h"}}' >"$ROOT/ok.json"
 	run "$PROA_BUILD/proa-registry" validate --config "$ROOT/ok.json"
 	[ "$status" -eq 0 ] && [ "$output" = "configuration OK" ]
