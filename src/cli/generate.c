@@ -465,6 +465,13 @@ static int generate_zsh(struct cli *cli, const char *dir, struct error *err)
 
 static void fish_command(FILE *out, const struct command *c, struct str p)
 {
+	static const char *const live[][2] = {
+		{ "containers", "ps -a --format \"{{.Names}}\"" },
+		{ "images", "images --format \"{{.Repository}}:{{.Tag}}\"" },
+		{ "networks", "network ls --format \"{{.Name}}\"" },
+		{ "volumes", "volume ls -q" },
+		{ "contexts", "context ls -q" },
+	};
 	ptrdiff_t blank = str_find(p, ' ');
 	int word_len = blank < 0 ? (int)p.len : (int)(p.len - (size_t)blank - 1);
 	const char *word = blank < 0 ? p.at : p.at + blank + 1;
@@ -477,6 +484,12 @@ static void fish_command(FILE *out, const struct command *c, struct str p)
 	fprintf(out, "complete -c proa -n '%s' -f -a %.*s -d '", when, word_len, word);
 	plain_text(out, c->brief);
 	fputs("'\n", out);
+	for (size_t i = 0; i < ARRAY_LEN(live); i++)
+		if (strcmp(live[i][0], operand_kind(c)) == 0)
+			fprintf(
+			    out,
+			    "complete -c proa -n '__proa_in %.*s' -f -a '(proa %s 2>/dev/null)'\n",
+			    STR_ARG(p), live[i][1]);
 	for (size_t i = 0; i < command_n_flags(c); i++) {
 		const struct flag *f = command_flag_at(c, i);
 
@@ -503,8 +516,9 @@ static int generate_fish(struct cli *cli, const char *dir, struct error *err)
 	fputs("# fish completion of proa, made from its command table\n"
 	      "function __proa_at\n\tset -l w (commandline -opc)\n"
 	      "\ttest (count $w) -eq 2; and test \"$w[2]\" = \"$argv[1]\"\nend\n"
-	      "function __proa_in\n\tset -l w (commandline -opc)\n\tset -l n (count $argv)\n"
-	      "\ttest (count $w) -gt $n; and test \"$w[2..(math $n + 1)]\" = \"$argv\"\nend\n",
+	      "function __proa_in\n\tset -l w (commandline -opc)\n"
+	      "\tset -l last (math (count $argv) + 1)\n"
+	      "\ttest (count $w) -ge $last; and test \"$w[2..$last]\" = \"$argv\"\nend\n",
 	      out);
 	for (size_t i = 0; i < n_command_groups; i++)
 		fprintf(out, "complete -c proa -n __fish_use_subcommand -f -a %s -d '%s'\n",

@@ -272,6 +272,15 @@ PY
 	PATH=$(realpath "$PROA_BUILD"):$PATH complete_words "proa context use o" | grep -qx one
 }
 
+@test "fish and zsh take their completions" {
+	proa __generate fish "$ROOT/fish" && proa __generate zsh "$ROOT/zsh"
+	! grep -q '"$w\[[^]]*(' "$ROOT/fish/proa.fish" # fish 3.6 runs no command inside of a quoted index
+	if command -v zsh; then zsh -n "$ROOT/zsh/_proa"; fi
+	command -v fish || skip "fish is not installed"
+	run fish -c "source $ROOT/fish/proa.fish; complete -C 'proa image hist'; complete -C 'proa run --netw'"
+	[[ "$output" == "history"*"--network-alias"* ]]
+}
+
 @test "the program starts without libcurl and libcrypto" {
 	run ldd "$PROA_BUILD/proa"
 	[[ "$output" != *libcurl* ]] && [[ "$output" != *libcrypto* ]] && [[ "$output" != *libssl* ]]
