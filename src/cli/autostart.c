@@ -9,14 +9,13 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
 
-enum { START_TRIES = 400, START_PAUSE_MS = 25 };
+enum { START_TRIES = 400, START_PAUSE_MS = 25, LOG_MAX = 64 << 20 };
 
 int unix_connect(const char *path, int *ret_fd)
 {
@@ -74,14 +73,28 @@ static const char *log_path(struct cli *cli)
 	return arena_format(&cli->arena, "%s/proad.log", path);
 }
 
-static int engine_spawn(struct cli *cli, const char *host, struct error *err)
+/* The last line of the log: why the engine ended. */
+static const char *log_last(struct cli *cli, const char *log)
+{
+	auto_(buf) text = BUF_INIT(LOG_MAX);
+	struct str rest, line, last = { "", 0 };
+
+	if (fs_read_file(log, &text, NULL) < 0 || !text.data)
+		return "no log";
+	rest = (struct str){ text.data, text.len };
+	while (str_split(&rest, '\n', &line))
+		if (line.len > 0)
+			last = line;
+	return arena_strndup(&cli->arena, last.at, last.len);
+}
+
+static int engine_spawn(struct cli *cli, const char *host, struct proc *ret, struct error *err)
 {
 	const char *argv[] = { "proad", "--idle-exit", "300", "-H", host, NULL };
 	const char *log = log_path(cli);
 	autoclose int log_fd = FD_NONE;
 	struct proc_spec spec = { .argv = argv, .cwd_fd = FD_NONE, .new_session = true };
 	struct proc_fd fds[2];
-	struct proc p = { .pidfd = FD_NONE };
 	int r;
 
 	r = fs_open(log, O_WRONLY | O_CREAT | O_APPEND, 0640, &log_fd, err);
@@ -92,20 +105,20 @@ static int engine_spawn(struct cli *cli, const char *host, struct error *err)
 	fds[1] = (struct proc_fd){ log_fd, 2 };
 	spec.fds = fds;
 	spec.n_fds = 2;
-	r = proc_spawn(&spec, &p, err);
+	r = proc_spawn(&spec, ret, err);
 	if (r < 0)
 		return r;
-	proc_close(&p);
 	fprintf(stderr, "%s: started the engine (proad), log: %s\n", cli->program, log);
 	return 0;
 }
 
 int autostart_engine(struct cli *cli, const char *host, struct error *err)
 {
-	const struct timespec pause = { 0, START_PAUSE_MS * 1000000L };
 	const char *path = host + strlen("unix://"), *slash = strrchr(path, '/'), *dir;
 	autoclose int lock = FD_NONE;
+	struct proc engine = { .pidfd = FD_NONE };
 	struct error why = { 0 };
+	int status = 0;
 
 	(void)err;
 	if (socket_answers(path) || !slash)
@@ -119,11 +132,17 @@ int autostart_engine(struct cli *cli, const char *host, struct error *err)
 		return 0;
 	if (socket_answers(path))
 		return 0;
-	if (engine_spawn(cli, host, &why) < 0) {
+	if (engine_spawn(cli, host, &engine, &why) < 0) {
 		fprintf(stderr, "%s: cannot start the engine: %s\n", cli->program, why.msg);
 		return 0;
 	}
-	for (int i = 0; i < START_TRIES && !socket_answers(path); i++)
-		nanosleep(&pause, NULL);
+	for (int i = 0; i < START_TRIES && !socket_answers(path); i++) {
+		if (proc_wait(&engine, START_PAUSE_MS, NULL, &status, NULL) < 0)
+			continue;
+		fprintf(stderr, "%s: the engine ended at once: %s\n", cli->program,
+			log_last(cli, log_path(cli)));
+		return 0;
+	}
+	proc_close(&engine);
 	return 0;
 }

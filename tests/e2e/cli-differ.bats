@@ -11,5 +11,6 @@ load ../lib/engine
 	cd "$BATS_TEST_DIRNAME/../cli"
 	run ./differ --build "$PROA_BUILD" --every 10 lists.cases words.cases
 	echo "$output"
-	[ "$status" = 0 ] && [[ "$output" == *" passed, 0 failed" ]]
+	[ "$status" = 0 ]
+	[[ "$output" == *" passed, 0 failed" ]]
 }

@@ -28,7 +28,8 @@ nowhere() { proa -H "unix://$ROOT/none.sock" "$@"; }
 	[[ "$(proa image --help)" == "Usage:  proa image COMMAND"*"Commands:"*"ls "* ]]
 	[ "$(proa help ps)" = "$(proa ps --help)" ]
 	run proa help nosuch
-	[ "$status" = 1 ] && [ "$output" = "unknown help topic: nosuch" ]
+	[ "$status" = 1 ]
+	[ "$output" = "unknown help topic: nosuch" ]
 	[[ "$(proa rm --help)" == *"Aliases:
   proa container rm, proa container remove, proa rm"* ]]
 }
@@ -42,24 +43,32 @@ Usage:  proa ps [OPTIONS]
 
 Run 'proa ps --help' for more information" ]
 	run proa run -Z x
-	[ "$status" = 125 ] && [[ "$output" == "unknown shorthand flag: 'Z' in -Z"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == "unknown shorthand flag: 'Z' in -Z"* ]]
 	run proa run -m x img
-	[ "$status" = 125 ] && [[ "$output" == 'invalid argument "x" for "-m, --memory" flag: invalid size: '"'x'"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == 'invalid argument "x" for "-m, --memory" flag: invalid size: '"'x'"* ]]
 	run proa --nope
-	[ "$status" = 125 ] && [[ "$output" == "unknown flag: --nope"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == "unknown flag: --nope"* ]]
 }
 
 @test "wrong counts and unknown commands end with 1" {
 	run proa run
-	[ "$status" = 1 ] && [[ "$output" == "proa: 'proa run' requires at least 1 argument"*"See 'proa run --help'"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == "proa: 'proa run' requires at least 1 argument"*"See 'proa run --help'"* ]]
 	run proa tag a
-	[ "$status" = 1 ] && [[ "$output" == "proa: 'proa tag' requires 2 arguments"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == "proa: 'proa tag' requires 2 arguments"* ]]
 	run proa pul
-	[ "$status" = 1 ] && [[ "$output" == "proa: unknown command: proa pul"*"Did you mean 'proa pull'?"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == "proa: unknown command: proa pul"*"Did you mean 'proa pull'?"* ]]
 	run "$ROOT/docker" pul
-	[ "$status" = 1 ] && [[ "$output" != *"Did you mean"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" != *"Did you mean"* ]]
 	run proa volume nosuch
-	[ "$status" = 1 ] && [[ "$output" == "proa: unknown command: proa volume nosuch"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == "proa: unknown command: proa volume nosuch"* ]]
 }
 
 @test "no engine: the text of docker, 1 or 125" {
@@ -67,16 +76,19 @@ Run 'proa ps --help' for more information" ]
 	[ "$status" = 1 ]
 	[ "$output" = "Cannot connect to the Docker daemon at unix://$ROOT/none.sock. Is the docker daemon running?" ]
 	run nowhere run x
-	[ "$status" = 125 ] && [[ "$output" == "proa: Cannot connect to the Docker daemon"*"Run 'proa run --help'"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == "proa: Cannot connect to the Docker daemon"*"Run 'proa run --help'"* ]]
 	run nowhere version --format '{{.Client.Context}}'
-	[ "$status" = 1 ] && [ "${lines[0]}" = default ]
+	[ "$status" = 1 ]
+	[ "${lines[0]}" = default ]
 }
 
 @test "what is not there is refused" {
 	for c in "swarm init" "service ls" "compose up" "plugin ls" "manifest inspect x" "trust sign x"; do
 		# shellcheck disable=SC2086 # words
 		run proa $c
-		[ "$status" = 1 ] && [[ "$output" == *"not supported"* ]]
+		[ "$status" = 1 ]
+		[[ "$output" == *"not supported"* ]]
 	done
 }
 
@@ -84,10 +96,12 @@ Run 'proa ps --help' for more information" ]
 	for c in "pull x" "run x" "build ."; do
 		# shellcheck disable=SC2086 # words
 		run env DOCKER_CONTENT_TRUST=1 "$PROA_BUILD/proa" $c
-		[ "$status" != 0 ] && [[ "$output" == *"content trust is not supported yet"* ]]
+		[ "$status" != 0 ]
+		[[ "$output" == *"content trust is not supported yet"* ]]
 	done
 	run proa pull --disable-content-trust=false x
-	[ "$status" = 1 ] && [ "$output" = "content trust is not supported yet" ]
+	[ "$status" = 1 ]
+	[ "$output" = "content trust is not supported yet" ]
 }
 
 @test "flags of run are checked before anything is asked" {
@@ -115,27 +129,32 @@ Run 'proa ps --help' for more information" ]
 	check "invalid spec: :/a: empty section between colons" -v :/a
 	check "invalid detach keys (foo)" --detach-keys foo
 	run nowhere run UPPER
-	[ "$status" = 125 ] && [[ "$output" == *"repository name (library/UPPER) must be lowercase"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"repository name (library/UPPER) must be lowercase"* ]]
 }
 
 @test "contexts: create, use, list, inspect, remove" {
 	run proa context create abc --docker host=tcp://1.2.3.4:5 --description de
-	[ "$status" = 0 ] && [ "${lines[0]}" = abc ]
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = abc ]
 	[ "$(jq -r .Endpoints.docker.Host "$DOCKER_CONFIG"/contexts/meta/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad/meta.json)" = tcp://1.2.3.4:5 ]
 	proa context use abc
 	[ "$(proa context show)" = abc ]
 	[ "$(jq -r .currentContext "$DOCKER_CONFIG/config.json")" = abc ]
 	[[ "$(proa context ls)" == *"abc *     de            tcp://1.2.3.4:5"* ]] || proa context ls
 	run proa context rm abc
-	[ "$status" = 1 ] && [[ "$output" == *'context "abc" is in use, set -f flag to force remove'* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *'context "abc" is in use, set -f flag to force remove'* ]]
 	[ "$(DOCKER_HOST=unix:///x proa context show 2>/dev/null)" = default ]
 	proa context use default
 	[ "$(jq -r .currentContext "$DOCKER_CONFIG/config.json")" = null ]
 	proa context rm abc
 	run proa context inspect abc
-	[ "$status" = 1 ] && [[ "$output" == *'context "abc": context not found'* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *'context "abc": context not found'* ]]
 	run proa context create a --docker host=x
-	[ "$status" = 1 ] && [[ "$output" == *"is invalid, names are validated against regexp"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"is invalid, names are validated against regexp"* ]]
 }
 
 @test "the configuration keeps keys that proa does not know" {
@@ -146,7 +165,8 @@ Run 'proa ps --help' for more information" ]
 	[ "$(stat -c %a "$DOCKER_CONFIG/config.json")" = 600 ]
 	echo '{' >"$DOCKER_CONFIG/config.json"
 	run proa context show
-	[ "$status" = 0 ] && [[ "$output" == *"WARNING: Error parsing config file"*default ]]
+	[ "$status" = 0 ]
+	[[ "$output" == *"WARNING: Error parsing config file"*default ]]
 }
 
 @test "credential helpers are asked, told and emptied" {
@@ -174,7 +194,8 @@ Run 'proa ps --help' for more information" ]
 	chmod +x "$DOCKER_CONFIG"/cli-plugins/*
 	# All words as they were typed, those before its name too.
 	run "$ROOT/docker" -H unix:///x hello --flag a
-	[ "$status" = 5 ] && [ "$output" = "-H unix:///x hello --flag a  $ROOT/docker" ]
+	[ "$status" = 5 ]
+	[ "$output" = "-H unix:///x hello --flag a  $ROOT/docker" ]
 	run proa hello --help
 	[[ "$output" == "hello --help unix:///"*"/proa.sock"* ]]
 	run proa help hello
@@ -182,26 +203,32 @@ Run 'proa ps --help' for more information" ]
 	[[ "$(proa --help)" == *"  hello*  "*"Say hello"*"Invalid Plugins:"*"  broken "*"exit status 3"*'plugin "ps" duplicates builtin command'* ]]
 	[ "$(proa info --format '{{range .ClientInfo.Plugins}}{{.Name}} {{end}}')" = "broken hello ps " ]
 	run proa broken
-	[ "$status" = 1 ] && [[ "$output" == *"unknown command: proa broken"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"unknown command: proa broken"* ]]
 	echo '{"aliases":{"builder":"hello"}}' >"$DOCKER_CONFIG/config.json"
 	run proa builder x
 	[[ "$output" == "hello x "* ]]
 	echo '{"aliases":{"x":"ps"}}' >"$DOCKER_CONFIG/config.json"
 	run proa x
-	[ "$status" = 1 ] && [ "$output" = 'not allowed to alias "x" (allowed: "builder")' ]
+	[ "$status" = 1 ]
+	[ "$output" = 'not allowed to alias "x" (allowed: "builder")' ]
 	rm "$DOCKER_CONFIG/config.json"
 	run proa ../hello
-	[ "$status" = 1 ] && [[ "$output" == *"unknown command"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"unknown command"* ]]
 }
 
 @test "contexts: made whole or not at all, carried in an archive" {
 	printf 'authority\n' >"$ROOT/ca"
 	run proa context create --docker host=foo one
-	[ "$status" = 1 ] && [[ "$output" == *'unable to parse docker host `foo`' ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *'unable to parse docker host `foo`' ]]
 	run proa context create --docker foo one
-	[ "$status" = 125 ] && [[ "$output" == *'foo must be formatted as key=value'* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *'foo must be formatted as key=value'* ]]
 	run proa context create --docker host=tcp://h:1,ca="$ROOT/nosuch" one
-	[ "$status" = 1 ] && [[ "$output" == *"open $ROOT/nosuch: no such file or directory" ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"open $ROOT/nosuch: no such file or directory" ]]
 	[ "$(proa context ls -q)" = default ]
 	proa context create --description d --docker host=tcp://h:1,ca="$ROOT/ca" one
 	proa context create --from one two
@@ -209,11 +236,13 @@ Run 'proa ps --help' for more information" ]
 	(cd "$ROOT" && proa context export one && proa context export one two.tar)
 	[ "$(tar -tf "$ROOT/two.tar" | tr '\n' ' ')" = "meta.json tls tls/docker tls/docker/ca.pem " ]
 	run proa context export one "$ROOT/two.tar"
-	[ "$status" = 1 ] && [ "$output" = "open $ROOT/two.tar: file exists" ]
+	[ "$status" = 1 ]
+	[ "$output" = "open $ROOT/two.tar: file exists" ]
 	proa context export one - | proa context import three -
 	[ "$(proa context inspect three --format '{{.Name}} {{.Endpoints.docker.Host}} {{.TLSMaterial.docker}}')" = "three tcp://h:1 [ca.pem]" ]
 	run proa context import three "$ROOT/two.tar"
-	[ "$status" = 1 ] && [ "$output" = 'context "three" already exists' ]
+	[ "$status" = 1 ]
+	[ "$output" = 'context "three" already exists' ]
 	# What an archive must not do.
 	mkdir -p "$ROOT/h/tls/docker" && cp "$ROOT/ca" "$ROOT/h/meta.json"
 	(cd "$ROOT/h" && ln -s /etc/passwd tls/docker/ca.pem && tar -cf ../link.tar tls && tar -cf ../bad.tar meta.json)
@@ -251,7 +280,8 @@ PY
 	grep -q '^## proa container run$' "$ROOT/markdown/commands.md"
 	command -v scdoc >/dev/null || skip "scdoc is not installed"
 	for page in "$ROOT"/man/*.scd; do scdoc <"$page" >/dev/null || { echo "$page"; return 1; }; done
-	[ -f "$ROOT/man/proa-container-run.1.scd" ] && [ -f "$ROOT/man/proa.1.scd" ]
+	[ -f "$ROOT/man/proa-container-run.1.scd" ]
+	[ -f "$ROOT/man/proa.1.scd" ]
 }
 
 @test "bash completion offers flags and commands" {
@@ -272,6 +302,25 @@ PY
 	PATH=$(realpath "$PROA_BUILD"):$PATH complete_words "proa context use o" | grep -qx one
 }
 
+@test "it starts the engine, or says why the engine ended" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	# In mount and network namespaces of its own: these are the places of the system's engine.
+	cat >"$ROOT/start" <<-'S'
+		for d in /run /var/lib /var/log; do mount -t tmpfs tmpfs $d; done
+		ip link set lo up
+		"$1" ps -q 2>&1 && "$1" ps -q 2>&1 && ls /run/proa/proa.sock
+		kill "$(cat /run/proa/proad.pid)"
+		for _ in $(seq 100); do [ -e /run/proa/proad.pid ] || break; sleep 0.05; done
+		flock /var/lib/proa/lock "$1" ps 2>&1
+	S
+	run unshare -m -n --propagation private sh "$ROOT/start" "$PROA_BUILD/proa"
+	echo "$output"
+	[ "${#lines[@]}" = 5 ]
+	[ "${lines[0]}" = "proa: started the engine (proad), log: /var/log/proa/proad.log" ]
+	[ "${lines[1]}" = /run/proa/proa.sock ]
+	[[ "${lines[3]}" == "proa: the engine ended at once: open store"*"used by another process" ]]
+}
+
 @test "fish and zsh take their completions" {
 	proa __generate fish "$ROOT/fish" && proa __generate zsh "$ROOT/zsh"
 	! grep -q '"$w\[[^]]*(' "$ROOT/fish/proa.fish" # fish 3.6 runs no command inside of a quoted index
@@ -283,5 +332,7 @@ PY
 
 @test "the program starts without libcurl and libcrypto" {
 	run ldd "$PROA_BUILD/proa"
-	[[ "$output" != *libcurl* ]] && [[ "$output" != *libcrypto* ]] && [[ "$output" != *libssl* ]]
+	[[ "$output" != *libcurl* ]]
+	[[ "$output" != *libcrypto* ]]
+	[[ "$output" != *libssl* ]]
 }

@@ -47,7 +47,9 @@ teardown() { "$PROA_BUILD/proa" rm -f "$NAME" >/dev/null 2>&1 || true; }
 	[ "$("$P" wait "$NAME")" = 137 ]
 	[ "$("$P" rm "$NAME")" = "$NAME" ]
 	run "$P" inspect "$NAME"
-	[ "$status" = 1 ] && [ "${lines[0]}" = "[]" ] && [ "${lines[1]}" = "Error: No such object: $NAME" ]
+	[ "$status" = 1 ]
+	[ "${lines[0]}" = "[]" ]
+	[ "${lines[1]}" = "Error: No such object: $NAME" ]
 }
 
 @test "exec: exit codes, environment, stdin" {
@@ -66,7 +68,8 @@ teardown() { "$PROA_BUILD/proa" rm -f "$NAME" >/dev/null 2>&1 || true; }
 		-c 'echo $FROM_FILE $B $(id -u) $(id -g) $(hostname)')" = "1 2 5 6 box" ]
 	[ "$(wc -c <"$ROOT/cid-$NAME")" = 64 ]
 	run "$P" run --rm --cidfile "$ROOT/cid-$NAME" busybox true
-	[ "$status" = 125 ] && [[ "$output" == *"container ID file found"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"container ID file found"* ]]
 }
 
 @test "signals are passed on" {
@@ -87,7 +90,8 @@ teardown() { "$PROA_BUILD/proa" rm -f "$NAME" >/dev/null 2>&1 || true; }
 	diff -r "$ROOT/cp/src" "$ROOT/cp/back"
 	"$P" cp "$NAME:/data/a" - | tar -xO a | grep -qx 1
 	run "$P" cp "$NAME:/nosuch" "$ROOT/cp"
-	[ "$status" = 1 ] && [[ "$output" == *"Could not find the file /nosuch in container"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"Could not find the file /nosuch in container"* ]]
 }
 
 @test "build: directory, stdin, target, arguments, failures" {
@@ -102,9 +106,11 @@ teardown() { "$PROA_BUILD/proa" rm -f "$NAME" >/dev/null 2>&1 || true; }
 	[[ "$("$P" build -q -f - "$ROOT/ctx" <"$ROOT/ctx/Dockerfile")" == sha256:* ]]
 	run "$P" build - <<<'FROM busybox
 RUN exit 7'
-	[ "$status" = 7 ] && [[ "$output" == *"returned a non-zero code: 7"* ]]
+	[ "$status" = 7 ]
+	[[ "$output" == *"returned a non-zero code: 7"* ]]
 	run "$P" build "$ROOT/nosuch"
-	[ "$status" = 1 ] && [[ "$output" == *"unable to prepare context: path \"$ROOT/nosuch\" not found"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"unable to prepare context: path \"$ROOT/nosuch\" not found"* ]]
 }
 
 @test "images: tag, history, save, load, rmi" {
@@ -126,7 +132,8 @@ RUN exit 7'
 	[ "$("$P" volume rm "$NAME")" = "$NAME" ]
 	[ "$("$P" network rm "$NAME")" = "$NAME" ]
 	run "$P" volume rm "$NAME"
-	[ "$status" = 1 ] && [[ "$output" == *"no such volume"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"no such volume"* ]]
 }
 
 @test "a terminal: size, detach keys, attach again" {

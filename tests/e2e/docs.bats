@@ -38,13 +38,16 @@ load ../lib/engine
 	[[ "$(PATH=/nowhere "$(realpath "$PROA_BUILD/proa")" doctor)" == *"helpers"*"no ps"*"-> apt-get install procps"* ]]
 	if command -v setarch >/dev/null; then
 		run setarch "$(uname -m)" --uname-2.6 "$PROA_BUILD/proa" doctor
-		[ "$status" = 1 ] && [[ "$output" == *"kernel "*"missing"*"2.6."*"-> boot Linux"* ]]
+		[ "$status" = 1 ]
+		[[ "$output" == *"kernel "*"missing"*"2.6."*"-> boot Linux"* ]]
 	fi
 	if [ "$(id -u)" = 0 ]; then
 		run unshare -m --propagation private sh -c 'umount -R /sys/fs/cgroup; "$0" doctor' "$PROA_BUILD/proa"
-		[ "$status" = 1 ] && [[ "$output" == *"cgroups "*"missing"*"-> mount -t cgroup2"* ]]
+		[ "$status" = 1 ]
+		[[ "$output" == *"cgroups "*"missing"*"-> mount -t cgroup2"* ]]
 		run setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$PROA_BUILD/proa" doctor
-		[ "$status" = 1 ] && [[ "$output" == *"CAP_SYS_ADMIN is missing"* ]]
+		[ "$status" = 1 ]
+		[[ "$output" == *"CAP_SYS_ADMIN is missing"* ]]
 	fi
 	"$PROA_BUILD/proa" doctor --format json | jq -e '.[] | select(.Check == "programs") | .Verdict == "ok"'
 }
