@@ -329,9 +329,35 @@ static int cancel_build(struct call *c, struct error *err)
 	return error_set(err, ERR_UNIMPLEMENTED, "a build is canceled by closing its connection");
 }
 
+static int mount_get(struct call *c, struct error *err)
+{
+	const char *id = call_text(c, "id");
+	struct stream s;
+	int r;
+
+	if (id == NULL)
+		return error_set(err, ERR_INVALID, "id of the cache mount is missing");
+	stream_init(&s, c, "application/x-tar");
+	r = engine_build_mount_get(c->engine, id, &s.writer, c->req->cancel, err);
+	return stream_end(&s, r, err);
+}
+
+static int mount_put(struct call *c, struct error *err)
+{
+	const char *id = call_text(c, "id");
+	int r;
+
+	if (id == NULL)
+		return error_set(err, ERR_INVALID, "id of the cache mount is missing");
+	r = engine_build_mount_put(c->engine, id, c->req->body, c->req->cancel, err);
+	return r < 0 ? r : answer_empty(c, 200, err);
+}
+
 static const struct route routes[] = {
 	{ "POST", "/build", build },
 	{ "POST", "/build/prune", prune },
 	{ "POST", "/build/cancel", cancel_build },
+	{ "GET", "/build/mounts", mount_get },
+	{ "PUT", "/build/mounts", mount_put },
 };
 const struct route_table routes_build = { routes, ARRAY_LEN(routes) };

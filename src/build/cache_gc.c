@@ -64,6 +64,17 @@ void builder_mount_end(struct builder *b, const char *id)
 	}
 }
 
+void builder_mount_name(const char *id, char out[static MOUNT_NAME_SIZE])
+{
+	autofree char *text = cstr_format("cache mount %s", id);
+	uint8_t sum[SHA256_SIZE];
+	char hex[65];
+
+	hash_sha256(text, strlen(text), sum);
+	hex_format(sum, sizeof(sum), hex);
+	snprintf(out, MOUNT_NAME_SIZE, "%.25s", hex);
+}
+
 /* ---- what there is ---- */
 
 static const char *keep(struct items *i, const char *s)
@@ -167,13 +178,9 @@ static int load_mounts(struct builder *b, struct items *i, struct error *err)
 	}
 	for (size_t n = first; r == 0 && n < i->list.len; n++) {
 		struct item *t = &i->list.at[n];
-		uint8_t sum[SHA256_SIZE];
-		char hex[65];
 
 		t->text = arena_format(&i->arena, "cache mount %s", t->mount);
-		hash_sha256(t->text, strlen(t->text), sum);
-		hex_format(sum, sizeof(sum), hex);
-		snprintf(t->id, sizeof(t->id), "%.25s", hex);
+		builder_mount_name(t->mount, t->id);
 		lock_take(&b->mounts_lock);
 		t->in_use = map_has(&b->mounts_used, t->mount);
 		lock_drop(&b->mounts_lock);

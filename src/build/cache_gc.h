@@ -25,6 +25,18 @@ void builder_collect(struct builder *b);
 /* End that thread. */
 void builder_collect_stop(struct builder *b);
 
+/* The files of a cache mount as a tar, its top directory included. ERR_NOT_FOUND. */
+MUST_CHECK int builder_mount_export(struct builder *b, const char *id, struct writer *to,
+				    const struct cancel *cancel, struct error *err);
+/* A tar (plain, gzip, zstd) becomes the content of a cache mount, made when it is not there. All
+ * or nothing. ERR_CONFLICT while a step uses it, ERR_INVALID and ERR_CORRUPT for a bad tar. */
+MUST_CHECK int builder_mount_import(struct builder *b, const char *id, struct reader *from,
+				    const struct cancel *cancel, struct error *err);
+
+#define MOUNT_NAME_SIZE 26
+/* How a cache mount is called in lists. */
+void builder_mount_name(const char *id, char out[static MOUNT_NAME_SIZE]);
+
 /* A step has a cache mount: it is not removed meanwhile. */
 void builder_mount_begin(struct builder *b, const char *id);
 void builder_mount_end(struct builder *b, const char *id);

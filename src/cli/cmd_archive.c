@@ -177,6 +177,44 @@ int cmd_load(struct cli *cli, const struct args *args, struct error *err)
 	return r;
 }
 
+static int cache_import(struct cli *cli, const char *query, const char *input, struct error *err)
+{
+	struct client_request req = { .method = "PUT",
+				      .path = "/build/mounts",
+				      .query = query,
+				      .content_type = "application/x-tar" };
+	autoptr(client_response) response = NULL;
+	struct fd_reader in;
+	int fd = FD_NONE, r;
+
+	if (!*input && isatty(STDIN_FILENO))
+		return error_set(err, ERR_INVALID, "no archive on stdin: use -i or redirect");
+	r = input_open(input, &fd, err);
+	if (r < 0)
+		return r;
+	fd_reader_init(&in, fd, NULL);
+	req.body_reader = &in.reader;
+	r = api_stream(cli, &req, &response, err);
+	input_close(fd);
+	return r;
+}
+
+int cmd_builder_cache(struct cli *cli, const struct args *args, struct error *err)
+{
+	const char *verb = args_operand(args, 0);
+	auto_(buf) q = api_query();
+	int r;
+
+	client_query_add(&q, "id", args_operand(args, 1));
+	if (strcmp(verb, "import") == 0)
+		return cache_import(cli, q.data, args_str(args, "input"), err);
+	if (strcmp(verb, "export") != 0)
+		return error_set(err, ERR_INVALID,
+				 "unknown verb '%s' of builder cache: want export or import", verb);
+	r = output_check(args_str(args, "output"), "export cache", err);
+	return r < 0 ? r : download(cli, "/build/mounts", q.data, args_str(args, "output"), err);
+}
+
 int cmd_import(struct cli *cli, const struct args *args, struct error *err)
 {
 	const char *source = args_operand(args, 0), *name = args_operand(args, 1);

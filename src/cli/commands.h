@@ -64,6 +64,7 @@ command_run cmd_update;
 command_run cmd_version;
 command_run cmd_build;
 command_run cmd_cp;
+command_run cmd_builder_cache;
 command_run cmd_builder_du;
 command_run cmd_builder_prune;
 command_run cmd_context_export;

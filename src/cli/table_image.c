@@ -174,6 +174,11 @@ static const struct flag builder_prune_flags[] = {
 	  NULL, 0 },
 };
 
+static const struct flag builder_cache_flags[] = {
+	{ "input", 'i', FLAG_STRING, NULL, NULL, "Archive to import, instead of STDIN", NULL, 0 },
+	{ "output", 'o', FLAG_STRING, NULL, NULL, "File to export to, instead of STDOUT", NULL, 0 },
+};
+
 static const struct flag du_flags[] = {
 	{ "filter", 0, FLAG_FILTER, NULL, NULL, "Only what meets the condition", NULL, 0 },
 	{ "verbose", 0, FLAG_BOOL, NULL, NULL, "Show every property", NULL, 0 },
@@ -328,6 +333,19 @@ const struct command commands_image[] = {
 	  0,
 	  cmd_tag,
 	  NULL },
+	{ "builder cache",
+	  "export|import [OPTIONS] ID",
+	  "Take a cache mount out of the engine, or put one into it, as a tar",
+	  NULL,
+	  { FLAG_SET(builder_cache_flags), { 0 } },
+	  2,
+	  2,
+	  0,
+	  0,
+	  cmd_builder_cache,
+	  "builder cache export -o npm.tar /root/.npm\n    The directory of RUN "
+	  "--mount=type=cache,target=/root/.npm.\n"
+	  "builder cache import -i npm.tar /root/.npm\n    On another machine." },
 	{ "builder prune",
 	  "",
 	  "Remove build cache",

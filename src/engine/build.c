@@ -461,3 +461,15 @@ int engine_build_usage(struct engine *e, struct jsonw *out, int64_t *ret_bytes, 
 {
 	return builder_usage(e->builds->builder, out, ret_bytes, err);
 }
+
+int engine_build_mount_get(struct engine *e, const char *id, struct writer *out,
+			   const struct cancel *cancel, struct error *err)
+{
+	return builder_mount_export(e->builds->builder, id, out, cancel, err);
+}
+
+int engine_build_mount_put(struct engine *e, const char *id, struct reader *in,
+			   const struct cancel *cancel, struct error *err)
+{
+	return builder_mount_import(e->builds->builder, id, in, cancel, err);
+}

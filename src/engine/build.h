@@ -114,6 +114,12 @@ MUST_CHECK int engine_build_prune(struct engine *e, const struct json *filters,
 /* The array of BuildCache records in GET /system/df, and their size. */
 MUST_CHECK int engine_build_usage(struct engine *e, struct jsonw *out, int64_t *ret_bytes,
 				  struct error *err);
+/* A cache mount as a tar, by its id: out of the engine and into it. proa's own:
+ * GET and PUT /build/mounts?id=. See builder_mount_export. */
+MUST_CHECK int engine_build_mount_get(struct engine *e, const char *id, struct writer *out,
+				      const struct cancel *cancel, struct error *err);
+MUST_CHECK int engine_build_mount_put(struct engine *e, const char *id, struct reader *in,
+				      const struct cancel *cancel, struct error *err);
 /* Builds that run now. */
 size_t engine_build_running(struct engine *e);
 

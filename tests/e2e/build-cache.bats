@@ -349,3 +349,42 @@ megabytes() {
 	printf 'FROM bb:1\nRUN echo room > /r\n' >"$CTX/Dockerfile"
 	proa build -q "$CTX"
 }
+
+@test "a cache mount leaves as a tar and comes back on another machine" {
+	printf 'FROM bb:1\nRUN --mount=type=cache,target=/root/.npm,mode=0770,uid=7 mkdir -p /root/.npm/a; echo kept > /root/.npm/a/f; ln -s f /root/.npm/a/l; chown 5:6 /root/.npm/a/f\n' >"$CTX/Dockerfile"
+	proa build -q --no-cache "$CTX"
+	proa builder cache export -o "$CTX/npm.tar" /root/.npm
+	tar -tvf "$CTX/npm.tar" | grep -q 'rw-r--r-- 5/6 .* ./a/f\|rw-r--r-- 5/6 .* a/f'
+	# By the ID of builder du too.
+	id=$(proa builder du --filter type=exec.cachemount | awk 'NR == 2 {print $1}')
+	proa builder cache export "$id" | tar -t | grep -q a/l
+	proa builder prune -af >/dev/null
+	run proa builder cache export -o "$CTX/none.tar" /root/.npm
+	[ "$status" != 0 ] && [[ "$output" == *"no such cache mount: /root/.npm"* ]]
+	gzip <"$CTX/npm.tar" | proa builder cache import /root/.npm
+	printf 'FROM bb:1\nRUN --mount=type=cache,target=/root/.npm,readonly cat /root/.npm/a/l > /got; stat -c "%%a %%u" /root/.npm >> /got\n' >"$CTX/Dockerfile"
+	proa build -q -o "$CTX/out" "$CTX"
+	cat "$CTX/out/got"
+	[ "$(cat "$CTX/out/got")" = "kept
+770 7" ]
+	# What is no archive, or would lead out, changes nothing.
+	run proa builder cache import -i "$CTX/Dockerfile" /root/.npm
+	[ "$status" != 0 ]
+	mkdir "$CTX/evil" && ln -s /etc "$CTX/evil/link"
+	tar -C "$CTX/evil" -cf "$CTX/evil.tar" link && echo x >"$CTX/evil/passwd-proa-test"
+	tar -C "$CTX/evil" --transform 's,^,link/,' -rf "$CTX/evil.tar" passwd-proa-test
+	proa builder cache import -i "$CTX/evil.tar" evil || true
+	[ ! -e /etc/passwd-proa-test ]
+	proa builder cache export /root/.npm | tar -t | grep -q a/f
+	[ -z "$(find "$ROOT/data/build/mounts" -maxdepth 1 -name 'gone-*')" ]
+	# Not while a step uses it.
+	printf 'FROM bb:1\nRUN --mount=type=cache,target=/root/.npm sleep 2\n' >"$CTX/Dockerfile"
+	proa build -q --no-cache "$CTX" &
+	for _ in $(seq 50); do
+		proa builder du --filter inuse=true | grep -q false && break
+		sleep 0.1
+	done
+	run proa builder cache import -i "$CTX/npm.tar" /root/.npm
+	[ "$status" != 0 ] && [[ "$output" == *"cache mount /root/.npm is in use"* ]]
+	wait $!
+}
