@@ -81,6 +81,57 @@ image_id() { docker image inspect -f '{{.Id}}' "$1"; }
 	check_store
 }
 
+# manifest NAME: digest of what the registry has.
+manifest() { skopeo inspect --raw --tls-verify=false "docker://$1" | sha256sum | cut -d' ' -f1; }
+# unchanged REPO:TAG: pulled, and pushed under another name, it has the same digest.
+unchanged() {
+	docker pull -q "$1" >/dev/null
+	docker tag "$1" "$REGISTRY/unchanged/it:1"
+	docker push -q "$REGISTRY/unchanged/it:1" >/dev/null
+	echo "$1: $(manifest "$1") $(manifest "$REGISTRY/unchanged/it:1")"
+	[ "$(manifest "$1")" = "$(manifest "$REGISTRY/unchanged/it:1")" ]
+	docker rmi -f "$1" "$REGISTRY/unchanged/it:1" >/dev/null
+}
+
+@test "umoci's and buildah's images pass through unchanged: short tars, no layers, an index" {
+	for tool in skopeo umoci buildah; do
+		command -v "$tool" >/dev/null || skip "$tool is not installed"
+	done
+	mkdir -p "$ROOT/u/in"
+	echo hello >"$ROOT/u/in/file"
+	umoci init --layout "$ROOT/u/layout"
+	umoci new --image "$ROOT/u/layout:n"
+	# A layer without an end.
+	umoci insert --image "$ROOT/u/layout:n" "$ROOT/u/in" /in >/dev/null
+	tar -C "$ROOT/u/layout" -c . | docker load -q
+	skopeo copy -q --dest-tls-verify=false "oci:$ROOT/u/layout:n" "docker://$REGISTRY/u/umoci:1"
+	unchanged "$REGISTRY/u/umoci:1"
+	echo '{}' >"$ROOT/u/auth.json"
+	bld() { buildah --root "$ROOT/u/store" --runroot "$ROOT/u/run" --storage-driver vfs "$@"; }
+	export REGISTRY_AUTH_FILE=$ROOT/u/auth.json
+	for arch in amd64 arm64; do
+		c=$(bld from --arch "$arch" scratch)
+		bld config --arch "$arch" --env "ARCH=$arch" "$c"
+		bld commit -q --format oci "$c" "localhost/multi:$arch" >/dev/null
+		bld manifest create "multi" >/dev/null 2>&1 || true
+		bld manifest add multi "containers-storage:localhost/multi:$arch" >/dev/null
+	done
+	bld push -q --tls-verify=false localhost/multi:amd64 "docker://$REGISTRY/u/empty:1"
+	unchanged "$REGISTRY/u/empty:1"
+	bld manifest push -q --all --tls-verify=false multi "docker://$REGISTRY/u/multi:1"
+	docker pull -q "$REGISTRY/u/multi:1"
+	[ "$(docker image inspect -f '{{index .RepoDigests 0}}' "$REGISTRY/u/multi:1")" = "$REGISTRY/u/multi@sha256:$(manifest "$REGISTRY/u/multi:1")" ]
+	docker pull -q --platform linux/arm64 "$REGISTRY/u/multi:1"
+	[ "$(docker image inspect -f '{{.Architecture}} {{.Config.Env}}' "$REGISTRY/u/multi:1")" = "arm64 [ARCH=arm64]" ]
+	run docker pull --platform linux/s390x "$REGISTRY/u/multi:1"
+	[ "$status" = 1 ]
+	[[ $output == *"no matching manifest for linux/s390x in the manifest list entries"* ]]
+	docker rmi "$REGISTRY/u/multi:1" >/dev/null
+	docker image prune -f >/dev/null
+	rm -rf "$ROOT/u"
+	check_store
+}
+
 @test "saved images load again, here and in skopeo" {
 	id=$(image_id bb:1)
 	docker tag bb:1 save/one:a
