@@ -498,6 +498,17 @@ static void set_annotations(struct spec *s)
 	s->b.n_annotations = n;
 }
 
+/* Peer: dockerd cleans an absolute WorkingDir before it makes it; "/app/x/.." needs no /app/x. */
+static const char *clean_cwd(struct arena *a, const char *dir)
+{
+	autofree char *clean = NULL;
+
+	if (cstr_is_empty(dir) || dir[0] != '/')
+		return dir;
+	clean = fs_path_clean(dir);
+	return arena_strdup(a, clean);
+}
+
 static void spec_begin(struct spec *s, struct container *c)
 {
 	LOCKED(&c->lock);
@@ -508,7 +519,7 @@ static void spec_begin(struct spec *s, struct container *c)
 	s->b.privileged = json_bool(s->hc, "Privileged", false);
 	s->b.cap_add = container_strings(&s->a, json_get(s->hc, "CapAdd"));
 	s->b.cap_drop = container_strings(&s->a, json_get(s->hc, "CapDrop"));
-	s->b.cwd = json_str(s->config, "WorkingDir");
+	s->b.cwd = clean_cwd(&s->a, json_str(s->config, "WorkingDir"));
 	s->b.oom_score_adj = (int)json_int(s->hc, "OomScoreAdj", 0);
 }
 

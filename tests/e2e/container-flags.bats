@@ -28,6 +28,7 @@ in_it() { d run --rm --network none "$@"; }
 	[ "$status" = 125 ]
 	[ "$(in_it --group-add 55 bb:1 id -G | xargs -n1 | grep -c '^55$')" = 1 ]
 	[ "$(in_it -w /new/dir bb:1 pwd)" = /new/dir ]
+	[ "$(in_it -w /new/x/../dir/ bb:1 pwd)" = /new/dir ]
 	[ "$(in_it -e A=1 -e B bb:1 sh -c 'echo $A${B-unset}')" = 1unset ]
 	[ "$(in_it bb:1 sh -c 'echo $HOME $PATH')" = "/root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" ]
 	[ "$(in_it --hostname box bb:1 sh -c 'hostname; cat /etc/hostname' | xargs)" = "box box" ]
