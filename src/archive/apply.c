@@ -259,16 +259,12 @@ static void set_late_times(struct applier *a)
 		}
 		times[0] = times[1] = (struct timespec){ .tv_sec = s, .tv_nsec = ns };
 		/* A directory that a later entry replaced has no time to set. */
-		if (a->layer && !*d->path)
-			(void)futimens(a->rootfd, times);
-		else if (a->layer && fs_open_beneath(a->rootfd, d->path, O_RDONLY | O_DIRECTORY, 0,
-						     &fd, NULL) == 0) {
-			(void)futimens(fd, times);
-			close(fd);
-		} else if (!a->layer && open_extract_dir(a, d->path, &fd, NULL) == 0) {
-			(void)futimens(fd, times);
-			close(fd);
-		}
+		if ((a->layer ? fs_open_beneath(a->rootfd, *d->path ? d->path : ".",
+						O_RDONLY | O_DIRECTORY, 0, &fd, NULL)
+			      : open_extract_dir(a, d->path, &fd, NULL)) < 0)
+			continue;
+		(void)futimens(fd, times);
+		close(fd);
 	}
 }
 

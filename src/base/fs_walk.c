@@ -82,7 +82,7 @@ static int read_level(struct walk *w, struct level *l, struct error *err)
 	d = fd < 0 ? NULL : fdopendir(fd);
 	if (d == NULL)
 		return error_sys(err, errno, "read directory '%s'", l->name);
-	fd = FD_NONE;
+	(void)steal_fd(&fd);
 	while (r == 0) {
 		errno = 0;
 		e = readdir(d);

@@ -323,7 +323,7 @@ PY
 
 @test "fish and zsh take their completions" {
 	proa __generate fish "$ROOT/fish" && proa __generate zsh "$ROOT/zsh"
-	! grep -q '"$w\[[^]]*(' "$ROOT/fish/proa.fish" # fish 3.6 runs no command inside of a quoted index
+	run ! grep -q '"$w\[[^]]*(' "$ROOT/fish/proa.fish" # fish 3.6 runs no command inside of a quoted index
 	if command -v zsh; then zsh -n "$ROOT/zsh/_proa"; fi
 	command -v fish || skip "fish is not installed"
 	run fish -c "source $ROOT/fish/proa.fish; complete -C 'proa image hist'; complete -C 'proa run --netw'"
