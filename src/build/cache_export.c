@@ -264,13 +264,18 @@ int caches_export(struct build *b, struct error *err)
 {
 	for (size_t i = 0; i < b->q->n_cache_to; i++) {
 		const struct build_place *place = &b->q->cache_to[i];
+		struct progress_task task;
 		struct error why;
 		bool ignore;
 		int r;
 
 		if (strcmp(place->type, "inline") == 0)
 			continue;
+		progress_task_begin(b->progress, &task, "exporting cache to %s",
+				    strcmp(place->type, "local") == 0 ? "client directory"
+								      : "registry");
 		r = export_one(b, place, &why);
+		(void)!progress_task_end(b->progress, &task, r, &why);
 		if (r == 0)
 			continue;
 		if (place_bool(place, "ignore-error", false, &ignore, err) < 0 || !ignore ||

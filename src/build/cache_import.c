@@ -233,6 +233,7 @@ static void open_origin(struct cache_imports *i, const struct build_place *place
 	bool local = strcmp(place->type, "local") == 0, here = false;
 	const char *ref = place_attr(place, "ref");
 	struct origin *o = &i->at[i->len];
+	struct progress_task task;
 	struct error err;
 	int r;
 
@@ -245,7 +246,9 @@ static void open_origin(struct cache_imports *i, const struct build_place *place
 	}
 	if (o->name == NULL)
 		o->name = "local";
+	progress_task_begin(i->build->progress, &task, "importing cache manifest from %s", o->name);
 	r = local ? open_layout(i, o, &err) : open_registry(i, o, &err);
+	(void)!progress_task_end(i->build->progress, &task, r, &err);
 	if (r == 0) {
 		index_records(o);
 		i->len++;

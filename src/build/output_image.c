@@ -64,6 +64,7 @@ static int push_to(struct build *b, const struct made *m, const char *name, cons
 {
 	struct builder_config *cfg = &b->builder->cfg;
 	char text[REFERENCE_TEXT_MAX], digest[DIGEST_TEXT_MAX];
+	struct progress_task task;
 	struct remote_repo *repo;
 	struct reference ref;
 	int r;
@@ -76,11 +77,13 @@ static int push_to(struct build *b, const struct made *m, const char *name, cons
 			      err);
 	if (r < 0)
 		return r;
+	progress_task_begin(b->progress, &task, "pushing %s", name);
 	r = push_blobs(b, repo, m->blobs, m->n_blobs, err);
 	if (r == 0)
 		r = remote_push_manifest(repo, m->self.media_type, m->text.data, m->text.len,
 					 by_digest, err);
 	remote_close(repo);
+	(void)!progress_task_end(b->progress, &task, r, err);
 	if (r < 0)
 		return error_wrap(err, r, "push %s", name);
 	reference_set_tag(&ref, "");

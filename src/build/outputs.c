@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/vec.h"
 #include "build/cache_places.h"
+#include "build/progress.h"
 #include "image/archive.h"
 #include "image/image.h"
 
@@ -261,13 +262,33 @@ static int export_to(struct build *b, const struct build_place *o, const char *i
 						   : output_archive(b, o, id, ret, err);
 }
 
+/* BuildKit's words. */
+static const char *task_name(const struct build_place *o)
+{
+	if (strcmp(o->type, "local") == 0)
+		return "client directory";
+	if (strcmp(o->type, "tar") == 0)
+		return "client tarball";
+	if (strcmp(o->type, "oci") == 0)
+		return "oci image format";
+	return o->fd >= 0 ? "docker image format" : "image";
+}
+
 int outputs_export(struct build *b, const char *id, struct build_result *ret, struct error *err)
 {
 	int r = 0;
 
 	*ret = (struct build_result){ .names = id ? b->q->tags : NULL };
 	for (size_t i = 0; r == 0 && i < b->q->n_outputs; i++) {
-		r = export_to(b, &b->q->outputs[i], id, ret, err);
+		struct progress_task task;
+		struct error why = { 0 };
+
+		progress_task_begin(b->progress, &task, "exporting to %s",
+				    task_name(&b->q->outputs[i]));
+		r = export_to(b, &b->q->outputs[i], id, ret, &why);
+		(void)!progress_task_end(b->progress, &task, r, &why);
+		if (err != NULL)
+			*err = why;
 		if (r < 0)
 			error_wrap(err, r, "output %s", b->q->outputs[i].type);
 	}

@@ -28,6 +28,7 @@ struct progress {
 	struct line *lines;
 	size_t n_lines, current;
 	const struct graph *graph;
+	unsigned n_tasks;
 };
 
 struct progress *progress_new(struct writer *out, bool events, bool quiet)
@@ -448,4 +449,51 @@ void progress_lint(struct progress *p, const struct lint *l, const char *dockerf
 		jsonw_stringn(&w, text.at ? text.at : "", text.len);
 		end_event(p, &w, &b);
 	}
+}
+
+static void send_task(struct progress *p, const struct progress_task *t, bool done,
+		      const char *failure)
+{
+	auto_(buf) b = BUF_INIT(65536);
+	struct jsonw w;
+
+	begin_event(&w, &b, "vertex");
+	jsonw_kint(&w, "id", t->id);
+	jsonw_kstring(&w, "digest", "");
+	jsonw_kstring(&w, "name", t->name);
+	jsonw_kstring(&w, "stage", "");
+	jsonw_kint(&w, "line", 0);
+	jsonw_karray(&w, "inputs");
+	jsonw_end(&w);
+	jsonw_ktime(&w, "started", t->started_ns);
+	if (done)
+		jsonw_ktime(&w, "completed", clock_wall_ns());
+	jsonw_kbool(&w, "cached", false);
+	if (failure != NULL)
+		jsonw_kstring(&w, "error", failure);
+	end_event(p, &w, &b);
+}
+
+void progress_task_begin(struct progress *p, struct progress_task *t, const char *fmt, ...)
+{
+	va_list ap;
+	LOCKED(&p->lock);
+
+	va_start(ap, fmt);
+	vsnprintf(t->name, sizeof(t->name), fmt, ap);
+	va_end(ap);
+	t->id = (unsigned)(p->graph ? p->graph->n_nodes : 0) + ++p->n_tasks;
+	t->started_ns = clock_wall_ns();
+	if (p->events)
+		send_task(p, t, false, NULL);
+}
+
+int progress_task_end(struct progress *p, const struct progress_task *t, int r,
+		      const struct error *err)
+{
+	LOCKED(&p->lock);
+
+	if (p->events)
+		send_task(p, t, true, r < 0 && err ? err->msg : NULL);
+	return r;
 }

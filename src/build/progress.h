@@ -37,5 +37,17 @@ void progress_error(struct progress *p, const struct error *err, int code, const
 /* Something else as a whole JSON value under "proa". Only with events. */
 void progress_object(struct progress *p, const char *key, const char *json, size_t len);
 bool progress_broken(struct progress *p);
+
+/* What a build does beside the Dockerfile's steps: shown as a step of its own, only with events. */
+struct progress_task {
+	unsigned id;
+	int64_t started_ns;
+	char name[256];
+};
+void progress_task_begin(struct progress *p, struct progress_task *t, const char *fmt, ...)
+    PRINTF(3, 4);
+/* r: 0, or the failure that err tells. Returns r. */
+int progress_task_end(struct progress *p, const struct progress_task *t, int r,
+		      const struct error *err);
 /* The text that names a step: "[stage 2/3] RUN make". In a static per-thread buffer. */
 void progress_name(const struct node *n, char *out, size_t size);

@@ -73,7 +73,8 @@ rebuild_is() {
 		one=$(content app:1)
 		[ $mode = min ] || wipe
 		rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/c:$mode"
-		[ "$(grep -c DONE "$CTX/log")" = 1 ] # the base image
+		[ "$(grep -c '] RUN' "$CTX/log")" = 3 ] && [ "$(grep -c CACHED "$CTX/log")" = 7 ]
+		grep -q "importing cache manifest from $REGISTRY/c:$mode" "$CTX/log"
 		# The next build finds it all in its own store.
 		rm "$CTX/log"
 		proa build -q -t app:3 "$CTX" && [ "$(content app:3)" = "$one" ]
