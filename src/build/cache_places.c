@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "oci/reference.h"
 
 const char *place_attr(const struct build_place *p, const char *key)
 {
@@ -114,6 +115,20 @@ static int check_values(const struct build_place *p, struct error *err)
 	return 0;
 }
 
+static int check_ref(const struct build_place *p, bool to, struct error *err)
+{
+	const char *text = place_attr(p, "ref");
+	struct reference ref;
+	int r = text ? reference_parse(text, &ref, err) : 0;
+
+	if (r < 0)
+		return error_wrap(err, r, "%s", to ? "cache-to" : "cache-from");
+	if (text != NULL && to && reference_has_digest(&ref))
+		return error_set(err, ERR_INVALID,
+				 "cache-to: %s has a digest: a cache is written under a tag", text);
+	return 0;
+}
+
 static int check_place(const struct build_place *p, bool to, struct error *err)
 {
 	const struct kind *k = find_kind(p->type);
@@ -123,6 +138,8 @@ static int check_place(const struct build_place *p, bool to, struct error *err)
 		return error_set(err, ERR_UNIMPLEMENTED, "%s: type=%s is not supported yet",
 				 to ? "cache-to" : "cache-from", p->type);
 	r = check_attrs(p, k, to, err);
+	if (r == 0)
+		r = check_ref(p, to, err);
 	return r < 0 || !to ? r : check_values(p, err);
 }
 

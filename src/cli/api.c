@@ -154,11 +154,16 @@ bool api_at_least(struct cli *cli, int minor)
 
 bool api_is_local_proa(struct cli *cli)
 {
+	return api_client(cli, NULL) && cstr_starts(cli->host, "unix://") && api_is_proa(cli);
+}
+
+bool api_is_proa(struct cli *cli)
+{
 	struct client_request req = { .method = "GET", .path = "/_ping", .unversioned = true };
 	autoptr(client_response) response = NULL;
 	const char *server;
 
-	if (!api_client(cli, NULL) || !cstr_starts(cli->host, "unix://"))
+	if (!api_client(cli, NULL))
 		return false;
 	if (client_do(cli->client, &req, &response, NULL) < 0)
 		return false;

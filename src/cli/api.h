@@ -33,6 +33,7 @@ int api_wrap(struct error *err, int r);
 bool api_at_least(struct cli *cli, int minor);
 
 /* Is the engine proad, at a Unix socket? Then it takes directories as fds. */
+bool api_is_proa(struct cli *cli); /* wherever it is */
 bool api_is_local_proa(struct cli *cli);
 
 /*

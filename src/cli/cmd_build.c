@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/fs.h"
 #include "base/jsonw.h"
 #include "base/str.h"
@@ -212,28 +213,51 @@ static const char *extra_body(struct cli *cli, const struct build_context *c, st
 	return body_text(&cli->arena, extra);
 }
 
+enum { EXTRA_HEADER_MAX = 48 << 10 }; /* bytes; a request's head may have 64 KiB */
+
+/* Our words beside the query in a header: when the context is no directory of this machine. */
+static int extra_header(struct cli *cli, const struct build_extra *extra, struct http_header *ret,
+			struct error *err)
+{
+	auto_(buf) coded = BUF_INIT(EXTRA_HEADER_MAX);
+	const char *text = body_text(&cli->arena, extra->json);
+
+	if (!api_is_proa(cli))
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "secrets, contexts, outputs, caches with a type, --check, "
+				 "--explain and --plan need a proad as the engine");
+	if (extra->n_fds > 1)
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "contexts, outputs and caches in files and directories need a "
+				 "directory as context and a proad on this machine");
+	if (base64_encode(&coded, text, strlen(text), true, NULL) < 0)
+		return error_set(err, ERR_INVALID,
+				 "secrets and options are too long for a context that is no "
+				 "directory");
+	*ret = (struct http_header){ "X-Proa-Build", arena_strdup(&cli->arena, coded.data) };
+	return 0;
+}
+
 /* The request of an open context: the directory itself to proad on this
  * machine, else a tar. */
 static int request_send(struct cli *cli, struct build_context *c, struct build_extra *extra,
 			const char *query, struct client_response **ret, struct error *err)
 {
 	struct client_request req = { .method = "POST", .path = "/build", .query = query };
-	struct http_header header = { "X-Registry-Config", NULL };
+	struct http_header headers[2] = { { "X-Registry-Config", NULL } };
+	bool direct = c->dir_fd >= 0 && api_is_local_proa(cli);
 	struct pipe_body body;
-	int r = credentials_all_header(cli, &header.value, err);
+	int r = credentials_all_header(cli, &headers[0].value, err);
 
+	req.headers = headers;
+	req.n_headers = 1;
+	if (r == 0 && extra->any && !direct)
+		r = extra_header(cli, extra, &headers[req.n_headers++], err);
 	if (r < 0)
 		return r;
-	req.headers = &header;
-	req.n_headers = 1;
-	if (extra->any && !(c->dir_fd >= 0 && api_is_local_proa(cli)))
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "secrets, contexts, outputs, caches with a type, --check, "
-				 "--explain and --plan need a directory as context and a proad on "
-				 "this machine");
 	if (c->remote)
 		return api_stream(cli, &req, ret, err);
-	if (c->dir_fd >= 0 && api_is_local_proa(cli)) {
+	if (direct) {
 		req.body = extra_body(cli, c, extra->json);
 		req.body_len = strlen(req.body);
 		extra->fds[0] = c->dir_fd;

@@ -123,6 +123,10 @@ rebuild_is() {
 	[ "$status" != 0 ] && [[ "$output" == *"type=registry has no attribute 'mood'"* ]]
 	run proa build --cache-to type=registry,ref=x,mode=medium "$CTX"
 	[ "$status" != 0 ] && [[ "$output" == *"invalid mode 'medium'"* ]]
+	run proa build --cache-to type=registry,ref=UPPER/x "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"cache-to: "*"lowercase"* ]]
+	run proa build --cache-to "type=registry,ref=x@sha256:$(printf x | sha256sum | cut -d' ' -f1)" "$CTX"
+	[ "$status" != 0 ] && [[ "$output" == *"has a digest"* ]]
 	run proa build --cache-to ref=x "$CTX"
 	[ "$status" != 0 ] && [[ "$output" == *"type is required"* ]]
 	run proa build -t kept:1 --cache-to "type=registry,ref=127.0.0.1:1/x:1" "$CTX"

@@ -225,3 +225,13 @@ pull_says() {
 	run proa build --call=dance "$CTX"
 	[ "$status" != 0 ] && [[ "$output" == *"unknown call 'dance'"* ]]
 }
+
+@test "what needs no directory works with a context from stdin and from a URL" {
+	tar -C "$CTX" -cf "$CTX.tar" Dockerfile
+	proa build -q --push -t "$REGISTRY/stdin:1" --annotation a=b --cache-to "type=registry,ref=$REGISTRY/stdin:c" --metadata-file "$CTX.json" - <"$CTX.tar"
+	manifest stdin 1 | jq -e '.annotations.a == "b"'
+	jq -e '."containerimage.digest"' "$CTX.json"
+	manifest stdin c | jq -e '.config.mediaType | startswith("application/vnd.proa.buildcache")'
+	run proa build -o "$CTX-out" - <"$CTX.tar"
+	[ "$status" != 0 ] && [[ "$output" == *"need a directory as context and a proad on this machine"* ]]
+}
