@@ -253,3 +253,64 @@ host_untouched() {
 	run rt exec --user 4294967296 "$CID" true
 	[ "$status" -eq 255 ]
 }
+
+# swap A B: exchange two names as fast as it goes until killed.
+swap() {
+	python3 -c '
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+a, b = (x.encode() for x in sys.argv[1:])
+while True:
+    libc.syscall(316, -100, a, -100, b, 2)' "$1" "$2" 3>&- &
+	SWAPS="$SWAPS $!"
+}
+
+@test "runtime: directories that turn into symlinks while containers start reach nothing of the host (CVE-2021-30465, CVE-2025-31133)" {
+	command -v python3 >/dev/null || skip "needs python3"
+	[ "$(uname -m)" = x86_64 ] || skip "the number of renameat2 is x86-64's"
+	SWAPS=
+	mkdir -p "$T/host/pts" "$T/host/sub" "$B/rootfs/vol/sub" "$B/rootfs/other"
+	echo canary >"$T/host/null"
+	echo canary >"$T/host/file"
+	echo inside >"$B/rootfs/other/file"
+	cp -a "$T/host" "$T/before"
+	# The links are absolute and lead, from outside, to the host's directory.
+	for name in dev vol; do ln -s "$T/host" "$B/rootfs/$name.link"; done
+	ln -s "$T/host/file" "$B/rootfs/other/file.link"
+	swap "$B/rootfs/dev" "$B/rootfs/dev.link"
+	swap "$B/rootfs/vol" "$B/rootfs/vol.link"
+	swap "$B/rootfs/other/file" "$B/rootfs/other/file.link"
+	args true
+	config '.mounts |= map(select(.destination | startswith("/dev") | not))
+		| .mounts += [{"destination": "/vol/new", "type": "tmpfs", "source": "x", "options": []},
+			{"destination": "/vol/sub", "type": "tmpfs", "source": "x", "options": []}]
+		| .linux.maskedPaths += ["/other/file", "/vol/sub", "/vol/file"] | .linux.readonlyPaths += ["/other/file", "/vol/file"]
+		| .process.cwd="/vol/made/cwd"'
+	for i in $(seq 40); do
+		rt run -b "$B" "$CID$i" </dev/null >/dev/null 2>&1 || true
+	done
+	kill $SWAPS
+	wait $SWAPS 2>/dev/null || true
+	# Neither made, nor mounted over, nor changed.
+	diff -r "$T/before" "$T/host"
+	[ -z "$(grep -F "$T/host" /proc/self/mountinfo)" ]
+	nothing_left
+}
+
+@test "runtime: a console that the image made a symlink is not the host's (CVE-2025-52565)" {
+	echo canary >"$T/canary"
+	rm -rf "$B/rootfs/dev" && mkdir -p "$B/rootfs/dev/pts"
+	ln -s "$T/canary" "$B/rootfs/dev/console"
+	args sh -c 'echo written >/dev/console; tty'
+	config '.process.terminal=true | .mounts |= map(select(.destination != "/dev"))'
+	rt run -b "$B" "$CID" </dev/null >"$T/out" 2>&1 || true
+	[ "$(cat "$T/canary")" = canary ]
+	[ -z "$(grep -F "$T/canary" /proc/self/mountinfo)" ]
+	# Without a devpts of its own there is no terminal to take.
+	rm -rf "$B/rootfs/dev" && mkdir -p "$B/rootfs/dev"
+	ln -s "$T" "$B/rootfs/dev/pts"
+	config '.mounts |= map(select(.destination | startswith("/dev") | not))'
+	run rt run -b "$B" "$CID" </dev/null
+	[ "$status" -ne 0 ]
+	nothing_left
+}
