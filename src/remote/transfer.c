@@ -330,6 +330,27 @@ static int step(struct transfer *t, struct error *err)
 	return 0;
 }
 
+/* Why a certificate is not trusted, as Go says it where it does. */
+static const char *distrust(const struct transfer *t, const char *reason)
+{
+	long verdict = X509_V_OK;
+
+	curl_easy_getinfo(t->ch->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+	switch (verdict) {
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		return "certificate signed by unknown authority";
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+		return "certificate has expired or is not yet valid";
+	default:
+		return reason; /* a name that does not match has no code */
+	}
+}
+
 /* curl's verdict in the words that Docker's users know. */
 static int explain(const struct transfer *t, enum transfer_failure *ret_why, struct error *err)
 {
@@ -362,6 +383,8 @@ static int explain(const struct transfer *t, enum transfer_failure *ret_why, str
 		*ret_why = TRANSFER_TLS;
 		return error_set(err, ERR_UNAVAILABLE, "%s: tls: %s", what, reason);
 	case CURLE_PEER_FAILED_VERIFICATION:
+		*ret_why = TRANSFER_UNTRUSTED;
+		return error_set(err, ERR_UNAVAILABLE, "%s: x509: %s", what, distrust(t, reason));
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CERTPROBLEM:
 		*ret_why = TRANSFER_UNTRUSTED;
