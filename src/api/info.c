@@ -164,15 +164,6 @@ static void write_commit(struct jsonw *w, const char *key, const char *id)
 	jsonw_end(w);
 }
 
-static void write_proxy(struct jsonw *w, const char *key, const char *upper, const char *lower)
-{
-	const char *value = getenv(upper);
-
-	if (value == NULL)
-		value = getenv(lower);
-	jsonw_kstring(w, key, value ? value : "");
-}
-
 void api_info_write(struct api *a, struct jsonw *w)
 {
 	struct utsname uts = { 0 };
@@ -199,9 +190,6 @@ void api_info_write(struct api *a, struct jsonw *w)
 	jsonw_kint(w, "NCPU", sysconf(_SC_NPROCESSORS_ONLN));
 	jsonw_kint(w, "MemTotal", (int64_t)si.totalram * si.mem_unit);
 	jsonw_knull(w, "GenericResources");
-	write_proxy(w, "HttpProxy", "HTTP_PROXY", "http_proxy");
-	write_proxy(w, "HttpsProxy", "HTTPS_PROXY", "https_proxy");
-	write_proxy(w, "NoProxy", "NO_PROXY", "no_proxy");
 	jsonw_kstring(w, "Name", uts.nodename);
 	jsonw_kbool(w, "ExperimentalBuild", a->config.experimental);
 	jsonw_kstring(w, "ServerVersion", PROA_VERSION);

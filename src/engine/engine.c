@@ -345,6 +345,23 @@ static void info_runtimes(const struct engine *e, struct jsonw *w)
 	jsonw_kstring(w, "DefaultRuntime", e->cfg.default_runtime);
 }
 
+/* What room remote uses; a password in it is nobody's business. */
+static void info_proxy(struct jsonw *w, const char *key, const char *value, const char *low,
+		       const char *high)
+{
+	autofree char *masked = NULL;
+	const char *host, *at;
+
+	if (value == NULL)
+		value = getenv(low) ? getenv(low) : getenv(high);
+	value = value ? value : "";
+	host = strstr(value, "://") ? strstr(value, "://") + 3 : value;
+	at = strrchr(host, '@');
+	if (at)
+		masked = cstr_format("%.*sxxxxx:xxxxx%s", (int)(host - value), value, at);
+	jsonw_kstring(w, key, masked ? masked : value);
+}
+
 static int count_image(void *arg, const struct image_row *row, struct error *err)
 {
 	(void)row;
@@ -381,6 +398,9 @@ void engine_info(struct engine *e, struct jsonw *w)
 	jsonw_kbool(w, "Debug", e->cfg.debug);
 	jsonw_kint(w, "NEventsListener", event_bus_readers(e->events));
 	info_runtimes(e, w);
+	info_proxy(w, "HttpProxy", e->cfg.http_proxy, "http_proxy", "HTTP_PROXY");
+	info_proxy(w, "HttpsProxy", e->cfg.https_proxy, "https_proxy", "HTTPS_PROXY");
+	info_proxy(w, "NoProxy", e->cfg.no_proxy, "no_proxy", "NO_PROXY");
 	jsonw_kbool(w, "LiveRestoreEnabled", true);
 	jsonw_kstring(w, "InitBinary", "proa-runtime");
 	jsonw_karray(w, "SecurityOptions");

@@ -119,7 +119,7 @@ bool engine_is_idle(struct engine *e);
  * DriverStatus MemoryLimit SwapLimit CpuCfsPeriod CpuCfsQuota CPUShares CPUSet
  * PidsLimit OomKillDisable Debug LoggingDriver CgroupDriver CgroupVersion
  * NEventsListener DockerRootDir Labels Runtimes DefaultRuntime InitBinary
- * SecurityOptions LiveRestoreEnabled DefaultAddressPools; api/info.c writes the
+ * SecurityOptions LiveRestoreEnabled HttpProxy HttpsProxy NoProxy; api/info.c writes the
  * rest (host, versions, plugins, registries, swarm).
  */
 void engine_info(struct engine *e, struct jsonw *out);

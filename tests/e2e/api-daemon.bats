@@ -65,6 +65,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 
 @test "what containers get that do not say: init, no-new-privileges, namespaces" {
 	need_docker
+	echo '{"proxies": {"http-proxy": "http://ann:secret@127.0.0.1:1", "no-proxy": "x.test"}}' >"$ROOT/engine.json"
 	engine_start --bridge none --init --no-new-privileges --default-ipc-mode shareable --default-cgroupns-mode host
 	export DOCKER_HOST=unix://$SOCK
 	busybox_image bb:1
@@ -75,6 +76,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	docker create --name dd --network none bb:1 true
 	[ "$(docker inspect -f '{{.HostConfig.IpcMode}} {{.HostConfig.CgroupnsMode}}' dd)" = "shareable host" ]
 	docker rm dd
+	[ "$(docker info -f '{{.HTTPProxy}} {{.NoProxy}}')" = "http://xxxxx:xxxxx@127.0.0.1:1 x.test" ]
 }
 
 @test "the socket is 0660, goes away at the end, and a stale one is replaced" {
