@@ -1,9 +1,7 @@
 #include "remote/transfer.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <openssl/ssl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "remote/libcurl.h"
 
 enum { HOLD_MAX = 48 * 1024 /* received bytes nobody has asked for yet */ };
 
@@ -49,13 +48,6 @@ struct transfer {
 	const char *const *ca_files;
 };
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-
-static void curl_start(void)
-{
-	curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static void channel_free(struct channel *c)
 {
 	curl_easy_cleanup(c->easy);
@@ -67,7 +59,6 @@ static struct channel *channel_get(struct pool *p)
 {
 	struct channel *c;
 
-	pthread_once(&curl_once, curl_start);
 	{
 		LOCKED(&p->lock);
 		if (p->n_idle > 0)
@@ -399,9 +390,13 @@ int transfer_begin(struct pool *p, const struct transport *how, const struct req
 		   const struct cancel *cancel, struct transfer **ret,
 		   enum transfer_failure *ret_why, struct error *err)
 {
-	struct transfer *t = new0(struct transfer);
-	int r = 0;
+	struct transfer *t;
+	int r = libcurl_load(err);
 
+	*ret_why = TRANSFER_BROKEN;
+	if (r < 0)
+		return r;
+	t = new0(struct transfer);
 	t->pool = p;
 	t->ch = channel_get(p);
 	t->cancel = cancel;
@@ -414,7 +409,6 @@ int transfer_begin(struct pool *p, const struct transport *how, const struct req
 	t->headers.free_value = free;
 	t->held.max = HOLD_MAX + 2 * CURL_MAX_WRITE_SIZE + 131072;
 	t->ca_files = how->ca_files;
-	*ret_why = TRANSFER_BROKEN;
 	touch(t);
 	curl_easy_reset(t->ch->easy);
 	set_how(t, how);
@@ -522,9 +516,11 @@ static char *url_get(CURLU *u, CURLUPart part, unsigned flags)
 
 char *url_resolve(const char *base, const char *relative)
 {
-	CURLU *u = curl_url();
+	CURLU *u = libcurl_load(NULL) == 0 ? curl_url() : NULL;
 	char *out = NULL;
 
+	if (u == NULL)
+		return NULL;
 	if (curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK &&
 	    curl_url_set(u, CURLUPART_URL, relative, 0) == CURLUE_OK)
 		out = url_get(u, CURLUPART_URL, 0);
@@ -534,12 +530,14 @@ char *url_resolve(const char *base, const char *relative)
 
 char *url_origin(const char *url)
 {
-	CURLU *u = curl_url();
+	CURLU *u = libcurl_load(NULL) == 0 ? curl_url() : NULL;
 	autofree char *scheme = NULL;
 	autofree char *host = NULL;
 	autofree char *port = NULL;
 	char *out = NULL;
 
+	if (u == NULL)
+		return NULL;
 	if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK) {
 		scheme = url_get(u, CURLUPART_SCHEME, 0);
 		host = url_get(u, CURLUPART_HOST, 0);
@@ -553,8 +551,11 @@ char *url_origin(const char *url)
 
 char *url_escape(const char *text)
 {
-	char *escaped = curl_easy_escape(NULL, text, 0), *copy;
+	char *escaped, *copy;
 
+	if (libcurl_load(NULL) < 0)
+		return xstrdup("");
+	escaped = curl_easy_escape(NULL, text, 0);
 	copy = xstrdup(escaped ? escaped : "");
 	curl_free(escaped);
 	return copy;
