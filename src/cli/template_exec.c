@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/template.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "cli/template_internal.h"
+#include "cli/units.h"
 
 enum { CALL_ARGS_MAX = 32 };
 
@@ -60,6 +63,61 @@ static int row_label(struct exec *x, const struct node *n, const struct value *a
 	return 0;
 }
 
+/* Fields that Go's structs spell otherwise than their JSON. */
+static const struct {
+	const char *go, *json;
+} spellings[] = {
+	{ "ID", "Id" },
+	{ "APIVersion", "ApiVersion" },
+	{ "NanoCPUs", "NanoCpus" },
+	{ "CPUShares", "CpuShares" },
+	{ "CPUPeriod", "CpuPeriod" },
+	{ "CPUQuota", "CpuQuota" },
+	{ "DNS", "Dns" },
+	{ "DNSOptions", "DnsOptions" },
+	{ "DNSSearch", "DnsSearch" },
+	{ "HostIP", "HostIp" },
+};
+
+/* Does the template name a field as only the JSON does? */
+static bool names_json_only(const char *text)
+{
+	for (size_t i = 0; i < ARRAY_LEN(spellings); i++) {
+		size_t n = strlen(spellings[i].json);
+
+		for (const char *p = strchr(text, '.'); p; p = strchr(p + 1, '.'))
+			if (strncmp(p + 1, spellings[i].json, n) == 0 &&
+			    !isalnum((unsigned char)p[1 + n]))
+				return true;
+	}
+	return false;
+}
+
+/* What a field of a document is to Go: the JSON's value, or that of a type. */
+static struct value field_value(struct exec *x, const struct value *on, const char *name,
+				const struct json *j)
+{
+	struct value v = value_of_json(j, name);
+	int64_t ns = 0;
+
+	if (x->root->row_type)
+		return v;
+	if (x->raw) {
+		if (v.kind == VALUE_NIL)
+			v.kind = VALUE_NOTHING;
+		if (value_is_duration(&v))
+			v.name = NULL;
+		return v;
+	}
+	/* A time.Time: the time of a tag, and when a network was made. */
+	if (v.kind == VALUE_STRING &&
+	    (strcmp(name, "LastTagTime") == 0 ||
+	     (on->row && strcmp(name, "Created") == 0 && json_get(on->json, "IPAM"))) &&
+	    time_parse_rfc3339(v.s, &ns, NULL) == 0)
+		v.s = go_time(x->arena, ns / NS_PER_SEC, ns % NS_PER_SEC);
+	return v;
+}
+
 static const struct json *member_of(const struct json *o, const char *key)
 {
 	for (size_t i = 0; i < o->n_members; i++)
@@ -71,12 +129,11 @@ static const struct json *member_of(const struct json *o, const char *key)
 static int field_missing(struct exec *x, const struct node *n, const struct value *on,
 			 const char *name, struct value *ret)
 {
-	/* Names that Go's structs spell otherwise than their JSON. */
-	const struct json *same = strcmp(name, "ID") == 0 ? member_of(on->json, "Id")
-				  : strcmp(name, "APIVersion") == 0
-				      ? member_of(on->json, "ApiVersion")
-				      : NULL;
+	const struct json *same = NULL;
 
+	for (size_t i = 0; i < ARRAY_LEN(spellings) && !same; i++)
+		if (strcmp(spellings[i].go, name) == 0)
+			same = member_of(on->json, spellings[i].json);
 	if (on->row && x->root->row_type && !x->root->header)
 		return exec_fail(x, n, "can't evaluate field %s in type %s", name,
 				 x->root->row_type);
@@ -85,23 +142,18 @@ static int field_missing(struct exec *x, const struct node *n, const struct valu
 		return 0;
 	}
 	if (same) {
-		*ret = value_of_json(same, name);
+		*ret = field_value(x, on, name, same);
 		return 0;
 	}
 	if (on->row && x->root->document_type)
 		return exec_fail(x, n, "can't evaluate field %s in type %s", name,
 				 x->root->document_type);
-	if (value_is_map(on)) {
-		bool texts =
-		    on->json->n_members == 0 || on->json->members[0].value->type == JSON_STRING;
-
-		if (texts) {
-			*ret = (struct value){ .kind = VALUE_NOTHING };
-			return 0;
-		}
-	} else if (value_zero_field(name, ret)) {
+	if (value_is_map(on) && !x->raw) {
+		*ret = (struct value){ .kind = VALUE_NOTHING };
 		return 0;
 	}
+	if (!x->raw && value_zero_field(name, ret))
+		return 0;
 	return exec_fail(x, n, "map has no entry for key \"%s\"", name);
 }
 
@@ -119,7 +171,7 @@ static int eval_field(struct exec *x, const struct node *n, struct value on, con
 			return exec_fail(x, n, "%s is not a method but has arguments", name);
 		if (!j)
 			return field_missing(x, n, &on, name, ret);
-		*ret = value_of_json(j, name);
+		*ret = field_value(x, &on, name, j);
 		return 0;
 	}
 	if (on.kind == VALUE_NIL && on.name && !x->root->row_type)
@@ -178,6 +230,9 @@ static int eval_operand(struct exec *x, const struct value *dot, const struct no
 		return r < 0 ? r : eval_chain(x, n, v, 1, args, n_args, ret);
 	case NODE_CHAIN:
 		r = eval_arg(x, dot, n->kids[0], &v);
+		/* What `index` did not find is nil, and has no fields. */
+		if (r == 0 && v.kind == VALUE_NOTHING)
+			v = (struct value){ .kind = VALUE_NIL };
 		return r < 0 ? r : eval_chain(x, n, v, 0, args, n_args, ret);
 	case NODE_DOT:
 		v = *dot;
@@ -419,6 +474,7 @@ int template_execute(struct template *t, const struct template_root *root, struc
 	int r;
 
 	dot.row = true;
+	x.raw = !root->row_type && !root->document_type && names_json_only(t->text);
 	*vec_push(&x.vars) = (struct variable){ .name = "$", .value = dot };
 	r = exec_list(&x, &dot, t->root);
 	vec_release(&x.vars);

@@ -78,7 +78,7 @@ static int index_object(struct exec *x, struct value *v, const struct value *key
 	else if (v->json->n_members == 0 || v->json->members[0].value->type == JSON_STRING)
 		*v = value_string("");
 	else
-		*v = (struct value){ .kind = VALUE_NIL };
+		*v = (struct value){ .kind = VALUE_NOTHING };
 	return 0;
 }
 
@@ -223,6 +223,25 @@ static int fn_html(struct exec *x, const struct value *args, size_t n, struct va
 	return 0;
 }
 
+/* template.JSEscapeString */
+static int fn_js(struct exec *x, const struct value *args, size_t n, struct value *ret)
+{
+	auto_(buf) b = BUF_INIT(TEXT_MAX);
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		for (const char *s = value_text(x->arena, &args[i]); *s && r == 0; s++) {
+			if (strchr("\\'\"", *s))
+				r = buf_addf(&b, x->err, "\\%c", *s);
+			else if (strchr("<>&=", *s) || (unsigned char)*s < ' ')
+				r = buf_addf(&b, x->err, "\\u%04X", (unsigned char)*s);
+			else
+				r = buf_add(&b, s, 1, x->err);
+		}
+	*ret = value_string(arena_strdup(x->arena, b.data ? b.data : ""));
+	return r;
+}
+
 static int fn_urlquery(struct exec *x, const struct value *args, size_t n, struct value *ret)
 {
 	auto_(buf) b = BUF_INIT(TEXT_MAX);
@@ -269,7 +288,9 @@ static int compare(struct exec *x, const char *name, const struct value *args, i
 	if (*ret == -2)
 		return call_fail(x, name,
 				 args[0].kind == VALUE_JSON || args[1].kind == VALUE_JSON
-				     ? "non-comparable type"
+				     ? arena_format(x->arena, "non-comparable type %s: %s",
+						    value_text(x->arena, &args[0]),
+						    value_type(&args[0]))
 				     : "incompatible types for comparison");
 	return 0;
 }
@@ -472,6 +493,7 @@ static const struct {
 	{ "println", fn_println, 0, RANGE_ANY },
 	{ "printf", fn_printf, 1, RANGE_ANY },
 	{ "html", fn_html, 0, RANGE_ANY },
+	{ "js", fn_js, 0, RANGE_ANY },
 	{ "urlquery", fn_urlquery, 0, RANGE_ANY },
 	{ "eq", fn_eq, 1, RANGE_ANY },
 	{ "ne", fn_ne, 2, 2 },

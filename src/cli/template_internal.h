@@ -85,6 +85,9 @@ struct exec {
 	struct buf *out;
 	struct error *err;
 	const struct node *at; /* for failures */
+	/* The template names a field that only the JSON has (.Id), not Go's struct (.ID). Peer:
+	 * docker tries the struct first; where that fails the JSON, in which nothing has a type. */
+	bool raw;
 	VEC(struct variable {
 		const char *name;
 		struct value value;
@@ -103,6 +106,8 @@ bool value_is_map(const struct value *v);
 bool object_name_is_map(const char *name);
 /* A field that Go's types have and JSON leaves out when empty: true and its zero. */
 bool value_zero_field(const char *name, struct value *ret);
+/* A number of nanoseconds that Go types as time.Duration: by the name of its field. */
+bool value_is_duration(const struct value *v);
 /* As %v prints it. */
 void value_print(struct buf *out, const struct value *v);
 const char *value_text(struct arena *a, const struct value *v);

@@ -154,7 +154,8 @@ static int lex(struct parser *p)
 	} else if (*s == ':') {
 		return fail(p, "expected :=");
 	} else if (!strchr("()|,=", *s)) {
-		return fail(p, "unexpected \"%c\" in command", *s);
+		return *s == '}' ? fail(p, "bad character U+007D '}'")
+				 : fail(p, "unexpected \"%c\" in command", *s);
 	}
 	p->token = (struct token){ type, p->at, n };
 	p->at += n;

@@ -168,6 +168,10 @@ static void value_add(struct buf *b, struct arena *a, struct spec f, const struc
 		char one[2] = { (char)v->i, 0 };
 
 		s = arena_strdup(a, one);
+	} else if (number && f.verb == 'U') {
+		s = arena_format(a, "U+%04llX", (unsigned long long)v->i);
+	} else if (f.verb == 'T') {
+		s = value_type(v);
 	} else if (v->kind == VALUE_FLOAT && strchr("feEgG", f.verb)) {
 		s = float_text(a, &f, v->d);
 		f.zero = false;

@@ -156,6 +156,33 @@ static void rows(struct arena *a)
 	run("{{upper .Names}} {{.Label \"com.example.my-key\"}}", &root, a, "c1 my key", "");
 }
 
+/* docker tries Go's struct first, then the JSON: one name that only the JSON has (.Id) decides. */
+static void typed_and_raw(struct arena *a)
+{
+	static const char text[] =
+	    "{\"Id\":\"3e97\",\"Config\":{\"Healthcheck\":{\"Test\":[\"CMD\",\"x\"],\"Interval\":"
+	    "90000000000,"
+	    "\"Timeout\":1500000}},\"HostConfig\":{\"PidsLimit\":null,\"NanoCpus\":5},\"Networks\":"
+	    "{\"b\":{\"IPAddress\":\"1.2.3.4\"}},\"Metadata\":{\"LastTagTime\":\"2026-11-25T21:15:"
+	    "47Z\"}}";
+	struct template_root root = { 0 };
+
+	if (json_parse(a, text, sizeof(text) - 1, &root.value, NULL) < 0)
+		return;
+	run("{{.Config.Healthcheck}}", &root, a, "{[CMD x] 1m30s 1.5ms 0s 0s 0}", "");
+	run("{{.Config.Healthcheck.Interval}} {{gt .Config.Healthcheck.Interval 1}}", &root, a,
+	    "1m30s true", "");
+	run("{{.Config.Healthcheck.Interval}} {{.Id}}", &root, a, "90000000000 3e97", "");
+	run("{{.HostConfig.PidsLimit}} {{.HostConfig.NanoCPUs}}", &root, a, "<nil> 5", "");
+	run("{{.HostConfig.PidsLimit}} {{.HostConfig.NanoCpus}}", &root, a, "<no value> 5", "");
+	run("{{.Networks.c}} {{.Networks.c.IPAddress}}", &root, a, "<no value> <no value>", "");
+	run("{{.Metadata.LastTagTime}}", &root, a, "2026-11-25 21:15:47 +0000 UTC", "");
+	run("{{.Id}} {{.Networks.c}}", &root, a, "3e97 ",
+	    "template: :1:19: executing \"\" at <.Networks.c>: map has no entry for key \"c\"");
+	run("{{printf \"%T %U\" .Metadata.LastTagTime 65}} {{js \"it's <\"}}", &root, a,
+	    "string U+0041 it\\'s \\u003C", "");
+}
+
 int main(void)
 {
 	auto_(arena) a = ARENA_INIT;
@@ -166,6 +193,7 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		run(cases[i].template, &root, &a, cases[i].out, cases[i].err);
 	rows(&a);
+	typed_and_raw(&a);
 	root.document_type = "system.versionInfo";
 	run("{{.Nope}}", &root, &a, "",
 	    "template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope in type "

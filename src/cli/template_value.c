@@ -89,7 +89,10 @@ bool value_is_map(const struct value *v)
 
 bool value_zero_field(const char *name, struct value *ret)
 {
-	static const char *const empty_texts[] = { "StopSignal", "MacAddress", "NetworkMode" };
+	static const char *const empty_texts[] = { "StopSignal", "MacAddress", "NetworkMode",
+						   "Variant",    "OsVersion",  "Comment",
+						   "Author",     "Parent",     "Gateway",
+						   "IPRange" };
 	static const char *const empty_lists[] = { "Mounts", "OnBuild", "Shell", "RepoTags",
 						   "RepoDigests" };
 	static struct json empty_map = { .type = JSON_OBJECT }, empty_list = { .type = JSON_ARRAY };
@@ -217,12 +220,74 @@ static void text_add(struct buf *out, const char *s)
 		return;
 }
 
+bool value_is_duration(const struct value *v)
+{
+	static const char *const names[] = { "Interval", "Timeout", "StartPeriod",
+					     "StartInterval" };
+
+	return v->kind == VALUE_INT && in_list(names, ARRAY_LEN(names), v->name);
+}
+
+/* 90000000000 as "1m30s", as time.Duration prints itself. */
+static void duration_print(struct buf *out, int64_t ns)
+{
+	static const struct {
+		int64_t unit;
+		const char *name;
+	} small[] = { { 1000000, "ms" }, { 1000, "µs" }, { 1, "ns" } };
+	int64_t hours = ns / 3600000000000, minutes = ns / 60000000000 % 60;
+	char text[64], number[32];
+	int n = 0;
+
+	float_format((double)(ns % 60000000000) / 1e9, number);
+	if (ns >= 1000000000 || ns <= 0) {
+		if (hours)
+			n += snprintf(text, sizeof(text), "%lldh", (long long)hours);
+		if (hours || minutes)
+			n += snprintf(text + n, sizeof(text) - (size_t)n, "%lldm",
+				      (long long)minutes);
+		snprintf(text + n, sizeof(text) - (size_t)n, "%ss", number);
+		text_add(out, text);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(small); i++) {
+		if (ns < small[i].unit)
+			continue;
+		float_format((double)ns / (double)small[i].unit, number);
+		snprintf(text, sizeof(text), "%s%s", number, small[i].name);
+		text_add(out, text);
+		return;
+	}
+}
+
+/* HealthConfig: fields that the JSON leaves out are printed too. */
+static void health_print(struct buf *out, const struct json *j)
+{
+	static const char *const times[] = { "Interval", "Timeout", "StartPeriod",
+					     "StartInterval" };
+	struct value test = value_of_json(json_get(j, "Test"), "Test");
+	char number[32];
+
+	text_add(out, "{");
+	value_print(out, &test);
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		text_add(out, " ");
+		duration_print(out, json_int(j, times[i], 0));
+	}
+	snprintf(number, sizeof(number), " %lld}", (long long)json_int(j, "Retries", 0));
+	text_add(out, number);
+}
+
 static void object_print(struct buf *out, const struct value *v)
 {
 	auto_(arena) a = ARENA_INIT;
 	bool map = value_is_map(v);
 	const struct json_member **sorted = object_sorted(&a, v->json);
 
+	if (v->name && strcmp(v->name, "Healthcheck") == 0) {
+		health_print(out, v->json);
+		return;
+	}
 	text_add(out, map ? "map[" : "{");
 	for (size_t i = 0; i < v->json->n_members; i++) {
 		const struct json_member *m = map ? sorted[i] : &v->json->members[i];
@@ -263,6 +328,10 @@ void value_print(struct buf *out, const struct value *v)
 		text_add(out, v->b ? "true" : "false");
 		break;
 	case VALUE_INT:
+		if (value_is_duration(v)) {
+			duration_print(out, v->i);
+			break;
+		}
 		snprintf(number, sizeof(number), "%lld", (long long)v->i);
 		text_add(out, number);
 		break;
