@@ -72,10 +72,16 @@ DEFINE_AUTO(container_user, container_user_release);
 MUST_CHECK int container_user_find(int rootfd, const char *spec, const char *const *extra,
 				   struct container_user *ret, struct error *err);
 
-/* spec.c: the container's config.json. rootfd: its root; net: from network_attach. */
+/* How many ids the container's users need: one more than the greatest of its passwd and group
+ * files ("nobody" apart) and of `spec`, at least 1024. */
+MUST_CHECK int container_user_count(int rootfd, const char *spec, uint32_t *ret, struct error *err);
+
+/* spec.c: the container's config.json. rootfd: its root; net: from network_attach; maps: of its
+ * user namespace, NULL without one. */
 struct bundle;
+struct id_maps;
 MUST_CHECK int container_spec(struct container *c, int rootfd, const struct network_sandbox *net,
-			      struct buf *out, struct error *err);
+			      const struct id_maps *maps, struct buf *out, struct error *err);
 /* The cgroup's path on the machine, as config.json names it. */
 char *container_cgroup_path(const struct container *c);
 MUST_CHECK int container_exec_spec(struct container *c, const struct json *exec, bool tty,

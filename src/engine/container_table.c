@@ -216,6 +216,15 @@ static void state_write(const struct container *c, struct jsonw *w)
 	jsonw_kint(w, "finished", c->finished_ns);
 	jsonw_kint(w, "restart_count", c->restart_count);
 	jsonw_kbool(w, "ran", c->ran);
+	if (c->userns.size) {
+		jsonw_kobject(w, "userns");
+		jsonw_kint(w, "uid", c->userns.uid);
+		jsonw_kint(w, "n_uids", c->userns.n_uids);
+		jsonw_kint(w, "gid", c->userns.gid);
+		jsonw_kint(w, "n_gids", c->userns.n_gids);
+		jsonw_kint(w, "size", c->userns.size);
+		jsonw_end(w);
+	}
 	jsonw_end(w);
 }
 
@@ -232,6 +241,8 @@ static void mount_write(const struct container_mount *m, struct jsonw *w)
 	jsonw_kstring(w, "mode", m->mode);
 	jsonw_kstring(w, "propagation", m->propagation);
 	jsonw_kstring(w, "subpath", m->subpath);
+	if (m->idmap)
+		jsonw_kstring(w, "idmap", m->idmap);
 	jsonw_kbool(w, "rw", m->rw);
 	jsonw_kbool(w, "no_copy", m->no_copy);
 	jsonw_kbool(w, "anonymous", m->anonymous);
@@ -350,6 +361,7 @@ static void mount_read(struct container *c, const struct json *j, struct contain
 	m->mode = json_str(j, "mode");
 	m->propagation = json_str(j, "propagation");
 	m->subpath = json_str(j, "subpath");
+	m->idmap = json_str(j, "idmap");
 	m->rw = json_bool(j, "rw", true);
 	m->no_copy = json_bool(j, "no_copy", false);
 	m->anonymous = json_bool(j, "anonymous", false);
@@ -389,6 +401,12 @@ static int row_read(struct container *c, const char *doc, const char *state, str
 	c->finished_ns = json_int(s, "finished", 0);
 	c->restart_count = (unsigned)json_int(s, "restart_count", 0);
 	c->ran = json_bool(s, "ran", true);
+	s = json_get(s, "userns");
+	c->userns = (struct container_userns){ .uid = (uint32_t)json_int(s, "uid", 0),
+					       .n_uids = (uint32_t)json_int(s, "n_uids", 0),
+					       .gid = (uint32_t)json_int(s, "gid", 0),
+					       .n_gids = (uint32_t)json_int(s, "n_gids", 0),
+					       .size = (uint32_t)json_int(s, "size", 0) };
 	if (c->config == NULL || c->host_config == NULL)
 		return error_set(err, ERR_CORRUPT, "container %s: the row lacks a document", c->id);
 	return 0;

@@ -56,6 +56,7 @@ struct engine_config {
 	const char *log_driver;             /* json-file */
 	const struct engine_pair *log_opts; /* max-size 10m, max-file 5 */
 	size_t n_log_opts;
+	const char *userns_auto_user;              /* of /etc/subuid; NULL = "containers" */
 	const char *cgroup_parent;                 /* "/docker"; NULL = that; systemd: a slice */
 	bool systemd_cgroup;                       /* systemd makes the cgroups */
 	const char *storage_driver;                /* "overlay", "copy"; NULL = what works */

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "engine/container_internal.h"
+#include "engine/idmap.h"
 #include "engine/volume.h"
 #include "store/snapshot.h"
 #include "store/store.h"
@@ -33,6 +34,7 @@ struct place {
 	int root;
 	char *path; /* absolute below root */
 	bool read_only;
+	bool mapped; /* of a running container's user namespace: our ids do not exist in it */
 };
 
 static void place_release(struct place *p)
@@ -121,6 +123,7 @@ static int place_open(struct container *c, const char *path, struct place *ret, 
 		running = container_is_running(c) && c->pid > 0;
 		ret->read_only = json_bool(c->host_config, "ReadonlyRootfs", false);
 	}
+	ret->mapped = running && userns_is_auto(c);
 	/* A running container has its volumes mounted; for others we look there. */
 	if (!running)
 		m = covering_mount(c, clean);
@@ -346,6 +349,10 @@ int container_archive_get(struct engine *e, const char *ref, const char *path, s
 
 static int check_writable(const struct place *p, struct error *err)
 {
+	if (p->mapped)
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "copying into a running container with --userns=auto is not "
+				 "supported yet: stop it first");
 	if (p->read_only)
 		return error_set(err, ERR_FORBIDDEN, "container rootfs is marked read-only");
 	return 0;

@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "engine/container_internal.h"
+#include "engine/idmap.h"
 #include "task/bundle.h"
 
 #define MEMORY_MIN (6 << 20)
@@ -114,12 +115,53 @@ static bool one_of(const char *s, const char *const *list)
 	return false;
 }
 
+static int check_userns(const struct json *hc, const char *mode, struct error *err)
+{
+	static const char *const modes[] = { "PidMode", "IpcMode", "NetworkMode", "UTSMode" };
+	auto_(arena) a = ARENA_INIT;
+	struct userns_request q;
+	size_t i;
+	int r;
+
+	if (cstr_is_empty(mode) || strcmp(mode, "host") == 0)
+		return 0;
+	if (strcmp(mode, "auto") != 0 && !cstr_starts(mode, "auto:"))
+		return error_set(
+		    err, ERR_UNIMPLEMENTED,
+		    "user namespace mode '%s' is not supported yet: use 'auto' or 'host'", mode);
+	r = userns_parse(&a, mode, &q, err);
+	if (r < 0)
+		return r;
+	if (json_bool(hc, "Privileged", false))
+		return error_set(
+		    err, ERR_INVALID,
+		    "privileged mode is incompatible with user namespaces.  You must run the "
+		    "container in the host namespace when running privileged mode");
+	for (i = 0; i < ARRAY_LEN(modes); i++) {
+		const char *other = json_str(hc, modes[i]);
+
+		if (strcmp(other, "host") == 0)
+			return error_set(err, ERR_INVALID,
+					 "cannot share the host's %.*s namespace when user "
+					 "namespaces are enabled",
+					 (int)strlen(modes[i]) - 4, modes[i]);
+		if (i < 2 && cstr_starts(other, "container:"))
+			return error_set(
+			    err, ERR_UNIMPLEMENTED,
+			    "%s of another container together with --userns=auto is not "
+			    "supported yet",
+			    modes[i]);
+	}
+	return 0;
+}
+
 static int check_modes(const struct json *hc, struct error *err)
 {
 	static const char *const ipc[] = { "", "none", "host", "private", "shareable", NULL };
 	static const char *const pid[] = { "", "host", NULL };
 	static const char *const cgroupns[] = { "host", "private", NULL };
 	const char *s;
+	int r;
 
 	s = json_str(hc, "IpcMode");
 	if (!one_of(s, ipc) && !cstr_starts(s, "container:"))
@@ -130,10 +172,9 @@ static int check_modes(const struct json *hc, struct error *err)
 	s = json_str(hc, "UTSMode");
 	if (!one_of(s, pid))
 		return error_set(err, ERR_INVALID, "Invalid UTS mode: %s", s);
-	s = json_str(hc, "UsernsMode");
-	if (!one_of(s, pid))
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "user namespace mode '%s' is not supported yet", s);
+	r = check_userns(hc, json_str(hc, "UsernsMode"), err);
+	if (r < 0)
+		return r;
 	s = json_str(hc, "CgroupnsMode");
 	if (!one_of(s, cgroupns))
 		return error_set(err, ERR_INVALID, "invalid cgroup namespace mode: %s", s);

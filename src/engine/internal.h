@@ -67,6 +67,12 @@ enum container_status {
 	CONTAINER_DEAD,
 };
 
+/* What --userns=auto gave: ids on the machine, the same for its whole life; 0 = nothing yet. */
+struct container_userns {
+	uint32_t uid, n_uids, gid, n_gids;
+	uint32_t size; /* of the namespace */
+};
+
 struct container_health;
 struct container_mount {
 	const char *type;   /* "bind", "volume", "tmpfs", "image" */
@@ -81,6 +87,7 @@ struct container_mount {
 	bool anonymous; /* removed with `rm -v` and by --rm */
 	bool non_recursive;
 	const char *subpath;
+	const char *idmap; /* as written: "", "me", "uids=...;gids=..."; NULL = not mapped */
 	const char *const *options; /* tmpfs: mount options */
 };
 
@@ -117,9 +124,10 @@ struct container {
 	int64_t snapshot_number; /* set when the row is gone: the directory to remove; 0 none */
 	bool ran;                /* was started at least once: volumes are seeded */
 	unsigned backoff_ms;     /* of the restart policy */
-	bool health_restart;     /* this exit was asked for by the health check: run again */
-	bool keep_once;          /* AutoRemove does not apply to this exit (restart) */
-	struct task *task;       /* NULL when not running */
+	struct container_userns userns;
+	bool health_restart; /* this exit was asked for by the health check: run again */
+	bool keep_once;      /* AutoRemove does not apply to this exit (restart) */
+	struct task *task;   /* NULL when not running */
 	struct container_health *health; /* NULL without a check */
 
 	VEC(struct attach_pending *) pending_attach;

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "engine/container_internal.h"
+#include "engine/idmap.h"
 #include "engine/volume.h"
 
 typedef VEC(struct container_mount) mount_vec;
@@ -96,7 +97,22 @@ static const char *propagation_of(struct str word)
 	return NULL;
 }
 
-static int bind_mode(struct container_mount *m, const char *mode, const char *raw,
+static int check_idmap(const struct container *c, const char *idmap, struct error *err)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct id_maps maps;
+
+	if (idmap[0] == '\0' && !userns_is_auto(c))
+		return error_set(
+		    err, ERR_INVALID,
+		    "mount option 'idmap' without ids needs --userns=auto: use idmap=me "
+		    "or idmap=uids=...");
+	if (idmap[0] == '\0' || strcmp(idmap, "me") == 0)
+		return 0;
+	return idmap_parse(&a, idmap, NULL, &maps, err);
+}
+
+static int bind_mode(struct arena *a, struct container_mount *m, const char *mode, const char *raw,
 		     struct error *err)
 {
 	struct str rest = str_of(mode), w;
@@ -108,9 +124,10 @@ static int bind_mode(struct container_mount *m, const char *mode, const char *ra
 			m->no_copy = true;
 		else if (propagation_of(w))
 			m->propagation = propagation_of(w);
-		else if (str_eqs(w, "idmap") || str_starts(w, "idmap="))
-			return error_set(err, ERR_UNIMPLEMENTED,
-					 "mount option 'idmap' is not supported yet");
+		else if (str_eqs(w, "idmap"))
+			m->idmap = "";
+		else if (str_starts(w, "idmap=") && w.len > 6)
+			m->idmap = arena_strndup(a, w.at + 6, w.len - 6);
 		else if (!str_eqs(w, "rw") && !str_eqs(w, "z") && !str_eqs(w, "Z") &&
 			 !str_eqs(w, "copy") && !str_eqs(w, "consistent") &&
 			 !str_eqs(w, "cached") && !str_eqs(w, "delegated"))
@@ -140,7 +157,9 @@ static int parse_bind(struct parse *p, const char *raw, struct error *err)
 		return -(int)ERR_INVALID;
 	if (n == 3)
 		m.mode = arena_strndup(a, part[2].at, part[2].len);
-	r = bind_mode(&m, m.mode, raw, err);
+	r = bind_mode(a, &m, m.mode, raw, err);
+	if (r == 0 && m.idmap)
+		r = check_idmap(p->c, m.idmap, err);
 	if (r < 0)
 		return r;
 	if (source[0] == '/') {
@@ -260,6 +279,19 @@ static int spec_tmpfs(struct parse *p, const struct json *j, struct container_mo
 	return 0;
 }
 
+static int check_subpath(const char *subpath, struct error *err)
+{
+	struct str rest = str_of(subpath), word;
+
+	if (subpath && subpath[0] == '/')
+		return error_set(err, ERR_INVALID, "subpath must be a relative path");
+	while (rest.len > 0 && str_split(&rest, '/', &word))
+		if (str_eqs(word, ".."))
+			return error_set(err, ERR_INVALID, "subpath must not leave its image: '%s'",
+					 subpath);
+	return 0;
+}
+
 static int parse_mount(struct parse *p, const struct json *j, struct error *err)
 {
 	struct container_mount m = { .propagation = "", .mode = "" };
@@ -281,11 +313,10 @@ static int parse_mount(struct parse *p, const struct json *j, struct error *err)
 		r = spec_tmpfs(p, j, &m, err);
 	} else if (strcmp(type, "image") == 0 && !cstr_is_empty(json_str(j, "Source"))) {
 		m.source = arena_strdup(&p->c->arena, json_str(j, "Source"));
+		m.subpath = arena_strdup(&p->c->arena,
+					 json_str(json_get_nocase(j, "ImageOptions"), "Subpath"));
 		m.rw = false;
-		r = json_path(j, "ImageOptions.Subpath")
-			? error_set(err, ERR_UNIMPLEMENTED,
-				    "image mounts with a subpath are not supported yet")
-			: 0;
+		r = check_subpath(m.subpath, err);
 	} else {
 		r = error_set(err, ERR_INVALID,
 			      "invalid mount config for type \"%s\": mount type "
@@ -331,6 +362,7 @@ static int parse_from(struct parse *p, const char *raw, struct error *err)
 		m.mode = arena_strdup(a, f->mode);
 		m.propagation = arena_strdup(a, f->propagation);
 		m.subpath = arena_strdup(a, f->subpath);
+		m.idmap = arena_strdup(a, f->idmap);
 		r = place(p, &m, true, err);
 		if (r < 0)
 			return r;

@@ -98,6 +98,10 @@ MUST_CHECK int network_stats(struct container *c, struct net_stats **ret, size_t
 /* The IPv4 address of a running container on the default bridge; false: it has none. */
 bool network_bridge_address(struct container *c, char out[static NET_ADDR_TEXT_MAX]);
 
+/* Set "net.x.y" in the namespace of an attached container, from outside. */
+MUST_CHECK int network_sysctl(struct container *c, const char *name, const char *value,
+			      struct error *err);
+
 /* "Warnings" of GET /info: an array of strings, or null. */
 void network_warnings_write(struct engine *e, struct jsonw *w);
 

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -95,6 +96,26 @@ bool network_bridge_address(struct container *c, char out[static NET_ADDR_TEXT_M
 		return true;
 	}
 	return false;
+}
+
+int network_sysctl(struct container *c, const char *name, const char *value, struct error *err)
+{
+	struct network_room *r = c->engine->networks;
+	autofree char *path = xstrdup(name + strlen("net."));
+	char key[NET_SANDBOX_KEY_MAX];
+	struct attachment *a;
+
+	for (char *p = path; *p; p++)
+		*p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
+	/* The helper writes as the machine's root: never beside /proc/sys/net. */
+	if (strstr(path, ".."))
+		return error_set(err, ERR_INVALID, "bad name of a setting: '%s'", name);
+	{
+		LOCKED(&r->lock);
+		a = attachment_get(r, c->id);
+		snprintf(key, sizeof(key), "%s", a ? a->key : "");
+	}
+	return net_sandbox_sysctl(r->net, key, path, value, err);
 }
 
 /* "name:alias" or "name": the linked container's address on the default bridge. */

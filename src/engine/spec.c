@@ -2,9 +2,11 @@
  * engine/spec.c: from a container to its config.json, see task/bundle.h.
  * Everything lives in one arena that ends with the call.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -13,8 +15,11 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "engine/container_internal.h"
+#include "engine/idmap.h"
+#include "engine/network.h"
 #include "engine/volume.h"
 #include "image/image.h"
+#include "store/mount.h"
 #include "store/store.h"
 #include "task/bundle.h"
 
@@ -22,6 +27,7 @@ struct spec {
 	struct arena a;
 	struct container *c;
 	const struct json *config, *hc;
+	const struct id_maps *maps; /* of the user namespace, or NULL */
 	VEC(struct bundle_mount) mounts;
 	struct bundle b;
 };
@@ -39,6 +45,14 @@ static const char *const *list_of(struct spec *s, const char *const *at, size_t 
 
 	memcpy(out, at, n * sizeof(*out));
 	return out;
+}
+
+static struct bundle_mount bind_of(const char *destination, const char *source,
+				   const char *const *options)
+{
+	return (struct bundle_mount){
+		.destination = destination, .type = "bind", .source = source, .options = options
+	};
 }
 
 /* ---- process ---- */
@@ -116,8 +130,7 @@ static void set_args(struct spec *s)
 		out[n++] = "init";
 		out[n++] = "--";
 		*vec_push(&s->mounts) =
-		    (struct bundle_mount){ "/sbin/docker-init", "bind",
-					   s->c->engine->cfg.runtime_binary, ro };
+		    bind_of("/sbin/docker-init", s->c->engine->cfg.runtime_binary, ro);
 	}
 	out[n++] = s->c->path;
 	for (v = s->c->args; v && *v; v++)
@@ -212,8 +225,7 @@ static int share_shm(struct spec *s, const struct container *of)
 	autofree char *path = shm_path(of);
 
 	s->b.no_shm = true;
-	*vec_push(&s->mounts) =
-	    (struct bundle_mount){ "/dev/shm", "bind", arena_strdup(&s->a, path), bind };
+	*vec_push(&s->mounts) = bind_of("/dev/shm", arena_strdup(&s->a, path), bind);
 	return 0;
 }
 
@@ -247,11 +259,9 @@ static int set_ipc(struct spec *s, const char *mode, struct error *err)
 	if (strcmp(mode, "host") == 0) {
 		s->b.ipc_ns = BUNDLE_NS_HOST;
 		s->b.no_shm = s->b.no_mqueue = true;
-		*vec_push(&s->mounts) =
-		    (struct bundle_mount){ "/dev/shm", "bind", "/dev/shm", bind };
+		*vec_push(&s->mounts) = bind_of("/dev/shm", "/dev/shm", bind);
 		if (access("/dev/mqueue", F_OK) == 0)
-			*vec_push(&s->mounts) =
-			    (struct bundle_mount){ "/dev/mqueue", "bind", "/dev/mqueue", bind };
+			*vec_push(&s->mounts) = bind_of("/dev/mqueue", "/dev/mqueue", bind);
 		return 0;
 	}
 	if (strcmp(mode, "shareable") == 0) {
@@ -293,15 +303,78 @@ static int set_namespaces(struct spec *s, const struct network_sandbox *net, str
 
 /* ---- mounts ---- */
 
+/* Volumes are the container's own: in a user namespace always mapped. */
+static bool is_mapped(const struct spec *s, const struct container_mount *m)
+{
+	return m->idmap || (s->maps && strcmp(m->type, "volume") == 0);
+}
+
+/* The owner of the source is who the container's process is. */
+static int map_owner(struct spec *s, const char *source, struct id_maps *ret, struct error *err)
+{
+	struct stat st;
+	const char *text;
+
+	if (stat(source, &st) < 0)
+		return error_sys(err, errno, "stat '%s'", source);
+	text = arena_format(&s->a, "uids=@%u-%u-1;gids=@%u-%u-1", st.st_uid, s->b.uid, st.st_gid,
+			    s->b.gid);
+	return idmap_parse(&s->a, text, s->maps, ret, err);
+}
+
+static int map_mount(struct spec *s, const struct container_mount *m, struct bundle_mount *b,
+		     struct error *err)
+{
+	struct id_maps maps = { 0 };
+	int r;
+
+	if (cstr_is_empty(m->idmap))
+		return 0;
+	r = strcmp(m->idmap, "me") == 0 ? map_owner(s, b->source, &maps, err)
+					: idmap_parse(&s->a, m->idmap, s->maps, &maps, err);
+	if (r < 0)
+		return r;
+	b->uid_maps = maps.uids;
+	b->n_uid_maps = maps.n_uids;
+	b->gid_maps = maps.gids;
+	b->n_gid_maps = maps.n_gids;
+	return 0;
+}
+
 static const char *const *bind_options(struct spec *s, const struct container_mount *m)
 {
-	const char *out[6];
+	const char *out[8];
 	size_t n = 0;
 
 	out[n++] = m->non_recursive ? "bind" : "rbind";
 	out[n++] = m->rw ? "rw" : "ro";
 	out[n++] = cstr_is_empty(m->propagation) ? "rprivate" : m->propagation;
+	if (is_mapped(s, m))
+		out[n++] = "idmap";
 	return list_of(s, out, n);
+}
+
+/* A directory or file of the image, pinned below the exec root until the container ends. */
+static int image_part(struct spec *s, const struct container_mount *m, const struct mounts *view,
+		      struct bundle_mount *ret, struct error *err)
+{
+	static const char *const ro[] = { "rbind", "ro", "rprivate", NULL };
+	autoclose int mount = FD_NONE, root = FD_NONE, fd = FD_NONE;
+	autofree char *whole = NULL, *path = NULL;
+	int r = mount_open(view, true, &mount, err);
+
+	if (r == 0)
+		r = volume_pin_mount(s->c->engine, s->c->id, mount, &whole, err);
+	if (r == 0)
+		r = fs_open(whole, O_PATH | O_DIRECTORY, 0, &root, err);
+	if (r == 0)
+		r = fs_open_in_root(root, m->subpath, O_PATH, 0, &fd, err);
+	if (r == 0)
+		r = volume_pin(s->c->engine, s->c->id, fd, &path, err);
+	if (r < 0)
+		return error_wrap(err, r, "image mount '%s', subpath '%s'", m->source, m->subpath);
+	*ret = bind_of(m->destination, arena_strdup(&s->a, path), ro);
+	return 0;
 }
 
 /* The image's layers as a read-only overlay which the runtime mounts. */
@@ -322,6 +395,8 @@ static int image_mount(struct spec *s, const struct container_mount *m, struct b
 	if (r < 0)
 		return error_wrap(err, r, "image mount '%s'", m->source);
 	*ret = (struct bundle_mount){ .destination = m->destination };
+	if (!cstr_is_empty(m->subpath))
+		return image_part(s, m, &view, ret, err);
 	if (view.root) {
 		static const char *const ro[] = { "rbind", "ro", "rprivate", NULL };
 
@@ -386,6 +461,8 @@ static int add_mount(struct spec *s, const struct container_mount *m, int rootfd
 			    "invalid mount config for type \"bind\": bind source path does "
 			    "not exist: %s",
 			    b.source);
+		if (r == 0)
+			r = map_mount(s, m, &b, err);
 	}
 	if (r == 0)
 		*vec_push(&s->mounts) = b;
@@ -419,8 +496,10 @@ static void add_tmpfs(struct spec *s)
 			else
 				out[n++] = arena_strndup(&s->a, w.at, w.len);
 		}
-		*vec_push(&s->mounts) =
-		    (struct bundle_mount){ m->key, "tmpfs", "tmpfs", list_of(s, out, n) };
+		*vec_push(&s->mounts) = (struct bundle_mount){ .destination = m->key,
+							       .type = "tmpfs",
+							       .source = "tmpfs",
+							       .options = list_of(s, out, n) };
 	}
 }
 
@@ -428,8 +507,12 @@ static void add_tmpfs(struct spec *s)
 static int add_files(struct spec *s, struct error *err)
 {
 	static const char *const names[] = { "resolv.conf", "hostname", "hosts" };
-	static const char *const rw[] = { "rbind", "rprivate", NULL };
-	static const char *const ro[] = { "rbind", "ro", "rprivate", NULL };
+	static const char *const options[][4] = { { "rbind", "rprivate" },
+						  { "rbind", "rprivate", "ro" },
+						  { "rbind", "rprivate", "idmap" } };
+	const char *const *words = options[json_bool(s->hc, "ReadonlyRootfs", false) ? 1
+					   : s->maps                                 ? 2
+										     : 0];
 	const char *mode = json_str(s->hc, "NetworkMode");
 	autoptr(container) other = NULL;
 	size_t i;
@@ -446,9 +529,7 @@ static int add_files(struct spec *s, struct error *err)
 
 		if (is_mounted(s, dst) || access(path, F_OK) < 0)
 			continue;
-		*vec_push(&s->mounts) =
-		    (struct bundle_mount){ dst, "bind", arena_strdup(&s->a, path),
-					   json_bool(s->hc, "ReadonlyRootfs", false) ? ro : rw };
+		*vec_push(&s->mounts) = bind_of(dst, arena_strdup(&s->a, path), words);
 	}
 	return 0;
 }
@@ -546,8 +627,40 @@ static int make_cwd(const struct spec *s, int rootfd, struct error *err)
 	return fs_mkdir_all_in_root(rootfd, s->b.cwd, 0755, 0, 0, NULL, err);
 }
 
+static void set_user_ns(struct spec *s, const struct id_maps *maps)
+{
+	s->maps = maps;
+	if (maps == NULL)
+		return;
+	s->b.user_ns = BUNDLE_NS_NEW;
+	s->b.uid_maps = maps->uids;
+	s->b.n_uid_maps = maps->n_uids;
+	s->b.gid_maps = maps->gids;
+	s->b.n_gid_maps = maps->n_gids;
+}
+
+/* The network namespace is the host's, its settings are not for a mapped root to write. */
+static int set_sysctls(struct spec *s, struct error *err)
+{
+	struct bundle_pair *out = arena_array(&s->a, s->b.n_sysctls + 1, sizeof(*out));
+	size_t i, n = 0;
+	int r = 0;
+
+	if (s->maps == NULL)
+		return 0;
+	for (i = 0; r == 0 && i < s->b.n_sysctls; i++) {
+		if (cstr_starts(s->b.sysctls[i].key, "net."))
+			r = network_sysctl(s->c, s->b.sysctls[i].key, s->b.sysctls[i].value, err);
+		else
+			out[n++] = s->b.sysctls[i];
+	}
+	s->b.sysctls = out;
+	s->b.n_sysctls = n;
+	return r;
+}
+
 int container_spec(struct container *c, int rootfd, const struct network_sandbox *net,
-		   struct buf *out, struct error *err)
+		   const struct id_maps *maps, struct buf *out, struct error *err)
 {
 	auto_(spec) s = { .a = ARENA_INIT };
 	auto_(container_user) u = { 0 };
@@ -557,6 +670,7 @@ int container_spec(struct container *c, int rootfd, const struct network_sandbox
 
 	spec_begin(&s, c);
 	set_console(&s);
+	set_user_ns(&s, maps);
 	r = set_user(&s, rootfd, json_str(s.config, "User"), &u, err);
 	if (r == 0)
 		r = make_cwd(&s, rootfd, err);
@@ -568,6 +682,8 @@ int container_spec(struct container *c, int rootfd, const struct network_sandbox
 		r = set_mounts(&s, rootfd, err);
 	if (r == 0)
 		r = container_spec_resources(&s.a, s.hc, &s.b, err);
+	if (r == 0)
+		r = set_sysctls(&s, err);
 	if (r < 0)
 		return r;
 	r = links_env(c, s.hc, &s.a, &links, err);

@@ -16,6 +16,7 @@
 #include "base/queue.h"
 #include "base/str.h"
 #include "engine/container_internal.h"
+#include "engine/idmap.h"
 #include "engine/network.h"
 #include "engine/volume.h"
 #include "store/mount.h"
@@ -242,23 +243,42 @@ static int run_task(struct container *c, const struct buf *config, int rootfs_fd
 	return 0;
 }
 
+/* The same root, but with the ids of the container's user namespace. */
+static int remount_mapped(struct container *c, const struct mounts *m, const struct id_maps *maps,
+			  int *fd, struct error *err)
+{
+	autoclose int user_ns = FD_NONE;
+	int r = userns_open(c, maps, &user_ns, err);
+
+	close(steal_fd(fd));
+	return r < 0 ? r
+		     : mount_open_mapped(m, user_ns, id_map_root(maps->uids, maps->n_uids),
+					 id_map_root(maps->gids, maps->n_gids), fd, err);
+}
+
 static int start_steps(struct container *c, struct network_sandbox *net, struct error *err)
 {
 	auto_(buf) config = BUF_INIT(CONFIG_MAX);
 	auto_(mounts) m = { 0 };
+	auto_(arena) a = ARENA_INIT;
+	struct id_maps maps, *mapped = userns_is_auto(c) ? &maps : NULL;
 	autoclose int rootfs_fd = FD_NONE;
 	int r;
 
 	r = container_mounts(c, &m, err);
 	if (r == 0)
 		r = mount_open(&m, false, &rootfs_fd, err);
+	if (r == 0 && mapped)
+		r = userns_maps(c, rootfs_fd, &a, mapped, err);
 	if (r == 0)
 		r = network_attach(c, net, err);
 	if (r < 0)
 		return r;
 	r = write_files(c, net, err);
 	if (r == 0)
-		r = container_spec(c, rootfs_fd, net, &config, err);
+		r = container_spec(c, rootfs_fd, net, mapped, &config, err);
+	if (r == 0 && mapped)
+		r = remount_mapped(c, &m, mapped, &rootfs_fd, err);
 	if (r == 0)
 		r = run_task(c, &config, rootfs_fd, err);
 	if (r < 0)

@@ -18,6 +18,8 @@
 #define DATABASE_MAX (1 << 20)
 #define ID_MAX       2147483647
 #define GROUPS_MAX   1024
+#define NOBODY       65534
+#define COUNT_MIN    1024 /* as podman has it */
 
 typedef VEC(gid_t) gid_vec;
 
@@ -205,5 +207,44 @@ int container_user_find(int rootfd, const char *spec, const char *const *extra,
 	u.n_groups = groups.len;
 	*ret = u;
 	u = (struct container_user){ 0 };
+	return 0;
+}
+
+static void count_ids(const struct buf *file, unsigned n_fields, uint32_t *max)
+{
+	struct str rest = { file->data ? file->data : "", file->len }, line;
+	uint32_t id;
+	unsigned i;
+
+	while (str_split(&rest, '\n', &line)) {
+		if (str_starts(line, "nobody:") || str_starts(line, "nogroup:"))
+			continue;
+		for (i = 0; i < n_fields; i++)
+			if (parse_id(field(line, 2 + i), &id) && id + 1 > *max && id < NOBODY)
+				*max = id + 1;
+	}
+}
+
+int container_user_count(int rootfd, const char *spec, uint32_t *ret, struct error *err)
+{
+	auto_(buf) passwd = BUF_INIT(DATABASE_MAX);
+	auto_(buf) group = BUF_INIT(DATABASE_MAX);
+	auto_(container_user) u = { 0 };
+	uint32_t max = COUNT_MIN;
+	int r = read_database(rootfd, "/etc/passwd", &passwd, err);
+
+	if (r == 0)
+		r = read_database(rootfd, "/etc/group", &group, err);
+	if (r == 0)
+		r = container_user_find(rootfd, spec, NULL, &u, err);
+	if (r < 0)
+		return r;
+	count_ids(&passwd, 2, &max);
+	count_ids(&group, 1, &max);
+	if (u.uid >= max)
+		max = u.uid + 1;
+	if (u.gid >= max)
+		max = u.gid + 1;
+	*ret = max;
 	return 0;
 }

@@ -78,6 +78,16 @@ struct volume_mount_spec {
  */
 MUST_CHECK int volume_mount(struct engine *e, const struct volume_mount_spec *m, int *ret_fd,
 			    char **ret_path, struct error *err);
+/*
+ * Bind what fd is to a place of its own until volume_unmount_all: a path through
+ * the volume would be resolved again later, when a container may have put a symlink
+ * into it. *ret_path: the caller's.
+ */
+MUST_CHECK int volume_pin(struct engine *e, const char *container_id, int fd, char **ret_path,
+			  struct error *err);
+/* The same for a detached mount of a directory as a whole; mount stays the caller's. */
+MUST_CHECK int volume_pin_mount(struct engine *e, const char *container_id, int mount,
+				char **ret_path, struct error *err);
 /* At container exit: every volume it mounted. Emits "unmount". */
 void volume_unmount_all(struct engine *e, const char *container_id);
 /* After a restart of proad: a running container uses the volume. No event. */

@@ -208,41 +208,51 @@ static int open_target(const char *path, const char *subpath, int *ret_fd, struc
 	return status < 0 ? error_wrap(err, status, "cannot access path %s/%s", path, subpath) : 0;
 }
 
-/*
- * Bind what fd is to a place of its own: a path through the volume would be
- * resolved again later, when a container may have put a symlink into it.
- */
-static int pin_subpath(struct engine *e, const char *container_id, int fd, char **ret_path,
-		       struct error *err)
+/* A mount that is nowhere yet gets a place below the exec root. */
+static int pin_tree(struct engine *e, const char *container_id, int tree, bool directory,
+		    char **ret_path, struct error *err)
 {
 	autofree char *dir = cstr_format("%s/subpaths", e->cfg.exec_root), *path = NULL;
-	autoclose int tree = FD_NONE, file = FD_NONE;
+	autoclose int file = FD_NONE;
 	char unique[17];
-	struct stat st;
 	int r = fs_mkdir_all(dir, 0700, err);
 
 	if (r < 0)
 		return r;
 	random_hex(unique, 8);
 	path = cstr_format("%s/%s.%s", dir, container_id, unique);
-	if (fstat(fd, &st) < 0)
-		return error_sys(err, errno, "stat subpath");
-	if (S_ISDIR(st.st_mode))
+	if (directory)
 		r = mkdir(path, 0700) < 0 ? error_sys(err, errno, "create '%s'", path) : 0;
 	else
 		r = fs_open(path, O_WRONLY | O_CREAT | O_EXCL, 0600, &file, err);
 	if (r < 0)
 		return r;
-	tree = (int)syscall(SYS_open_tree, fd, "",
-			    AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (tree < 0 ||
-	    syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
 		r = error_sys(err, errno, "bind subpath");
 		remove(path);
 		return r;
 	}
 	*ret_path = steal_ptr(path);
 	return 0;
+}
+
+int volume_pin_mount(struct engine *e, const char *container_id, int mount, char **ret_path,
+		     struct error *err)
+{
+	return pin_tree(e, container_id, mount, true, ret_path, err);
+}
+
+int volume_pin(struct engine *e, const char *container_id, int fd, char **ret_path,
+	       struct error *err)
+{
+	autoclose int tree =
+	    (int)syscall(SYS_open_tree, fd, "",
+			 AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct stat st;
+
+	if (tree < 0 || fstat(fd, &st) < 0)
+		return error_sys(err, errno, "bind subpath");
+	return pin_tree(e, container_id, tree, S_ISDIR(st.st_mode), ret_path, err);
 }
 
 static void unpin_subpaths(struct engine *e, const char *container_id)
@@ -284,7 +294,7 @@ int volume_mount(struct engine *e, const struct volume_mount_spec *m, int *ret_f
 	if (status == 0)
 		status = open_target(path, m->subpath, &fd, err);
 	if (status == 0 && !cstr_is_empty(m->subpath))
-		status = pin_subpath(e, m->container_id, fd, &pinned, err);
+		status = volume_pin(e, m->container_id, fd, &pinned, err);
 	lock_take(&r->lock);
 	v->mounting = false;
 	if (status < 0)

@@ -119,6 +119,7 @@ static int read_network(struct settings *s, struct engine_config *cfg, struct er
 		return error_set(err, ERR_INVALID,
 				 "You specified -b & --bip, mutually exclusive options. Please "
 				 "specify only one");
+	cfg->userns_auto_user = settings_str(s, "userns-auto-user");
 	cfg->bip = settings_str(s, "bip");
 	cfg->fixed_cidr = settings_str(s, "fixed-cidr");
 	cfg->fixed_cidr_v6 = settings_str(s, "fixed-cidr-v6");

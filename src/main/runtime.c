@@ -26,6 +26,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "init") == 0)
 		return runtime_init_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "userns") == 0)
+		return runtime_userns_main(argc - 1, argv + 1);
 	if (enters(argc, argv) && runtime_protect_self(argv, &err) < 0) {
 		fprintf(stderr, "proa-runtime: %s\n", err.msg);
 		return 1;

@@ -146,6 +146,8 @@ const struct option settings_options[] = {
 	BOOL("tlsverify", 0, "tlsverify", TAKEN, "Refuse clients without a certificate of the CA"),
 	BOOL("userland-proxy", 0, "userland-proxy", ALWAYS, "No effect: there is no proxy"),
 	STR("userland-proxy-path", 0, "userland-proxy-path", ALWAYS, NULL, "No effect"),
+	STR("userns-auto-user", 0, "userns-auto-user", TAKEN, "containers",
+	    "Whose ranges of /etc/subuid --userns=auto gives out"),
 	STR("userns-remap", 0, "userns-remap", REFUSED, NULL, "User namespace for all containers"),
 	BOOL("validate", 0, NULL, TAKEN, "Check the configuration and quit"),
 	OBJECT("build", TAKEN, NULL),

@@ -99,6 +99,9 @@ struct net_sandbox_info {
 MUST_CHECK int net_sandbox_new(struct net *n, struct net_sandbox_info *ret, struct error *err);
 /* After a restart: ERR_NOT_FOUND when the namespace is gone (reboot). */
 MUST_CHECK int net_sandbox_adopt(struct net *n, const char *key, struct error *err);
+/* Write /proc/sys/net/<name> in it, "ipv4/ip_forward". */
+MUST_CHECK int net_sandbox_sysctl(struct net *n, const char *key, const char *name,
+				  const char *value, struct error *err);
 /* With its endpoints: ports and names are gone at once, namespace and devices a
  * moment later, by another thread. Unknown keys are fine. */
 void net_sandbox_remove(struct net *n, const char *key);

@@ -263,6 +263,14 @@ int net_sandbox_adopt(struct net *n, const char *key, struct error *err)
 	return 0;
 }
 
+int net_sandbox_sysctl(struct net *n, const char *key, const char *name, const char *value,
+		       struct error *err)
+{
+	struct sandbox *s = sandbox_get(n, key, err);
+
+	return s ? helper_sysctl(&n->helper, s->ns_fd, name, value, err) : -(int)ERR_NOT_FOUND;
+}
+
 void net_sandbox_remove(struct net *n, const char *key)
 {
 	VEC(struct endpoint *) endpoints = { 0 };

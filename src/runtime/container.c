@@ -417,6 +417,20 @@ static int prepare_mounts(struct making *m, struct error *err)
 	return r;
 }
 
+/* What init's new user namespace needs from outside. */
+static int make_user(struct making *m, struct error *err)
+{
+	int r;
+
+	if (!(m->ns.create & CLONE_NEWUSER))
+		return 0;
+	r = namespaces_map(m->pid, &m->config, err);
+	/* Without the rights for it the child's own attempt decides. */
+	if (r == 0 && geteuid() == 0)
+		r = process_set_oom(m->pid, m->config.process, err);
+	return r;
+}
+
 static int fork_child(struct making *m, struct error *err)
 {
 	const struct cgroup_dir *v2 = cgroup_find_v2(&m->cgroup);
@@ -493,8 +507,7 @@ static int serve_child(struct making *m, struct error *err)
 			return error_set(err, ERR_SYSTEM,
 					 "the container's init died while it was set up");
 		if (kind == CHILD_MAP)
-			r = m->ns.create & CLONE_NEWUSER ? namespaces_map(m->pid, &m->config, err)
-							 : 0;
+			r = make_user(m, err);
 		else if (kind == CHILD_HOOKS)
 			r = run_runtime_hooks(m, err);
 		else

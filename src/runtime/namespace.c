@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -219,11 +220,55 @@ static int clone_through_user(const struct namespaces *ns, const struct runtime_
 	return 0;
 }
 
+/*
+ * What belongs to the host's user namespace is joined before a new one is
+ * entered: its root may not (runc's order). The caller comes back afterwards.
+ */
+static const struct {
+	uint32_t flag;
+	const char *own;
+} before_user[] = { { CLONE_NEWNET, "/proc/self/ns/net" },
+		    { CLONE_NEWIPC, "/proc/self/ns/ipc" },
+		    { CLONE_NEWUTS, "/proc/self/ns/uts" } };
+
+static bool joins_before_user(const struct namespaces *ns, uint32_t flag)
+{
+	return ns->create & CLONE_NEWUSER && geteuid() == 0 && ns->join & flag;
+}
+
+static int join_before_user(const struct namespaces *ns, int own[static ARRAY_LEN(before_user)],
+			    struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(before_user); i++) {
+		if (!joins_before_user(ns, before_user[i].flag))
+			continue;
+		own[i] = open(before_user[i].own, O_RDONLY | O_CLOEXEC);
+		if (own[i] < 0 ||
+		    setns(namespaces_fd(ns, before_user[i].flag), (int)before_user[i].flag) < 0)
+			return error_sys(err, errno, "join namespace 0x%x", before_user[i].flag);
+	}
+	return 0;
+}
+
+static int leave_after_user(int own[static ARRAY_LEN(before_user)], int r, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(before_user); i++) {
+		if (own[i] < 0)
+			continue;
+		if (setns(own[i], (int)before_user[i].flag) < 0 && r == 0)
+			r = error_sys(err, errno, "return from namespace 0x%x",
+				      before_user[i].flag);
+		close(own[i]);
+	}
+	return r;
+}
+
 int namespaces_clone(const struct namespaces *ns, const struct runtime_config *c, int cgroup_fd,
 		     bool *ret_in_cgroup, pid_t *ret_pid, struct error *err)
 {
 	uint64_t flags = ns->create & ~(uint32_t)CLONE_NEWCGROUP;
 	autoclose int own_pid = FD_NONE, own_time = FD_NONE;
+	int own[] = { FD_NONE, FD_NONE, FD_NONE };
 	bool time_here = ns->create & CLONE_NEWTIME && !(ns->create & CLONE_NEWUSER);
 	int r = 0;
 
@@ -241,15 +286,30 @@ int namespaces_clone(const struct namespaces *ns, const struct runtime_config *c
 				 : unshare_time(c, err);
 	}
 	if (r == 0)
+		r = join_before_user(ns, own, err);
+	if (r == 0)
 		r = namespace_clone(flags & ~(uint64_t)CLONE_NEWTIME, cgroup_fd, false,
 				    ret_in_cgroup, ret_pid, err);
 	if (r == 0 && *ret_pid == 0)
 		return 0;
+	r = leave_after_user(own, r, err);
 	if (own_pid >= 0 && setns(own_pid, CLONE_NEWPID) < 0 && r == 0)
 		r = error_sys(err, errno, "return to the own PID namespace");
 	if (own_time >= 0 && setns(own_time, CLONE_NEWTIME) < 0 && r == 0)
 		r = error_sys(err, errno, "return to the own time namespace");
 	return r;
+}
+
+/* Was it joined before the user namespace was made? */
+static bool is_there(uint32_t flag, int fd)
+{
+	struct stat want, own;
+
+	for (size_t i = 0; i < ARRAY_LEN(before_user); i++)
+		if (before_user[i].flag == flag)
+			return fstat(fd, &want) == 0 && stat(before_user[i].own, &own) == 0 &&
+			       want.st_dev == own.st_dev && want.st_ino == own.st_ino;
+	return false;
 }
 
 int namespaces_join(const struct namespaces *ns, const struct runtime_config *c, struct error *err)
@@ -263,6 +323,8 @@ int namespaces_join(const struct namespaces *ns, const struct runtime_config *c,
 	}
 	for (size_t i = 0; i < ns->n; i++) {
 		if (ns->at[i].flag & (CLONE_NEWPID | CLONE_NEWUSER))
+			continue;
+		if (ns->create & CLONE_NEWUSER && is_there(ns->at[i].flag, ns->at[i].fd))
 			continue;
 		if (setns(ns->at[i].fd, (int)ns->at[i].flag) < 0)
 			return error_sys(err, errno, "join namespace 0x%x", ns->at[i].flag);

@@ -146,19 +146,44 @@ static int write_label(const struct process_setup *p, struct error *err)
 	return r < 0 ? error_wrap(err, r, "label the process '%s'", text) : 0;
 }
 
-int process_apply_host(struct process_setup *p, struct error *err)
+int process_set_oom(pid_t pid, const struct spec_process *s, struct error *err)
 {
 	autoclose int fd = FD_NONE;
-	char text[24];
-	int n, r = open_label(p, err);
+	char text[24], path[64];
+	int n;
 
-	if (r < 0 || !p->spec->oom_score_adj.set)
-		return r;
-	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	n = snprintf(text, sizeof(text), "%lld", (long long)p->spec->oom_score_adj.value);
+	if (!s->oom_score_adj.set)
+		return 0;
+	if (pid == 0)
+		snprintf(path, sizeof(path), "/proc/self/oom_score_adj");
+	else
+		snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	n = snprintf(text, sizeof(text), "%lld", (long long)s->oom_score_adj.value);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, text, (size_t)n) != n)
 		return error_sys(err, errno, "process.oomScoreAdj: %s", text);
 	return 0;
+}
+
+static bool has_oom(const struct spec_process *s)
+{
+	auto_(buf) b = BUF_INIT(64);
+	int64_t v;
+
+	return fs_read_file("/proc/self/oom_score_adj", &b, NULL) == 0 && b.len > 0 &&
+	       parse_i64(str_trim((struct str){ b.data, b.len }), INT64_MIN, INT64_MAX, &v, NULL) ==
+		   0 &&
+	       v == s->oom_score_adj.value;
+}
+
+int process_apply_host(struct process_setup *p, struct error *err)
+{
+	int r = open_label(p, err);
+
+	/* In a user namespace the file is not ours to write: whoever made it has done so. */
+	if (r < 0 || (p->user_ns && p->spec->oom_score_adj.set && has_oom(p->spec)))
+		return r;
+	return process_set_oom(0, p->spec, err);
 }
 
 static int apply_rlimits(const struct spec_process *s, struct error *err)

@@ -34,6 +34,8 @@ struct process_setup {
 
 /* Refuse what this kernel cannot give (labels), parse capabilities. Before anything is made. */
 MUST_CHECK int process_check(struct process_setup *p, struct error *err);
+/* oomScoreAdj of a process, from outside; pid 0: our own. ERR_SYSTEM. */
+MUST_CHECK int process_set_oom(pid_t pid, const struct spec_process *s, struct error *err);
 /* While the host's /proc is at /proc: oom_score_adj; opens label_fd. */
 MUST_CHECK int process_apply_host(struct process_setup *p, struct error *err);
 /* process.execCPUAffinity: before the process enters the container's cgroup, or after. */

@@ -85,6 +85,10 @@ int rootfs_attach(struct rootfs *r, int take_tree, struct error *err)
 	if (mount(NULL, "/", NULL, flags, NULL) < 0)
 		return error_sys(err, errno, "set the propagation of '/'");
 	target = openat(r->bundle, path, O_PATH | O_CLOEXEC);
+	/* A mapped root may not look into the bundle; the tree was opened before. Any place serves
+	 * until pivot_root: on top of "/" no path is changed by it. */
+	if (target < 0 && errno == EACCES && tree >= 0)
+		target = open("/", O_PATH | O_CLOEXEC);
 	if (target < 0 || fstat(target, &st) < 0)
 		return error_sys(err, errno, "root.path: open '%s'", path);
 	if (!S_ISDIR(st.st_mode))

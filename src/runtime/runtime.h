@@ -115,5 +115,8 @@ MUST_CHECK int runtime_protect_self(char *const argv[], struct error *err);
  * Flags of both runc and crun. main/runtime.c adds the verbs that are not the runtime's.
  */
 int runtime_main(int argc, char **argv);
+/* `proa-runtime userns UID_MAP GID_MAP`: make a user namespace, send it (or why not) to the
+ * socket at fd 3. */
+int runtime_userns_main(int argc, char **argv);
 /* PID 1 of --init: start argv, forward signals, reap, return the child's code. */
 int runtime_init_main(int argc, char **argv);

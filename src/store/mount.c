@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/securebits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -229,6 +232,150 @@ int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error
 		return mount_error(errno, "mount overlay", err);
 	*ret_fd = fd;
 	return 0;
+}
+
+/* ---- id-mapped ---- */
+
+struct mapped {
+	const char *base;
+	const char *options;
+	const int *trees; /* of the lower layers, and of the directory of upper and work */
+	size_t n_trees;
+	uid_t uid;
+	gid_t gid;
+	int fd, sys;
+};
+
+/* A copy of the directory as a mount with other ids. */
+static int map_tree(const char *path, int user_ns, int *ret_fd, struct error *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_ns };
+	autoclose int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd < 0)
+		return mount_error(errno, "clone a layer's directory", err);
+	if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+		if (errno == EINVAL || errno == ENOSYS)
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "the file system below '%s' cannot be id-mapped by this "
+					 "kernel",
+					 path);
+		return mount_error(errno, "map the ids of a layer", err);
+	}
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static bool put_tree(int tree, size_t i)
+{
+	char name[24];
+
+	snprintf(name, sizeof(name), "%zu", i);
+	return mkdir(name, 0700) == 0 &&
+	       syscall(SYS_move_mount, tree, "", AT_FDCWD, name, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+}
+
+/*
+ * For the file system this thread, whose credentials overlayfs keeps, is the namespace's root:
+ * ids that the layers' map does not have could make nothing. The capabilities stay.
+ */
+static bool act_as(uid_t uid, gid_t gid)
+{
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
+		return false;
+	setfsgid(gid);
+	setfsuid(uid);
+	return true;
+}
+
+/* Older overlayfs takes only what is mounted somewhere: here, where nobody else sees it. */
+static void *mount_mapped_in_thread(void *arg)
+{
+	struct mapped *w = arg;
+	size_t i = 0;
+
+	w->fd = FD_NONE;
+	if (unshare(CLONE_FS | CLONE_NEWNS) == 0 &&
+	    mount("none", "/", NULL, PROA_MS_REC | PROA_MS_PRIVATE, NULL) == 0 &&
+	    chdir(w->base) == 0 && mount("layers", "empty", "tmpfs", 0, "mode=700") == 0 &&
+	    chdir("empty") == 0) {
+		while (i < w->n_trees && put_tree(w->trees[i], i))
+			i++;
+		if (i == w->n_trees && mkdir("m", 0700) == 0 && act_as(w->uid, w->gid) &&
+		    mount("overlay", "m", "overlay", 0, w->options) == 0)
+			w->fd = sys_open_tree(AT_FDCWD, "m", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	}
+	w->sys = errno;
+	return NULL;
+}
+
+static const char *last_name(const char *path)
+{
+	return strrchr(path, '/') + 1;
+}
+
+static int mapped_options(const struct mounts *m, struct buf *b, struct error *err)
+{
+	int r = buf_addf(b, err, "redirect_dir=off,metacopy=off,index=off%s,lowerdir=",
+			 m->no_sync && m->upper ? ",volatile" : "");
+
+	for (size_t i = 0; r == 0 && i < m->n_lower; i++)
+		r = buf_addf(b, err, "%s%zu", i ? ":" : "", i);
+	if (r == 0 && m->upper)
+		r = buf_addf(b, err, ",upperdir=%zu/%s,workdir=%zu/%s", m->n_lower,
+			     last_name(m->upper), m->n_lower, last_name(m->work));
+	return r;
+}
+
+static int map_trees(const struct mounts *m, int user_ns, int *trees, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->n_lower; i++)
+		r = map_tree(m->lower[i], user_ns, &trees[i], err);
+	if (r == 0 && m->upper) {
+		autofree char *dir =
+		    str_dup((struct str){ m->upper, (size_t)(last_name(m->upper) - m->upper - 1) });
+
+		r = map_tree(dir, user_ns, &trees[m->n_lower], err);
+	}
+	return r;
+}
+
+int mount_open_mapped(const struct mounts *m, int user_ns, uid_t uid, gid_t gid, int *ret_fd,
+		      struct error *err)
+{
+	size_t n = m->n_lower + (m->upper != NULL);
+	autofree int *trees = xcalloc(n + 1, sizeof(*trees));
+	autofree char *base = m->root ? NULL : base_of(m);
+	auto_(buf) b = BUF_INIT(4000);
+	struct mapped w = { .base = base, .trees = trees, .n_trees = n, .uid = uid, .gid = gid };
+	pthread_t thread;
+	int r;
+
+	if (m->root)
+		return map_tree(m->root, user_ns, ret_fd, err);
+	for (size_t i = 0; i < n; i++)
+		trees[i] = FD_NONE;
+	r = mapped_options(m, &b, err);
+	/* The root was mounted without a map just now, to look for the users in it. */
+	if (m->no_sync)
+		(void)!forget_volatile(m);
+	if (r == 0)
+		r = map_trees(m, user_ns, trees, err);
+	w.options = b.data;
+	if (r == 0 && (errno = pthread_create(&thread, NULL, mount_mapped_in_thread, &w)) != 0)
+		r = error_sys(err, errno, "start a thread");
+	if (r == 0) {
+		pthread_join(thread, NULL);
+		r = w.fd < 0 ? mount_error(w.sys, "mount an overlay of id-mapped layers", err) : 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (trees[i] >= 0)
+			close(trees[i]);
+	if (r == 0)
+		*ret_fd = w.fd;
+	return r;
 }
 
 bool snapshots_overlay_works(const char *root)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -21,3 +22,14 @@ struct mounts;
  * ERR_SYSTEM; ERR_FORBIDDEN without the privilege to mount.
  */
 MUST_CHECK int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error *err);
+
+/*
+ * mount_open for a user namespace: on disk are the ids that the namespace sees,
+ * in the mount those outside. Every layer is id-mapped on its own: overlayfs
+ * cannot be. Linux 5.19. Always writable when m has an upper.
+ *
+ * user_ns   borrowed
+ * uid, gid  outside, of the namespace's root
+ */
+MUST_CHECK int mount_open_mapped(const struct mounts *m, int user_ns, uid_t uid, gid_t gid,
+				 int *ret_fd, struct error *err);

@@ -277,6 +277,22 @@ static bool mount_is_overridden(const struct bundle *b, const char *destination)
 	return false;
 }
 
+static void write_id_maps(struct jsonw *w, const char *key, const struct bundle_id_map *maps,
+			  size_t n)
+{
+	size_t i;
+
+	jsonw_karray(w, key);
+	for (i = 0; i < n; i++) {
+		jsonw_object(w);
+		jsonw_kint(w, "containerID", maps[i].container);
+		jsonw_kint(w, "hostID", maps[i].host);
+		jsonw_kint(w, "size", maps[i].size);
+		jsonw_end(w);
+	}
+	jsonw_end(w);
+}
+
 static void write_mount(struct jsonw *w, const struct bundle_mount *m)
 {
 	jsonw_object(w);
@@ -284,6 +300,10 @@ static void write_mount(struct jsonw *w, const struct bundle_mount *m)
 	jsonw_kstring(w, "type", m->type);
 	jsonw_kstring(w, "source", m->source ? m->source : m->type);
 	write_list(w, "options", m->options);
+	if (m->n_uid_maps > 0) {
+		write_id_maps(w, "uidMappings", m->uid_maps, m->n_uid_maps);
+		write_id_maps(w, "gidMappings", m->gid_maps, m->n_gid_maps);
+	}
 	jsonw_end(w);
 }
 
@@ -298,7 +318,10 @@ static void write_mounts(struct jsonw *w, const struct bundle *b)
 	static const char *const cgroup_ro[] = { "ro", "nosuid", "noexec", "nodev", NULL };
 	char size[40];
 	const char *const shm[] = { "nosuid", "noexec", "nodev", "mode=1777", size, NULL };
-	const struct bundle_mount defaults[] = {
+	const struct {
+		const char *destination, *type, *source;
+		const char *const *options;
+	} defaults[] = {
 		{ "/proc", "proc", "proc", nothing },
 		{ "/dev", "tmpfs", "tmpfs", dev },
 		{ "/dev/pts", "devpts", "devpts", pts },
@@ -318,7 +341,10 @@ static void write_mounts(struct jsonw *w, const struct bundle *b)
 		if ((b->no_mqueue && strcmp(at, "/dev/mqueue") == 0) ||
 		    (b->no_shm && strcmp(at, "/dev/shm") == 0) || mount_is_overridden(b, at))
 			continue;
-		write_mount(w, &defaults[i]);
+		write_mount(w, &(struct bundle_mount){ .destination = at,
+						       .type = defaults[i].type,
+						       .source = defaults[i].source,
+						       .options = defaults[i].options });
 	}
 	for (i = 0; i < b->n_mounts; i++)
 		write_mount(w, &b->mounts[i]);
@@ -333,22 +359,6 @@ static void write_namespace(struct jsonw *w, const char *type, enum bundle_ns ns
 	jsonw_kstring(w, "type", type);
 	if (ns == BUNDLE_NS_PATH)
 		jsonw_kstring(w, "path", path);
-	jsonw_end(w);
-}
-
-static void write_id_maps(struct jsonw *w, const char *key, const struct bundle_id_map *maps,
-			  size_t n)
-{
-	size_t i;
-
-	jsonw_karray(w, key);
-	for (i = 0; i < n; i++) {
-		jsonw_object(w);
-		jsonw_kint(w, "containerID", maps[i].container);
-		jsonw_kint(w, "hostID", maps[i].host);
-		jsonw_kint(w, "size", maps[i].size);
-		jsonw_end(w);
-	}
 	jsonw_end(w);
 }
 

@@ -27,11 +27,19 @@ enum bundle_ns {
 	BUNDLE_NS_PATH,    /* join the one at *_ns_path */
 };
 
+struct bundle_id_map {
+	uint32_t container, host, size;
+};
+
 struct bundle_mount {
 	const char *destination; /* absolute, in the container */
 	const char *type;        /* "bind", "tmpfs", "proc", ... */
 	const char *source;
 	const char *const *options;
+	/* of an id-mapped bind: `container` is the id in the file system. None with the option
+	 * "idmap": the container's own. */
+	const struct bundle_id_map *uid_maps, *gid_maps;
+	size_t n_uid_maps, n_gid_maps;
 };
 
 struct bundle_device {
@@ -57,10 +65,6 @@ struct bundle_rlimit {
 
 struct bundle_pair {
 	const char *key, *value;
-};
-
-struct bundle_id_map {
-	uint32_t container, host, size;
 };
 
 struct bundle_throttle {

@@ -80,7 +80,9 @@ static void test_overrides(void)
 	auto_(arena) a = ARENA_INIT;
 	struct error err = { 0 };
 	static const char *const options[] = { "rbind", NULL };
-	const struct bundle_mount mine = { "/dev/shm", "bind", "/x", options };
+	const struct bundle_mount mine = {
+		.destination = "/dev/shm", .type = "bind", .source = "/x", .options = options
+	};
 	struct bundle b = { .args = args, .rootfs = "rootfs", .mounts = &mine, .n_mounts = 1 };
 	const struct json *j = made(&a, &b, &err), *m;
 	int n = 0;

@@ -79,6 +79,13 @@ in_it() { d run --rm --network none "$@"; }
 	[ "$output" = /img/bin/busybox ]
 	run in_it --mount type=image,src=bb:1,dst=/img bb:1 touch /img/x
 	[ "$status" != 0 ]
+	[ "$(in_it --mount type=image,src=bb:1,dst=/img,image-subpath=etc bb:1 sh -c 'ls /img | head -1; touch /img/x 2>/dev/null || echo ro')" = $'group\nro' ]
+	[ "$(in_it --mount type=image,src=bb:1,dst=/pw,image-subpath=etc/passwd bb:1 sed -n 's/:.*//;1p' /pw)" = root ]
+	for bad in none ../etc; do
+		run in_it --mount type=image,src=bb:1,dst=/img,image-subpath=$bad bb:1 true
+		[ "$status" -ge 125 ]
+	done
+	[ -z "$(ls "$ROOT/run/subpaths" 2>/dev/null)" ]
 }
 
 @test "read-only root, shm size, ulimits, sysctls, devices" {
