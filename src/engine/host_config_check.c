@@ -193,6 +193,24 @@ static int check_modes(const struct json *hc, struct error *err)
 	return 0;
 }
 
+static bool option_is(const struct json *opts, const char *key, const char *value)
+{
+	const char *s = json_str(opts, key);
+
+	return s && strcmp(s, value) == 0;
+}
+
+static int check_compress(const struct json *opts, struct error *err)
+{
+	if (option_is(opts, "compress", "true") &&
+	    (option_is(opts, "max-file", "1") || option_is(opts, "max-size", "-1")))
+		return error_set(
+		    err, ERR_INVALID,
+		    "compress cannot be true when max-file is less than 2 or max-size is "
+		    "not set");
+	return 0;
+}
+
 static int check_log(const struct json *hc, struct error *err)
 {
 	static const char *const drivers[] = { "json-file", "local", "none", NULL };
@@ -230,11 +248,11 @@ static int check_log(const struct json *hc, struct error *err)
 		    strcmp(m->key, "tag") == 0)
 			return error_set(err, ERR_UNIMPLEMENTED,
 					 "log opt '%s' is not supported yet", m->key);
-		if (strcmp(m->key, "compress") == 0 && strcmp(s, "true") == 0)
-			return error_set(err, ERR_UNIMPLEMENTED,
-					 "log opt 'compress' is not supported yet");
+		if (strcmp(m->key, "compress") == 0 && strcmp(s, "true") != 0 &&
+		    strcmp(s, "false") != 0)
+			return error_set(err, ERR_INVALID, "invalid value for 'compress': %s", s);
 	}
-	return 0;
+	return check_compress(json_get(log, "Config"), err);
 }
 
 static int check_health(const struct json *hc, struct error *err)

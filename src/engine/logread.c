@@ -8,16 +8,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "archive/compress.h"
 #include "base/alloc.h"
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/str.h"
+#include "base/stream.h"
 
 #define CHUNK       65536
 #define RECORD_MAX  (1 << 20)
 #define FILES_MAX   1000
 #define LOCAL_HEAD  8 /* the magic */
 #define LOCAL_FIXED 10
+/* RFC 1952: ten bytes, of which the fourth are the flags; then the comment, when it is alone. */
+#define GZIP_HEAD    10
+#define GZIP_COMMENT 16
 
 /* ---- json-file ---- */
 
@@ -172,10 +178,43 @@ bool log_line_parse(struct str line, char *out, struct log_record *ret)
 
 /* ---- files ---- */
 
+/* A compressed file is unpacked into one without a name before its first byte is read. */
+static int unpack(struct log_file *f, struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	struct decompressor *d;
+	struct fd_reader from;
+	struct fd_writer to;
+	int r;
+
+	if (f->dir == NULL)
+		return 0;
+	fd = open(f->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_sys(err, errno, "make room to unpack the log");
+	fd_reader_init(&from, f->fd, NULL);
+	fd_writer_init(&to, fd, NULL);
+	r = decompressor_new(&from.reader, &d, err);
+	if (r < 0)
+		return error_wrap(err, r, "unpack the log");
+	r = stream_copy(decompressor_reader(d), &to.writer, UINT64_MAX, NULL, err);
+	decompressor_free(d);
+	if (r < 0)
+		return error_wrap(err, r, "unpack the log");
+	close(f->fd);
+	f->fd = steal_fd(&fd);
+	free(f->dir);
+	f->dir = NULL;
+	return 0;
+}
+
 static int fill(struct log_file *f, bool *ret_more, struct error *err)
 {
 	ssize_t n;
+	int r = unpack(f, err);
 
+	if (r < 0)
+		return r;
 	if (f->at > 0) {
 		memmove(f->buf, f->buf + f->at, f->len - f->at);
 		f->len -= f->at;
@@ -273,6 +312,7 @@ void log_file_close(struct log_file *f)
 		close(f->fd);
 	free(f->buf);
 	free(f->text);
+	free(f->dir);
 	*f = (struct log_file){ .fd = FD_NONE };
 }
 
@@ -303,10 +343,38 @@ static bool open_one(const char *path, bool local, struct log_file *ret)
 	return true;
 }
 
+/* The inode that the comment of our gzip head names; 0 when it is none of ours. */
+static uint64_t original_inode(int fd)
+{
+	char head[64] = { 0 };
+	uint64_t v;
+	ssize_t n = pread(fd, head, sizeof(head) - 1, 0);
+
+	if (n < GZIP_HEAD || head[3] != GZIP_COMMENT || strncmp(head + GZIP_HEAD, "ino=", 4) != 0 ||
+	    parse_u64(str_of(head + GZIP_HEAD + 4), UINT64_MAX, &v, NULL) < 0)
+		return 0;
+	return v;
+}
+
+static bool open_compressed(const char *path, bool local, struct log_file *ret)
+{
+	autofree char *name = cstr_format("%s.gz", path);
+	const char *slash = strrchr(path, '/');
+	uint64_t ino;
+
+	if (slash == NULL || !open_one(name, local, ret))
+		return false;
+	ino = original_inode(ret->fd);
+	if (ino)
+		ret->ino = ino;
+	ret->dir = str_dup((struct str){ path, (size_t)(slash - path) });
+	return true;
+}
+
 int log_files_open(const char *path, bool local, struct log_files *ret, struct error *err)
 {
 	struct log_files f = { 0 };
-	size_t i, n = 0;
+	size_t i, n = 0, missing = 0;
 
 	(void)err;
 	f.at = xcalloc(FILES_MAX + 1, sizeof(*f.at));
@@ -314,8 +382,10 @@ int log_files_open(const char *path, bool local, struct log_files *ret, struct e
 	while (n < FILES_MAX) {
 		autofree char *name = n == 0 ? xstrdup(path) : cstr_format("%s.%zu", path, n);
 
-		if (!open_one(name, local, &f.at[f.n])) {
-			if (n > 0)
+		if (!open_one(name, local, &f.at[f.n]) &&
+		    (n == 0 || !open_compressed(name, local, &f.at[f.n]))) {
+			/* One may be on its way to the next number. */
+			if (n > 0 && missing++ > 0)
 				break;
 			n++;
 			continue;
@@ -407,6 +477,9 @@ int log_files_tail(struct log_files *f, uint64_t n, size_t *ret_first, struct er
 	}
 	while (i > 0 && n > 0) {
 		i--;
+		r = unpack(&f->at[i], err);
+		if (r < 0)
+			return r;
 		r = f->at[i].local ? tail_local(&f->at[i], &n, err) : tail_json(&f->at[i], &n, err);
 		if (r < 0)
 			return r;

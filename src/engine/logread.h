@@ -20,9 +20,10 @@ struct log_record {
 /* One open file. */
 struct log_file {
 	int fd;
-	uint64_t ino;
-	bool local; /* the binary format */
-	char *buf;  /* read ahead */
+	uint64_t ino; /* of the file as it was written, also of a compressed one */
+	char *dir;    /* of a compressed one that nobody has read yet: where it is unpacked */
+	bool local;   /* the binary format */
+	char *buf;    /* read ahead */
 	size_t at, len, cap;
 	char *text; /* unescaped line */
 	size_t text_cap;

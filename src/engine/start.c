@@ -137,6 +137,8 @@ static void set_log(struct container *c, struct task_log *log, struct log_words 
 	keep->attrs = log_attrs(c, opts);
 	log->path = keep->path;
 	log->attrs_json = keep->attrs;
+	log->compress =
+	    json_str(opts, "compress") && strcmp(json_str(opts, "compress"), "true") == 0;
 	log->max_size_bytes = LOG_SIZE_DEFAULT;
 	log->max_files = LOG_FILES_DEFAULT;
 	if (size)

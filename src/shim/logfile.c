@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "shim/logzip.h"
 
 #define OUT_SIZE 131072
 /* The longest record of one piece: every byte escaped as six, plus the rest. */
@@ -24,6 +25,7 @@ struct logfile {
 	char *path;
 	bool local;
 	int fd;
+	struct logzip zip;
 	int64_t size;
 	size_t attrs_len;
 	size_t out_len;
@@ -70,6 +72,7 @@ int logfile_open(const struct logfile_config *cfg, struct logfile **ret, struct 
 	l->local = strcmp(cfg->driver, "local") == 0;
 	l->attrs_len = cfg->attrs_json ? strlen(cfg->attrs_json) : 0;
 	l->fd = FD_NONE;
+	l->zip = (struct logzip)LOGZIP_INIT;
 	r = logfile_begin(l, err);
 	if (r < 0) {
 		logfile_close(l);
@@ -85,30 +88,48 @@ void logfile_close(struct logfile *l)
 		return;
 	if (l->fd >= 0)
 		close(l->fd);
+	logzip_wait(&l->zip);
 	free(l->path);
 	free(l);
+}
+
+/* path.i-1 becomes path.i, compressed or not; what stood there under either name is gone. */
+static int shift(struct logfile *l, unsigned i)
+{
+	autofree char *to = cstr_format("%s.%u", l->path, i), *to_gz = cstr_format("%s.gz", to);
+	autofree char *from = i == 1 ? xstrdup(l->path) : cstr_format("%s.%u", l->path, i - 1);
+	autofree char *from_gz = cstr_format("%s.gz", from);
+
+	if (i > 1 && l->cfg.compress && rename(from_gz, to_gz) == 0) {
+		unlink(to);
+		return 0;
+	}
+	if (rename(from, to) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (l->cfg.compress)
+		unlink(to_gz);
+	return 0;
 }
 
 static void logfile_rotate(struct logfile *l)
 {
 	unsigned i;
 
-	if (l->cfg.max_files <= 1) {
+	logzip_wait(&l->zip);
+	if (l->cfg.max_files <= 1)
 		unlink(l->path);
-	} else {
-		for (i = l->cfg.max_files - 1; i >= 1; i--) {
-			autofree char *to = cstr_format("%s.%u", l->path, i);
-			autofree char *from =
-			    i == 1 ? xstrdup(l->path) : cstr_format("%s.%u", l->path, i - 1);
-
-			if (rename(from, to) < 0 && errno != ENOENT)
-				return;
-		}
-	}
+	for (i = l->cfg.max_files - 1; i >= 1 && l->cfg.max_files > 1; i--)
+		if (shift(l, i) < 0)
+			return;
 	close(l->fd);
 	l->fd = FD_NONE;
 	if (logfile_begin(l, NULL) < 0)
 		l->size = 0;
+	if (l->cfg.compress && l->cfg.max_files > 1) {
+		autofree char *first = cstr_format("%s.1", l->path);
+
+		logzip_start(&l->zip, first);
+	}
 }
 
 static void logfile_send(struct logfile *l)

@@ -7,8 +7,9 @@
  * [u32 size], little endian, size = what stands between the two sizes; the
  * file begins with the eight bytes "proalog1".
  *
- * Rotation: path -> path.1 -> ... -> path.(max_files-1). A reader that holds
- * the old file open reads it to its end: nothing is truncated.
+ * Rotation: path -> path.1 -> ... -> path.(max_files-1), with compress each
+ * becomes path.N.gz soon after. A reader that holds the old file open reads it to
+ * its end: nothing is truncated.
  */
 #pragma once
 
@@ -28,6 +29,7 @@ struct logfile_config {
 	const char *path;
 	int64_t max_size_bytes;
 	unsigned max_files;
+	bool compress;          /* rotated files become path.1.gz, path.2.gz ... */
 	const char *attrs_json; /* borrowed for the life of the logfile; NULL = none */
 };
 

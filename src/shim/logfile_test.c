@@ -106,6 +106,44 @@ static void test_rotation(const char *dir)
 	log_partial_release(&partial);
 }
 
+static void test_compression(const char *dir)
+{
+	autofree char *path = cstr_format("%s/zip", dir);
+	autofree char *one = cstr_format("%s.1.gz", path), *two = cstr_format("%s.2.gz", path);
+	autofree char *plain = cstr_format("%s.1", path), *three = cstr_format("%s.3.gz", path);
+	struct logfile_config cfg = { .driver = "json-file",
+				      .path = path,
+				      .max_size_bytes = 200,
+				      .max_files = 3,
+				      .compress = true };
+	struct log_partial partial = { 0 };
+	autofree char *text = NULL;
+	struct logfile *l = NULL;
+	struct stat st;
+	char want[64];
+	int i;
+
+	ok(logfile_open(&cfg, &l, NULL) == 0, "opens");
+	for (i = 0; i < 2; i++)
+		logfile_write(l, 1, &partial,
+			      "a line of text of sixty bytes, which fill two hundred\n", 54, NOW);
+	ok(stat(path, &st) == 0, "the first file");
+	snprintf(want, sizeof(want), "ino=%llu", (unsigned long long)st.st_ino);
+	logfile_write(l, 1, &partial, "first of the second\n", 20, NOW);
+	logfile_close(l);
+	text = slurp(one);
+	ok(text && memcmp(text, "\037\213", 2) == 0, "the rotated file is compressed");
+	ok(text && strcmp(text + 10, want) == 0, "and says which inode it had");
+	ok(access(plain, F_OK) != 0, "the plain one is gone");
+	ok(logfile_open(&cfg, &l, NULL) == 0, "opens again");
+	for (i = 0; i < 40; i++)
+		logfile_write(l, 1, &partial, "a line of text\n", 15, NOW);
+	logfile_close(l);
+	ok(access(one, F_OK) == 0 && access(two, F_OK) == 0, "two compressed ones");
+	ok(access(three, F_OK) != 0 && access(plain, F_OK) != 0, "and no third");
+	log_partial_release(&partial);
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/logfile_test_XXXXXX";
@@ -118,6 +156,7 @@ int main(void)
 	test_lines(dir);
 	test_pieces(dir);
 	test_rotation(dir);
+	test_compression(dir);
 	ok(logfile_open(&bad, &l, NULL) == -ERR_INVALID, "an unknown driver is refused");
 	if (fs_open("/tmp", O_RDONLY | O_DIRECTORY, 0, &tmp, NULL) == 0) {
 		ok(fs_remove_tree(tmp, dir + 5, NULL) == 0, "the directory goes");

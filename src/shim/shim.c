@@ -153,6 +153,7 @@ static int spec_read(struct supervisor *s, shim_runtime_fn builtin, struct error
 	spec->log.path = json_str(log, "path");
 	spec->log.max_size_bytes = json_int(log, "max_size", 0);
 	spec->log.max_files = (unsigned)json_int(log, "max_files", 1);
+	spec->log.compress = json_bool(log, "compress", false);
 	spec->log.attrs_json = json_str(log, "attrs");
 	if (spec->log.attrs_json && strlen(spec->log.attrs_json) > ATTRS_MAX)
 		return error_set(err, ERR_INVALID, "task.json: log attributes are too long");

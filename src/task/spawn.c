@@ -67,6 +67,7 @@ static int write_task_json(const struct task *t, const struct task_spec *spec, s
 		jsonw_kstring(&w, "path", spec->log.path);
 	jsonw_kint(&w, "max_size", spec->log.max_size_bytes);
 	jsonw_kint(&w, "max_files", spec->log.max_files);
+	jsonw_kbool(&w, "compress", spec->log.compress);
 	if (spec->log.attrs_json)
 		jsonw_kstring(&w, "attrs", spec->log.attrs_json);
 	jsonw_end(&w);

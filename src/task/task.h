@@ -39,6 +39,7 @@ struct task_log {
 	const char *path;       /* the current file, absolute; rotated ones get .1, .2 ... */
 	int64_t max_size_bytes; /* 0 = never rotate */
 	unsigned max_files;     /* with the current one; 0 = 1 */
+	bool compress;          /* rotated ones get .1.gz, .2.gz ... */
 	const char *attrs_json; /* a JSON object stored with each line for --details; NULL = none */
 };
 

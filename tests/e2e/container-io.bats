@@ -76,6 +76,29 @@ eventually() {
 	[ "$(ls "$ROOT"/data/containers/*/*-json.log* | wc -l)" = 3 ]
 }
 
+@test "rotated logs are compressed on request; logs and logs -f read through them" {
+	for driver in json-file local; do
+		run_it -d --name "c$N" --log-driver $driver --log-opt max-size=20k --log-opt max-file=20 --log-opt compress=true bb:1 \
+			sh -c 'sleep 1; for i in $(seq 1 3000); do echo "line $i"; [ $((i % 100)) = 0 ] && sleep 0.02; done'
+		d logs -f "c$N" >"$ROOT/f$N"
+		cmp "$ROOT/f$N" <(seq -f 'line %g' 3000)
+		dir="$ROOT/data/containers/$(d inspect -f '{{.Id}}' "c$N")"
+		[ "$(ls "$dir" | grep -c 'log\.[0-9]*\.gz$')" -gt 2 ]
+		[ "$(ls "$dir" | grep -c 'log\.[0-9]*$')" = 0 ]
+		[ -z "$(ls "$dir" | grep part)" ]
+		gzip -t "$dir"/*.gz
+		cmp <(d logs "c$N") <(seq -f 'line %g' 3000)
+		cmp <(d logs --tail 1500 "c$N") <(seq -f 'line %g' 1501 3000)
+		[ "$(d logs --tail 1 "c$N")" = "line 3000" ]
+		d rm "c$N"
+	done
+	run d create --log-opt compress=true --log-opt max-file=1 bb:1
+	[ "$status" != 0 ]
+	[[ "$output" == *"compress cannot be true"* ]]
+	run d create --log-opt compress=maybe bb:1
+	[ "$status" != 0 ]
+}
+
 @test "the local driver reads back, none refuses" {
 	run_it -d --name "c$N" --log-driver local bb:1 sh -c 'echo a; echo b >&2; printf c'
 	d wait "c$N"
