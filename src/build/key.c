@@ -470,9 +470,12 @@ static void add_sources(const struct node *n, struct hash *h)
 	for (size_t i = 0; n->kind == NODE_COPY && i < n->copy->n_items; i++)
 		hash_add(h, n->copy->items[i].path, strlen(n->copy->items[i].path) + 1);
 	for (size_t i = 0; n->kind == NODE_RUN && i < n->run->n_mounts; i++) {
-		const char *source = n->run->mounts[i].mount.source;
+		const struct mount_spec *m = &n->run->mounts[i];
+		const char *source = m->mount.source ? m->mount.source : nothing;
 
-		source = source ? source : nothing;
+		/* Two mounts may read one step, and be told apart by which. */
+		if (m->has_from && m->from.node != NULL)
+			hash_add(h, m->from.node->def, SHA256_SIZE);
 		hash_add(h, source, strlen(source) + 1);
 	}
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The build cache: from machine to machine, and how much of it is kept.
 
+bats_require_minimum_version 1.5.0
 load ../lib/engine
 
 setup_file() {
@@ -392,4 +393,32 @@ megabytes() {
 	run proa builder cache import -i "$CTX/npm.tar" /root/.npm
 	[ "$status" != 0 ] && [[ "$output" == *"cache mount /root/.npm is in use"* ]]
 	wait $!
+}
+
+@test "a step that reads stages is found by its definition, and by nothing less" {
+	stages() {
+		printf 'FROM bb:1 AS s1\nRUN echo 1 > /f\nFROM bb:1 AS s2\nRUN echo %s > /f\nFROM bb:1\n' "${2:-2}"
+		printf 'RUN --mount=from=s1,target=/x --mount=from=s2,target=/y --mount=from=%s,target=/z cat /z/f > /got\n' "$1"
+		printf 'COPY --from=s2 /f /f\n'
+	}
+	built() { rm -rf "$CTX/out" && proa build -q "$@" -o "$CTX/out" "$CTX" && cat "$CTX/out/got" "$CTX/out/f" | tr -d '\n'; }
+	stages s1 >"$CTX/Dockerfile"
+	[ "$(built)" = 12 ]
+	# Only which stage the third mount is of has changed.
+	stages s2 >"$CTX/Dockerfile"
+	[ "$(built)" = 22 ]
+	stages s2 3 >"$CTX/Dockerfile"
+	[ "$(built)" = 33 ]
+	stages s1 >"$CTX/Dockerfile"
+	[ "$(built)" = 12 ]
+	# A stage that is made anew is looked at, whatever its definition.
+	printf 'FROM bb:1 AS r\nRUN cat /proc/sys/kernel/random/uuid > /u\nFROM bb:1\nCOPY --from=r /u /u\n' >"$CTX/Dockerfile"
+	proa build -q -o "$CTX/one" "$CTX"
+	proa build -q -o "$CTX/two" "$CTX"
+	cmp "$CTX/one/u" "$CTX/two/u"
+	proa build -q --no-cache-filter r -o "$CTX/three" "$CTX"
+	run ! cmp -s "$CTX/one/u" "$CTX/three/u"
+	# And the next build has the newest.
+	proa build -q -o "$CTX/four" "$CTX"
+	cmp "$CTX/three/u" "$CTX/four/u"
 }
