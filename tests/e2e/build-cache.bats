@@ -112,6 +112,16 @@ rebuild_is() {
 		jq -e '.mediaType == "application/vnd.oci.image.index.v1+json"'
 	rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/nothing:1" --cache-from "type=registry,ref=$REGISTRY/i:1"
 	grep -q "Warning.*$REGISTRY/nothing:1 cannot be used" "$CTX/log"
+	# Each of two knows one half.
+	half() { printf 'FROM bb:1 AS %s\nRUN cat /proc/sys/kernel/random/uuid > /%s\n' "$1" "$1"; }
+	for s in a b; do
+		half $s >"$CTX/Dockerfile"
+		proa build -q -o "$CTX/$s" --cache-to "type=registry,ref=$REGISTRY/half:$s" "$CTX"
+	done
+	{ half a && half b && printf 'FROM bb:1\nCOPY --from=a /a /\nCOPY --from=b /b /\n'; } >"$CTX/Dockerfile"
+	forget
+	proa build -q -o "$CTX/whole" --cache-from "type=registry,ref=$REGISTRY/half:a" --cache-from "$REGISTRY/half:b" "$CTX"
+	cmp "$CTX/a/a" "$CTX/whole/a" && cmp "$CTX/b/b" "$CTX/whole/b"
 }
 
 @test "what is not there is refused, and an export that fails fails the build unless told" {
