@@ -122,8 +122,9 @@ static void lint_comments(struct planner *p)
 
 void plan_lint_file(struct planner *p)
 {
+	/* The place is the last line of the instruction. Peer: BuildKit. */
 	for (size_t i = 0; i < p->file->ast.n_warnings; i++)
-		lint_add(p->lint, LINT_NO_EMPTY_CONTINUATION, p->file->ast.warnings[i].line,
+		lint_add(p->lint, LINT_NO_EMPTY_CONTINUATION, p->file->ast.warnings[i].end_line,
 			 p->file->ast.warnings[i].end_line, "Empty continuation line");
 	lint_casing(p);
 	lint_names(p);
