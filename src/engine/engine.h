@@ -75,6 +75,7 @@ struct engine_config {
 	const char *fixed_cidr;
 	const char *const *address_pools; /* "172.17.0.0/12,size=16" */
 	bool no_icc, no_ip_forward, no_ip_masq, no_nat_rules;
+	bool ipv6_auto; /* IPv6 for networks that do not say; not shown as EnableIPv6 */
 	bool ipv6;
 	const char *fixed_cidr_v6;
 	const char *default_publish_ip; /* "0.0.0.0" */

@@ -292,7 +292,7 @@ int network_plan(struct network_room *r, struct network *n, struct error *err)
 	return status;
 }
 
-int network_realize(struct network_room *r, struct network *n, struct error *err)
+static int realize(struct network_room *r, struct network *n, struct error *err)
 {
 	const struct engine_config *cfg = &r->engine->cfg;
 	const char *mtu = network_option(n, OPTION_PREFIX "driver.mtu");
@@ -323,6 +323,24 @@ int network_realize(struct network_room *r, struct network *n, struct error *err
 	    net_addr_is_any(&b.host_binding))
 		b.host_binding.family = 0;
 	return net_bridge_add(r->net, &b, err);
+}
+
+int network_realize(struct network_room *r, struct network *n, struct error *err)
+{
+	struct error local = { 0 };
+	int status;
+
+	if (!n->ipv6 || n->ipv6_asked)
+		return realize(r, n, err);
+	status = realize(r, n, &local);
+	if (status == 0)
+		return 0;
+	/* Nobody asked for IPv6: without it, then. What else is wrong comes again. */
+	log_debug("no IPv6 on a network, continuing", KV("network", n->name), KV_ERR(&local));
+	ipam_pool_free(n->v6.pool);
+	n->v6 = (struct network_pool){ 0 };
+	n->ipv6 = false;
+	return realize(r, n, err);
 }
 
 int network_store(struct network_room *r, const struct network *n, struct error *err)
@@ -358,7 +376,8 @@ static void read_flags(struct network *n)
 							  : NETWORK_BRIDGE;
 	n->internal = json_bool(n->config, "Internal", false);
 	n->attachable = json_bool(n->config, "Attachable", false);
-	n->ipv6 = json_bool(n->config, "EnableIPv6", false);
+	n->ipv6_asked = json_bool(n->config, "EnableIPv6", false);
+	n->ipv6 = n->ipv6_asked || json_bool(n->config, "AutoIPv6", false);
 	n->is_default = n->kind == NETWORK_BRIDGE && strcmp(n->name, "bridge") == 0;
 }
 
@@ -431,6 +450,8 @@ static void default_config(struct network_room *r, struct network *n, const char
 	json_set(&n->arena, c, "Driver", json_new_string(&n->arena, driver));
 	json_set(&n->arena, c, "EnableIPv6",
 		 json_new_bool(&n->arena, n->kind == NETWORK_BRIDGE && cfg->ipv6));
+	json_set(&n->arena, c, "AutoIPv6",
+		 json_new_bool(&n->arena, n->kind == NETWORK_BRIDGE && cfg->ipv6_auto));
 	json_set(&n->arena, ipam, "Driver", json_new_string(&n->arena, "default"));
 	if (n->kind == NETWORK_BRIDGE && cfg->bip && net_prefix_parse(cfg->bip, &p, NULL) == 0) {
 		struct json *one = json_new_object(&n->arena);
@@ -526,6 +547,7 @@ static int open_net(struct network_room *r, struct error *err)
 								  : NET_FIREWALL_DNAT,
 				.pool = POOL_READY,
 				.dns = cfg->dns,
+				.ipv6 = cfg->ipv6_auto || cfg->ipv6,
 				.no_forwarding = cfg->no_ip_forward,
 				.no_rules = cfg->no_nat_rules,
 				.instance = instance };
@@ -567,6 +589,10 @@ int network_room_open(struct engine *e, struct error *err)
 	r->provider.leave = network_step_leave;
 	snprintf(r->engine_id, sizeof(r->engine_id), "%s", e->id);
 	e->networks = r;
+	if (e->cfg.ipv6_auto && access("/proc/net/if_inet6", F_OK) < 0) {
+		log_debug("no IPv6 on this machine, networks have IPv4 only");
+		e->cfg.ipv6_auto = false;
+	}
 	status = db_migrate(e->store->db, "network", migrations, ARRAY_LEN(migrations), err);
 	if (status == 0)
 		status = open_net(r, err);

@@ -73,7 +73,8 @@ static void write_ipam(struct jsonw *w, const struct network *n)
 	}
 	if (!user4)
 		write_pool(w, &n->v4);
-	if (!user6)
+	/* Peer: docker-compose 1.29 makes a network anew that shows IPv6 it did not ask for. */
+	if (!user6 && n->ipv6_asked)
 		write_pool(w, &n->v6);
 	jsonw_end(w);
 	jsonw_end(w);
@@ -107,7 +108,7 @@ static void write_network(struct network_room *r, const struct network *n, bool 
 	jsonw_kstring(w, "Scope", "local");
 	jsonw_kstring(w, "Driver", network_driver(n));
 	jsonw_kbool(w, "EnableIPv4", true);
-	jsonw_kbool(w, "EnableIPv6", n->ipv6);
+	jsonw_kbool(w, "EnableIPv6", n->ipv6_asked);
 	write_ipam(w, n);
 	jsonw_kbool(w, "Internal", n->internal);
 	jsonw_kbool(w, "Attachable", n->attachable);
@@ -305,7 +306,7 @@ static void copy_ipam(struct arena *a, struct json *to, const struct json *from)
 	json_set(a, to, "IPAM", ipam);
 }
 
-static struct network *network_from_body(const struct json *body, bool ipv6_default)
+static struct network *network_from_body(const struct json *body, const struct engine_config *cfg)
 {
 	struct network *n = new0(struct network);
 	struct arena *a = &n->arena;
@@ -317,14 +318,16 @@ static struct network *network_from_body(const struct json *body, bool ipv6_defa
 	n->created_ns = clock_wall_ns();
 	n->internal = json_bool(body, "Internal", false);
 	n->attachable = json_bool(body, "Attachable", false);
-	n->ipv6 = json_bool(body, "EnableIPv6", ipv6_default);
+	n->ipv6_asked = json_bool(body, "EnableIPv6", cfg->ipv6);
 	json_for_each_item (s, json_path(body, "IPAM.Config"))
-		n->ipv6 |= json_str(s, "Subnet") && strchr(json_str(s, "Subnet"), ':') &&
-			   !json_get(body, "EnableIPv6");
+		n->ipv6_asked |= json_str(s, "Subnet") && strchr(json_str(s, "Subnet"), ':') &&
+				 !json_get(body, "EnableIPv6");
 	json_set(a, c, "Driver", json_new_string(a, "bridge"));
 	json_set(a, c, "Internal", json_new_bool(a, n->internal));
 	json_set(a, c, "Attachable", json_new_bool(a, n->attachable));
-	json_set(a, c, "EnableIPv6", json_new_bool(a, n->ipv6));
+	n->ipv6 = n->ipv6_asked || json_bool(body, "EnableIPv6", cfg->ipv6_auto);
+	json_set(a, c, "EnableIPv6", json_new_bool(a, n->ipv6_asked));
+	json_set(a, c, "AutoIPv6", json_new_bool(a, n->ipv6));
 	copy_ipam(a, c, json_get(body, "IPAM"));
 	copy_object(a, c, "Options", json_get(body, "Options"));
 	copy_object(a, c, "Labels", json_get(body, "Labels"));
@@ -368,7 +371,7 @@ int network_create(struct engine *e, const struct json *body, struct jsonw *w, s
 		lock_drop(&r->lock);
 		return status;
 	}
-	n = network_from_body(body, e->cfg.ipv6);
+	n = network_from_body(body, &e->cfg);
 	status = check_ifname(r, n, err);
 	if (status == 0)
 		status = network_plan(r, n, err);

@@ -35,7 +35,9 @@ struct network {
 	struct arena arena;
 	const struct json
 	    *config; /* as stored: Driver Internal Attachable EnableIPv6 IPAM Options Labels */
-	bool internal, attachable, ipv6, is_default;
+	bool internal, attachable, is_default;
+	bool ipv6;       /* has it */
+	bool ipv6_asked; /* and was made so: shown as EnableIPv6 */
 	char ifname[NET_IFNAME_MAX];
 	struct network_pool v4, v6;
 };

@@ -127,7 +127,9 @@ static int read_network(struct settings *s, struct engine_config *cfg, struct er
 	cfg->no_ip_forward = !settings_bool(s, "ip-forward", true);
 	cfg->no_ip_masq = !settings_bool(s, "ip-masq", true);
 	cfg->no_nat_rules = !settings_bool(s, "iptables", true);
+	/* Said or not said: what nobody asked for is given but not shown as asked for. */
 	cfg->ipv6 = settings_bool(s, "ipv6", false);
+	cfg->ipv6_auto = settings_bool(s, "ipv6", true);
 	cfg->default_publish_ip = settings_str(s, "ip");
 	cfg->host_gateway_ip = settings_str(s, "host-gateway-ip");
 	cfg->dns = settings_list(s, "dns");

@@ -36,11 +36,13 @@ static int configure_inside(struct net *n, struct sandbox *s, const struct bridg
 	struct net_prefix p4 = { spec->ip4, b->subnet4.len }, p6 = { spec->ip6, b->subnet6.len };
 	int index, r;
 
-	if (spec->ip6.family) {
+	/* A round trip to the helper, which most endpoints are spared. */
+	if (!s->made || s->ipv6 != (spec->ip6.family != 0)) {
 		autofree char *name = cstr_format("ipv6/conf/%s/disable_ipv6", ifname);
 
-		r = helper_sysctl(&n->helper, s->ns_fd, name, "0", err);
-		if (r < 0)
+		r = helper_sysctl(&n->helper, s->ns_fd, name, spec->ip6.family ? "0" : "1", err);
+		/* A kernel without IPv6 need not be told to leave it. */
+		if (r < 0 && spec->ip6.family)
 			return r;
 	}
 	r = link_index(&s->nl, ifname, &index, err);

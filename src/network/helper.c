@@ -34,7 +34,7 @@ enum helper_op { OP_CREATE = 1, OP_ENTER, OP_DNS, OP_SYSCTL };
 
 struct request {
 	uint32_t op;
-	uint16_t port;
+	uint16_t port;  /* of dns; create: IPv6 on later links */
 	char path[512]; /* or the sysctl's name */
 	char value[64];
 };
@@ -61,11 +61,15 @@ static int write_sysctl(const char *name, const char *value, struct error *err)
 	return fs_write_all(fd, value, strlen(value), err);
 }
 
-static void prepare_sysctls(void)
+/* disable_ipv6: what interfaces that come in later begin with. */
+static void prepare_sysctls(const char *disable_ipv6)
 {
-	static const char *const values[][2] = {
-		{ "ipv6/conf/default/disable_ipv6", "1" }, { "ipv6/conf/default/accept_ra", "0" },
-		{ "ipv6/conf/all/accept_ra", "0" },        { "ipv6/conf/default/autoconf", "0" },
+	const char *const values[][2] = {
+		{ "ipv6/conf/default/disable_ipv6", disable_ipv6 },
+		{ "ipv6/conf/default/accept_dad", "0" },
+		{ "ipv6/conf/default/accept_ra", "0" },
+		{ "ipv6/conf/all/accept_ra", "0" },
+		{ "ipv6/conf/default/autoconf", "0" },
 		{ "ipv4/conf/default/arp_notify", "1" },
 	};
 
@@ -99,7 +103,8 @@ static int open_handles(const char *path, int fds[static 2], struct error *err)
 	return r;
 }
 
-static int do_create(const char *path, int fds[static 2], struct error *err)
+static int do_create(const char *path, const char *disable_ipv6, int fds[static 2],
+		     struct error *err)
 {
 	autoclose int file = FD_NONE;
 	int r = fs_open(path, O_RDONLY | O_CREAT | O_EXCL, 0444, &file, err);
@@ -111,7 +116,7 @@ static int do_create(const char *path, int fds[static 2], struct error *err)
 		unlink(path);
 		return r;
 	}
-	prepare_sysctls();
+	prepare_sysctls(disable_ipv6);
 	r = loopback_up(err);
 	if (r == 0 && mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0)
 		r = error_sys(err, errno, "keep network namespace at '%s'", path);
@@ -202,7 +207,7 @@ static int serve_one(const struct request *q, int given, int *fds, size_t *ret_n
 	*ret_n_fds = 0;
 	switch ((enum helper_op)q->op) {
 	case OP_CREATE:
-		r = do_create(q->path, fds, &a->err);
+		r = do_create(q->path, q->port ? "0" : "1", fds, &a->err);
 		*ret_n_fds = r < 0 ? 0 : 2;
 		return r;
 	case OP_ENTER:
@@ -357,10 +362,10 @@ static int call(struct helper *h, const struct request *q, int given, struct ans
 	return 0;
 }
 
-static int call_path(struct helper *h, enum helper_op op, const char *path,
+static int call_path(struct helper *h, enum helper_op op, const char *path, uint16_t flag,
 		     struct helper_netns *ret, struct error *err)
 {
-	struct request q = { .op = op };
+	struct request q = { .op = op, .port = flag };
 	struct answer a;
 	size_t n = 2;
 	int fds[2], r;
@@ -377,14 +382,15 @@ static int call_path(struct helper *h, enum helper_op op, const char *path,
 	return 0;
 }
 
-int helper_create(struct helper *h, const char *path, struct helper_netns *ret, struct error *err)
+int helper_create(struct helper *h, const char *path, bool ipv6, struct helper_netns *ret,
+		  struct error *err)
 {
-	return call_path(h, OP_CREATE, path, ret, err);
+	return call_path(h, OP_CREATE, path, ipv6, ret, err);
 }
 
 int helper_enter(struct helper *h, const char *path, struct helper_netns *ret, struct error *err)
 {
-	return call_path(h, OP_ENTER, path, ret, err);
+	return call_path(h, OP_ENTER, path, 0, ret, err);
 }
 
 int helper_dns(struct helper *h, int ns_fd, uint16_t port, struct helper_dns *ret,

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -31,10 +32,10 @@ struct helper_netns {
 };
 /*
  * A new namespace with lo up, bind-mounted at path (which must not exist);
- * IPv6 off on later links, no router advertisements.
+ * IPv6 on or off on later links, no router advertisements.
  */
-MUST_CHECK int helper_create(struct helper *h, const char *path, struct helper_netns *ret,
-			     struct error *err);
+MUST_CHECK int helper_create(struct helper *h, const char *path, bool ipv6,
+			     struct helper_netns *ret, struct error *err);
 /* One that exists. ERR_NOT_FOUND when path is absent or no namespace. */
 MUST_CHECK int helper_enter(struct helper *h, const char *path, struct helper_netns *ret,
 			    struct error *err);

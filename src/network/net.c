@@ -200,6 +200,7 @@ int net_open(const struct net_config *c, struct net **ret, struct error *err)
 	n->resolv_conf = xstrdup(c->resolv_conf ? c->resolv_conf : "/etc/resolv.conf");
 	n->firewall = c->firewall;
 	n->no_forwarding = c->no_forwarding;
+	n->ipv6 = c->ipv6;
 	n->pool_size = c->pool;
 	snprintf(n->instance, sizeof(n->instance), "%s", c->instance ? c->instance : "");
 	snprintf(n->rules.table, sizeof(n->rules.table), "proa%s%s", *n->instance ? "_" : "",

@@ -34,6 +34,8 @@ struct sandbox {
 	int ns_fd;
 	struct nl nl; /* inside */
 	bool serves_dns;
+	bool ipv6; /* interfaces begin with IPv6 on; only in a namespace that we made */
+	bool made;
 };
 
 struct endpoint {
@@ -50,7 +52,7 @@ struct net {
 	char *netns_dir, *helper_path, *resolv_conf;
 	char instance[32];
 	enum net_firewall firewall;
-	bool nat, ready, v6_forwarding, no_forwarding;
+	bool nat, ready, v6_forwarding, no_forwarding, ipv6;
 	struct helper helper;
 	struct dns *dns;
 	struct nl route, nft, monitor;

@@ -34,6 +34,7 @@ struct net_config {
 	const char *instance;  /* [a-z0-9_]*; the table is "proa" or "proa_<instance>" */
 	const char *helper;    /* executable with net_helper_main; NULL = /proc/self/exe */
 	enum net_firewall firewall;
+	bool ipv6;               /* most endpoints have it: namespaces are made so */
 	bool no_forwarding;      /* leave net.ipv4.ip_forward alone */
 	bool no_rules;           /* no firewall table at all: ports by the proxy, no masquerade */
 	unsigned pool;           /* ready namespaces to keep; 0 = none */

@@ -64,7 +64,9 @@ static int sandbox_create(struct net *n, struct sandbox **ret, struct error *err
 	lock_take(&n->lock);
 	map_set(&n->sandboxes, s->key, s);
 	lock_drop(&n->lock);
-	r = helper_create(&n->helper, s->path, &ns, err);
+	s->made = true;
+	s->ipv6 = n->ipv6;
+	r = helper_create(&n->helper, s->path, n->ipv6, &ns, err);
 	if (r < 0) {
 		lock_take(&n->lock);
 		(void)map_steal(&n->sandboxes, s->key);

@@ -112,8 +112,16 @@ teardown() {
 	docker run --rm --network six bb:1 ping -6 -c 1 srv
 	host ip addr add 2001:db8::9/128 dev lo
 	[ "$(get 'http://[2001:db8::9]:18182/')" = srv ]
-	# Off where it was not asked for.
-	[ "$(docker run --rm bb:1 cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6)" = 1 ]
+	# On where nobody said; not shown, as clients would make the network anew; off where asked.
+	docker network create quiet
+	docker network create --ipv6=false four
+	[ "$(docker network inspect -f '{{.EnableIPv6}} {{len .IPAM.Config}}' quiet)" = "false 1" ]
+	web other --network quiet -p 18184:80
+	docker run --rm --network quiet bb:1 ping -6 -c 1 other
+	[[ "$(docker inspect -f '{{.NetworkSettings.Networks.quiet.GlobalIPv6Address}}' other)" == fd* ]]
+	[ "$(get 'http://[2001:db8::9]:18184/')" = other ]
+	docker run --rm bb:1 ip -6 addr show eth0 | grep -q 'inet6 fd'
+	[ -z "$(docker run --rm --network four bb:1 ip -6 addr show eth0)" ]
 }
 
 @test "networks survive proad, and so do running containers in them" {

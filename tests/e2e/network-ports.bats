@@ -32,7 +32,7 @@ outside() { nsenter --net="/run/netns/$NS-out" "$@"; }
 @test "a published port is reached from the host, from outside and from containers" {
 	docker network create other
 	web srv -p 18080:80
-	[ "$(docker port srv)" = "80/tcp -> 0.0.0.0:18080" ]
+	[ "$(docker port srv)" = $'80/tcp -> 0.0.0.0:18080\n80/tcp -> [::]:18080' ]
 	[ "$(get http://127.0.0.1:18080/)" = srv ]
 	[ "$(get http://192.0.2.9:18080/)" = srv ]
 	[ "$(outside curl -s --max-time 2 http://192.0.2.9:18080/)" = srv ]
