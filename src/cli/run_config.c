@@ -143,12 +143,30 @@ static bool is_container_mode(const char *s)
 	return cstr_starts(s, "container:") && s[strlen("container:")];
 }
 
+/* The docker CLI asks the engine what it runs on; ours runs on Linux. */
+static int refuse_windows(const struct args *args, struct error *err)
+{
+	static const char *const flags[] = { "cpu-count", "cpu-percent", "io-maxbandwidth",
+					     "io-maxiops" };
+
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (args_count(args, flags[i]) || *args_str(args, flags[i]))
+			return error_set(
+			    err, ERR_INVALID,
+			    "\"--%s\" is only supported on a Docker daemon running on windows, but "
+			    "the Docker daemon is running on linux",
+			    flags[i]);
+	return 0;
+}
+
 static int namespaces_build(struct arena *a, const struct args *args, struct json *host,
 			    struct error *err)
 {
 	const char *pid = args_str(args, "pid"), *uts = args_str(args, "uts");
 	const char *userns = args_str(args, "userns"), *cgroupns = args_str(args, "cgroupns");
 
+	if (refuse_windows(args, err) < 0)
+		return -(int)ERR_INVALID;
 	if (*pid && strcmp(pid, "host") != 0 && !is_container_mode(pid))
 		return error_set(err, ERR_INVALID, "--pid: invalid PID mode");
 	if (*uts && strcmp(uts, "host") != 0)

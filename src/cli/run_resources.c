@@ -91,10 +91,6 @@ int run_resources(struct arena *a, const struct args *args, struct json *host, s
 	set_int(a, host, "CpuRealtimeRuntime", args, "cpu-rt-runtime");
 	set_text(a, host, "CpusetCpus", args, "cpuset-cpus");
 	set_text(a, host, "CpusetMems", args, "cpuset-mems");
-	set_int(a, host, "CpuCount", args, "cpu-count");
-	set_int(a, host, "CpuPercent", args, "cpu-percent");
-	set_int(a, host, "IOMaximumBandwidth", args, "io-maxbandwidth");
-	set_int(a, host, "IOMaximumIOps", args, "io-maxiops");
 	set_int(a, host, "BlkioWeight", args, "blkio-weight");
 	set_rates(a, host, "BlkioWeightDevice", args, "blkio-weight-device", "Weight");
 	set_rates(a, host, "BlkioDeviceReadBps", args, "device-read-bps", "Rate");

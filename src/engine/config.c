@@ -305,6 +305,18 @@ static void merge_command(struct arena *a, struct json *c, const struct json *im
 		json_set(a, c, "Entrypoint", json_new_null(a));
 }
 
+/* Peer: an empty map gives way to the image's, which may be none at all. */
+static void merge_map(struct arena *a, struct json *c, const char *key, const struct json *theirs)
+{
+	const struct json *mine = json_get(c, key);
+
+	if (theirs && theirs->type == JSON_OBJECT)
+		json_set(a, c, key, object_union(a, mine, theirs));
+	else if (mine && mine->type == JSON_OBJECT && mine->n_members == 0 &&
+		 strcmp(key, "Volumes") == 0)
+		json_set(a, c, key, json_new_null(a));
+}
+
 static void merge_image(struct arena *a, struct json *c, const struct json *image)
 {
 	static const char *const texts[] = { "User", "WorkingDir", "StopSignal" };
@@ -316,9 +328,7 @@ static void merge_image(struct arena *a, struct json *c, const struct json *imag
 		    !cstr_is_empty(json_str(image, texts[i])))
 			json_set(a, c, texts[i], json_new_string(a, json_str(image, texts[i])));
 	for (i = 0; i < ARRAY_LEN(maps); i++)
-		if (json_get(image, maps[i]))
-			json_set(a, c, maps[i],
-				 object_union(a, json_get(c, maps[i]), json_get(image, maps[i])));
+		merge_map(a, c, maps[i], json_get(image, maps[i]));
 	json_set(a, c, "Labels", object_union(a, json_get(c, "Labels"), json_get(image, "Labels")));
 	json_set(a, c, "Env", env_merge(a, json_get(c, "Env"), json_get(image, "Env")));
 	if (list_empty(json_get(c, "Shell")) && !list_empty(json_get(image, "Shell")))
@@ -582,6 +592,44 @@ static void default_numbers(struct engine *e, struct arena *a, struct json *hc)
 	}
 }
 
+/* "container:NAME" becomes "container:<id>": a rename changes nothing. */
+static int resolve_modes(struct engine *e, struct arena *a, struct json *hc, struct error *err)
+{
+	static const char *const keys[] = { "NetworkMode", "PidMode", "IpcMode" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(keys); i++) {
+		const char *mode = json_str(hc, keys[i]);
+		autoptr(container) other = NULL;
+
+		if (!cstr_starts(mode ? mode : "", "container:"))
+			continue;
+		/* Not as "not found": clients would think that of the image, and pull it. */
+		if (container_find(e, mode + strlen("container:"), &other, NULL) < 0)
+			return error_set(err, ERR_INVALID, "No such container: %s",
+					 mode + strlen("container:"));
+		json_set(a, hc, keys[i],
+			 json_new_string(a, arena_format(a, "container:%s", other->id)));
+	}
+	return 0;
+}
+
+/* Peer: who shares the host's processes or memory has no label of his own. */
+static void default_security(struct arena *a, struct json *hc)
+{
+	const struct json *given = json_get(hc, "SecurityOpt");
+	const char *pid = json_str(hc, "PidMode"), *ipc = json_str(hc, "IpcMode");
+	struct json *list;
+
+	if ((given && given->type != JSON_NULL) ||
+	    !((pid && strcmp(pid, "host") == 0) || (ipc && strcmp(ipc, "host") == 0) ||
+	      json_bool(hc, "Privileged", false)))
+		return;
+	list = json_new_array(a);
+	json_push(a, list, json_new_string(a, "label=disable"));
+	json_set(a, hc, "SecurityOpt", list);
+}
+
 int host_config_build(struct engine *e, struct arena *a, const struct json *body,
 		      const struct json **ret, struct error *err)
 {
@@ -591,6 +639,10 @@ int host_config_build(struct engine *e, struct arena *a, const struct json *body
 	r = members_copy(a, host_members, ARRAY_LEN(host_members), body, hc, "HostConfig", err);
 	if (r < 0)
 		return r;
+	r = resolve_modes(e, a, hc, err);
+	if (r < 0)
+		return r;
+	default_security(a, hc);
 	default_text(a, hc, "NetworkMode", "default");
 	default_text(a, hc, "IpcMode",
 		     e->cfg.default_ipc_mode ? e->cfg.default_ipc_mode : "private");

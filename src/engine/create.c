@@ -24,6 +24,7 @@
 struct making {
 	struct container *c;
 	bool name_held, snapshot, network, directory;
+	bool weight_discarded; /* BlkioWeight, which the kernel lacks */
 	char *key;
 };
 
@@ -123,6 +124,24 @@ static const struct json *host_config_of(struct arena *a, const struct json *bod
 	return copy;
 }
 
+/* Peer: what the kernel cannot do is taken away and warned of. */
+static bool discard_weight(struct container *c)
+{
+	static const char *const files[] = { "/sys/fs/cgroup/blkio/blkio.weight",
+					     "/sys/fs/cgroup/blkio/blkio.bfq.weight",
+					     "/sys/fs/cgroup/cgroup.controllers" };
+	struct json *hc = (struct json *)(uintptr_t)c->host_config;
+	size_t i;
+
+	if (json_int(hc, "BlkioWeight", 0) == 0)
+		return false;
+	for (i = 0; i < ARRAY_LEN(files); i++)
+		if (access(files[i], F_OK) == 0)
+			return false;
+	json_set(&c->arena, hc, "BlkioWeight", json_new_int(&c->arena, 0));
+	return true;
+}
+
 static int set_documents(struct container *c, const struct json *body, const struct image *img,
 			 struct error *err)
 {
@@ -178,6 +197,7 @@ static int make(struct making *m, const char *name, const struct json *body, str
 		return r;
 	snprintf(c->image_id, sizeof(c->image_id), "%s", img.row.id);
 	r = set_documents(c, body, &img, err);
+	m->weight_discarded = r == 0 && discard_weight(c);
 	if (r == 0)
 		r = take_name(m, name, err);
 	if (r == 0)
@@ -240,11 +260,18 @@ int container_create(struct engine *e, const char *name, const char *platform,
 	container_ref(m.c);
 	container_table_add(m.c);
 	container_event(m.c, "create", NULL, 0);
-	container_unref(m.c);
 	jsonw_object(out);
 	jsonw_kstring(out, "Id", id);
 	jsonw_karray(out, "Warnings");
+	if (m.weight_discarded)
+		jsonw_string(out, "Your kernel does not support Block I/O weight or the cgroup is "
+				  "not mounted. Weight discarded.");
+	/* Peer: dockerd says nothing and does nothing. */
+	if (json_int(m.c->host_config, "CpuCount", 0) ||
+	    json_int(m.c->host_config, "CpuPercent", 0))
+		jsonw_string(out, "CpuCount and CpuPercent are for Windows engines. Discarded.");
 	jsonw_end(out);
 	jsonw_end(out);
+	container_unref(m.c);
 	return 0;
 }

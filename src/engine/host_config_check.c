@@ -179,10 +179,15 @@ static int check_modes(const struct json *hc, struct error *err)
 	if (!one_of(s, cgroupns))
 		return error_set(err, ERR_INVALID, "invalid cgroup namespace mode: %s", s);
 	if (!cstr_is_empty(json_str(hc, "Isolation")) &&
-	    strcmp(json_str(hc, "Isolation"), "default") != 0)
+	    !str_eq_nocase(str_of(json_str(hc, "Isolation")), str_of("default")))
 		return error_set(err, ERR_INVALID,
-				 "invalid isolation '%s': only the default is supported on Linux",
+				 "Invalid isolation: \"%s\" - linux only supports 'default'",
 				 json_str(hc, "Isolation"));
+	if (json_int(hc, "IOMaximumBandwidth", 0) || json_int(hc, "IOMaximumIOps", 0))
+		return error_set(
+		    err, ERR_INVALID,
+		    "Invalid QoS settings: linux does not support configuration of maximum %s",
+		    json_int(hc, "IOMaximumBandwidth", 0) ? "bandwidth" : "IOPs");
 	if (json_get(hc, "DeviceRequests") && json_get(hc, "DeviceRequests")->n_items > 0)
 		return error_set(err, ERR_INVALID,
 				 "could not select device driver \"\" with capabilities: device "

@@ -345,9 +345,9 @@ static int parse_from(struct parse *p, const char *raw, struct error *err)
 		else if (!str_eqs(rest, "rw") && !str_eqs(rest, "z") && !str_eqs(rest, "Z"))
 			return error_set(err, ERR_INVALID, "invalid mode: %.*s", STR_ARG(rest));
 	}
-	r = container_find(p->c->engine, arena_strndup(a, ref.at, ref.len), &from, err);
-	if (r < 0)
-		return r;
+	/* Not as "not found": clients would think that of the image, and pull it. */
+	if (container_find(p->c->engine, arena_strndup(a, ref.at, ref.len), &from, NULL) < 0)
+		return error_set(err, ERR_INVALID, "No such container: %.*s", STR_ARG(ref));
 	for (i = 0; i < from->n_mounts; i++) {
 		const struct container_mount *f = &from->mounts[i];
 		struct container_mount m = { .rw = f->rw && rw, .no_copy = f->no_copy };

@@ -305,6 +305,17 @@ new() { # NAME CMD-JSON [EXTRA]
 		m = create(["touch", "/x"]); start(m); call("POST", f"/containers/{m}/wait")
 		img = call("POST", f"/commit?container={m}", {})[1]["Id"]
 		assert call("GET", f"/v1.41/images/{img}/json")[1]["ContainerConfig"]["Image"] == "bb:1"
+		# Modes that name a container hold its id; what is missing is no missing image (404 would pull).
+		share = create(["true"], HostConfig={"PidMode": "container:" + child[1:], "SecurityOpt": None})
+		assert call("GET", f"/containers/{share}/json")[1]["HostConfig"]["PidMode"] == "container:" + c
+		for bad in ({"PidMode": "container:nobody"}, {"VolumesFrom": ["nobody"]}, {"IOMaximumIOps": 1}, {"Isolation": "process"}):
+		    assert call("POST", "/containers/create", {"Image": "bb:1", "Cmd": ["x"], "HostConfig": bad})[0] == 400, bad
+		h = create(["true"], HostConfig={"IpcMode": "host", "Isolation": "Default"}, Volumes={})
+		j = call("GET", f"/containers/{h}/json")[1]
+		assert j["HostConfig"]["SecurityOpt"] == ["label=disable"] and j["Config"]["Volumes"] is None and "StopTimeout" not in j["Config"], j
+		w = call("POST", "/containers/create", {"Image": "bb:1", "Cmd": ["x"], "HostConfig": {"CpuCount": 2}})[1]
+		assert len(w["Warnings"]) == 1, w
+		for k in (share, h, w["Id"]): call("DELETE", f"/containers/{k}")
 		for k in (i, c, t, p, n, m): call("DELETE", f"/containers/{k}?force=1")
 		call("DELETE", f"/images/{img}")
 	P
