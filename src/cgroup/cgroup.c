@@ -127,8 +127,9 @@ static int check_unused(int fd, const char *path, struct error *err)
 	int r = cgroup_read(fd, "cgroup.procs", &b, err);
 
 	if (r == 0 && b.len > 0)
-		return error_set(err, ERR_CONFLICT, "cgroup '%s' is in use by other processes",
-				 path);
+		return error_set(
+		    err, ERR_CONFLICT,
+		    "container's cgroup is not empty: '%s' is in use by other processes", path);
 	return r;
 }
 

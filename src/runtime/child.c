@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -203,21 +202,6 @@ static int build_root(struct child *c, struct error *err)
 	return r;
 }
 
-static int set_personality(const struct spec_personality *s, struct error *err)
-{
-	unsigned long value;
-
-	if (s == NULL || s->domain == NULL)
-		return 0;
-	value = strcmp(s->domain, "LINUX32") == 0 ? PER_LINUX32 : PER_LINUX;
-	if (s->flags.n > 0)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "linux.personality.flags: none is defined");
-	if (personality(value) < 0)
-		return error_sys(err, errno, "linux.personality");
-	return 0;
-}
-
 static int prepare(struct child *c, struct arena *a, struct error *err)
 {
 	int r;
@@ -249,7 +233,7 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 	if (r == 0)
 		r = process_apply_limits(&c->process, err);
 	if (r == 0)
-		r = set_personality(c->config->linux_.personality, err);
+		r = process_personality(c->state->personality, err);
 	if (r == 0)
 		r = process_build_env(&c->process, a, err);
 	if (r == 0)

@@ -145,6 +145,8 @@ static int load_config(struct making *m, struct buf *text, struct error *err)
 	m->state.annotations = m->config.annotations;
 	m->state.created_ns = clock_wall_ns();
 	m->state.owner = getuid();
+	m->state.personality =
+	    m->config.linux_.personality ? m->config.linux_.personality->domain : NULL;
 	m->state.has_poststart = m->config.hooks.n_poststart > 0;
 	m->state.has_poststop = m->config.hooks.n_poststop > 0;
 	m->state.rootfs =
@@ -225,6 +227,9 @@ static int check(struct making *m, struct error *err)
 		return error_set(err, ERR_UNIMPLEMENTED,
 				 "linux.mountLabel: '%s': SELinux labels are not supported yet",
 				 m->config.linux_.mount_label);
+	if (m->config.linux_.personality != NULL && m->config.linux_.personality->flags.n > 0)
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "linux.personality.flags: none is defined");
 	if (m->config.linux_.n_net_devices > 0)
 		return error_set(err, ERR_UNIMPLEMENTED, "linux.netDevices: not supported yet");
 	if (p->terminal && cstr_is_empty(m->create->console_socket) && !m->create->ret_console)

@@ -303,6 +303,8 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 	if (r == 0)
 		r = process_apply_limits(&x->process, err);
 	if (r == 0)
+		r = process_personality(x->state.personality, err);
+	if (r == 0)
 		r = process_build_env(&x->process, a, err);
 	if (r == 0)
 		r = process_drop(&x->process, err);

@@ -12,7 +12,10 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "runtime/rootfs.h"
+
+#define LINKS_MAX 16
 
 int mount_clone(int dirfd, const char *path, bool recursive, int *ret_fd, struct error *err)
 {
@@ -148,21 +151,68 @@ int rootfs_target_dir(int root, const char *path, int *ret_fd, struct error *err
 	return r;
 }
 
+static int make_parent(int root, const char *path, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	autofree char *parent = NULL;
+
+	if (slash == NULL || slash == path)
+		return 0;
+	parent = str_dup((struct str){ path, (size_t)(slash - path) });
+	return fs_mkdir_all_in_root(root, parent, 0755, 0, 0, NULL, err);
+}
+
+/* Where the image's symlink at `path` leads to, as a path in the root; NULL: it is none. */
+static char *link_target(int root, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	autofree char *parent = NULL, *joined = NULL;
+	autoclose int dir = FD_NONE;
+	char text[4096];
+	ssize_t n;
+
+	if (slash == NULL)
+		return NULL;
+	parent = str_dup((struct str){ path, (size_t)(slash - path) });
+	if (fs_open_in_root(root, *parent ? parent : "/", O_PATH | O_DIRECTORY, 0, &dir, NULL) < 0)
+		return NULL;
+	n = readlinkat(dir, slash + 1, text, sizeof(text) - 1);
+	if (n <= 0)
+		return NULL;
+	text[n] = '\0';
+	joined = *text == '/' ? str_dup(str_of(text)) : cstr_format("%s/%s", parent, text);
+	return fs_path_clean(joined);
+}
+
+/* An image may have /etc/resolv.conf as a link to what only a running system has. */
+static int make_link_parents(int root, const char *path, struct error *err)
+{
+	autofree char *at = str_dup(str_of(path));
+	int r = 0;
+
+	for (unsigned depth = 0; r == 0 && depth < LINKS_MAX; depth++) {
+		char *next = link_target(root, at);
+
+		if (next == NULL)
+			return 0;
+		free(at);
+		at = next;
+		r = make_parent(root, at, err);
+	}
+	return r;
+}
+
 int rootfs_target_file(int root, const char *path, int *ret_fd, struct error *err)
 {
-	autofree char *parent = NULL;
-	const char *slash;
 	int r = fs_open_in_root(root, path, O_PATH, 0, ret_fd, err);
 
 	if (r != -ERR_NOT_FOUND)
 		return r;
-	slash = strrchr(path, '/');
-	if (slash != NULL && slash > path) {
-		parent = str_dup((struct str){ path, (size_t)(slash - path) });
-		r = fs_mkdir_all_in_root(root, parent, 0755, 0, 0, NULL, err);
-		if (r < 0)
-			return r;
-	}
+	r = make_parent(root, path, err);
+	if (r == 0)
+		r = make_link_parents(root, path, err);
+	if (r < 0)
+		return r;
 	/* Resolved in the root in one call; what it makes is an empty file of the container's. */
 	return fs_open_in_root(root, path, O_RDONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0644, ret_fd,
 			       err);
@@ -278,7 +328,7 @@ static int target_of(struct rootfs *r, const struct spec_mount *m, int *ret_fd, 
 	auto_close_(ret_fd);
 	*ret_fd = FD_NONE;
 	if (rc < 0)
-		return error_set(err, ERR_INVALID, "'%s' must be mounted on an ordinary directory",
+		return error_set(err, ERR_INVALID, "'%s' must be mounted on ordinary directory",
 				 m->destination);
 	*ret_fd = again;
 	return 0;
@@ -292,16 +342,43 @@ static int mount_sys_by_bind(const struct mount_option *o, int *ret_fd, struct e
 	return r < 0 ? r : mount_change(*ret_fd, true, o->attr_set, 0, 0, err);
 }
 
-static int mount_fs(struct rootfs *r, const struct spec_mount *m, const struct mount_option *o,
+/* Peer: runc gives a tmpfs the mode of the directory that it covers, when none is asked for. */
+static void inherit_mode(const struct rootfs *r, const struct spec_mount *m, struct mount_option *o,
+			 char text[static 16])
+{
+	autoclose int dir = FD_NONE;
+	struct stat st;
+
+	for (size_t i = 0; i < o->n_data; i++)
+		if (cstr_starts(o->data[i], "mode="))
+			return;
+	if (o->n_data == ARRAY_LEN(o->data) ||
+	    fs_open_in_root(r->root, m->destination, O_PATH | O_DIRECTORY, 0, &dir, NULL) < 0 ||
+	    fstat(dir, &st) < 0)
+		return;
+	snprintf(text, 16, "mode=%o", (unsigned)(st.st_mode & 07777));
+	o->data[o->n_data++] = text;
+}
+
+static int mount_fs(struct rootfs *r, const struct spec_mount *m, struct mount_option *o,
 		    struct error *err)
 {
 	autoclose int mount = FD_NONE;
 	autoclose int target = FD_NONE;
 	const char *source = m->source != NULL ? m->source : m->type;
-	int rc = target_of(r, m, &target, err);
+	bool tmpfs = strcmp(m->type, "tmpfs") == 0;
+	bool late = tmpfs && o->attr_set & MOUNT_ATTR_RDONLY;
+	char mode[16];
+	int rc;
 
+	if (tmpfs)
+		inherit_mode(r, m, o, mode);
+	rc = target_of(r, m, &target, err);
 	if (rc < 0)
 		return rc;
+	/* Devices and mount points are still to be made in it. */
+	if (late)
+		o->attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	rc = mount_new(m->type, source, o->data, o->n_data, o->attr_set, &mount, err);
 	if (rc < 0 && err->sys == EPERM && r->user_ns && strcmp(m->type, "sysfs") == 0)
 		rc = mount_sys_by_bind(o, &mount, err);
@@ -311,6 +388,8 @@ static int mount_fs(struct rootfs *r, const struct spec_mount *m, const struct m
 		rc = apply_options(mount, o, err);
 	if (rc == 0)
 		rc = mount_attach(mount, target, m->destination, err);
+	if (rc == 0 && late)
+		*vec_push(&r->late_readonly) = steal_fd(&mount);
 	if (rc == 0 && strcmp(m->type, "devpts") == 0) {
 		auto_close_(&r->devpts);
 		r->devpts = steal_fd(&mount);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -280,6 +281,14 @@ int process_apply_limits(struct process_setup *p, struct error *err)
 	if (r == 0)
 		r = join_keyring(p, err);
 	return r;
+}
+
+int process_personality(const char *domain, struct error *err)
+{
+	if (domain != NULL &&
+	    personality(strcmp(domain, "LINUX32") == 0 ? PER_LINUX32 : PER_LINUX) < 0)
+		return error_sys(err, errno, "linux.personality");
+	return 0;
 }
 
 void process_reset_signals(void)

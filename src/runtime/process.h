@@ -42,6 +42,8 @@ MUST_CHECK int process_apply_host(struct process_setup *p, struct error *err);
 MUST_CHECK int process_apply_affinity(const struct process_setup *p, bool final, struct error *err);
 /* rlimits, scheduler, ioPriority, personality, session keyring: still with all rights. */
 MUST_CHECK int process_apply_limits(struct process_setup *p, struct error *err);
+/* linux.personality; NULL: as it is. */
+MUST_CHECK int process_personality(const char *domain, struct error *err);
 /* Nothing blocked, nothing ignored: what the caller did with signals is not the container's. */
 void process_reset_signals(void);
 /*

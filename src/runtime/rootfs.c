@@ -174,6 +174,12 @@ int rootfs_protect(struct rootfs *r, struct error *err)
 	autoclose int empty = FD_NONE;
 	int rc = 0;
 
+	vec_for_each (mount, &r->late_readonly) {
+		if (rc == 0)
+			rc = mount_change(*mount, false, MOUNT_ATTR_RDONLY, 0, 0, err);
+		close(*mount);
+	}
+	vec_release(&r->late_readonly);
 	for (size_t i = 0; rc == 0 && i < l->readonly_paths.n; i++) {
 		rc = protect_readonly(r, l->readonly_paths.at[i], err);
 		if (rc < 0)

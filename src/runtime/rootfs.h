@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/vec.h"
 #include "cgroup/cgroup.h"
 #include "oci/runtime_config.h"
 #include "runtime/mount_option.h"
@@ -27,7 +28,8 @@ struct rootfs {
 	bool no_pivot;
 	const struct cgroup *cgroup;
 	const struct cgroup_host *host;
-	int devpts; /* the container's devpts mount, or FD_NONE; owned */
+	VEC(int) late_readonly; /* mounts that turn read-only in rootfs_protect; owned */
+	int devpts;             /* the container's devpts mount, or FD_NONE; owned */
 };
 
 /*

@@ -184,6 +184,8 @@ int state_write(const struct state_dir *d, const struct runtime_state *s, struct
 	jsonw_kbool(&w, "poststart", s->has_poststart);
 	jsonw_kbool(&w, "poststop", s->has_poststop);
 	write_cgroups(&w, s);
+	if (s->personality != NULL)
+		jsonw_kstring(&w, "personality", s->personality);
 	if (s->unit != NULL) {
 		jsonw_kstring(&w, "unit", s->unit);
 		jsonw_kbool(&w, "unitRootless", s->unit_rootless);
@@ -252,6 +254,7 @@ int state_read(const struct state_dir *d, struct arena *a, struct runtime_state 
 	s.namespaces = (uint32_t)json_int(j, "namespaces", 0);
 	s.has_poststart = json_bool(j, "poststart", false);
 	s.has_poststop = json_bool(j, "poststop", false);
+	s.personality = json_str(j, "personality");
 	s.unit = json_str(j, "unit");
 	s.unit_rootless = json_bool(j, "unitRootless", false);
 	if (s.id == NULL || s.bundle == NULL || s.rootfs == NULL || s.oci_version == NULL ||

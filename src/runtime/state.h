@@ -36,8 +36,9 @@ struct runtime_state {
 	bool has_poststart, has_poststop;
 	struct cgroup_dir cgroups[CGROUP_HIERARCHY_MAX]; /* paths; fds unused */
 	size_t n_cgroups;
-	const char *unit;   /* systemd's scope; NULL: the groups are ours alone */
-	bool unit_rootless; /* the user's own manager made it */
+	const char *personality; /* linux.personality.domain, for exec; NULL: none */
+	const char *unit;        /* systemd's scope; NULL: the groups are ours alone */
+	bool unit_rootless;      /* the user's own manager made it */
 	struct pairs annotations;
 };
 

@@ -118,7 +118,7 @@ host_untouched() {
 	ln -s tmp "$B/rootfs/proc"
 	run rt run -b "$B" "$CID"
 	[ "$status" -eq 1 ]
-	[[ "$output" == *"must be mounted on an ordinary directory"* ]]
+	[[ "$output" == *"must be mounted on ordinary directory"* ]]
 	nothing_left
 }
 

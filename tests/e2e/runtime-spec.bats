@@ -131,3 +131,29 @@ teardown() { runtime_teardown; }
 	config 'del(.annotations)'
 	[ "$(timeout 30 unshare -m --propagation private setpriv --groups 5,6 "$RT" --root "$STATE" run -b "$B" "$CID")" = 0 ]
 }
+
+@test "runtime: a tmpfs covers with the directory's mode, a read-only /dev is filled first, links that lead nowhere are followed in the root" {
+	mkdir -p "$B/rootfs/covered"
+	chmod 711 "$B/rootfs/covered"
+	args sh -c 'stat -c %a /covered /new; touch /dev/x || echo read-only; cat /etc/resolv.conf; cat /dev/null && echo devices'
+	rm -f "$B/rootfs/etc/resolv.conf"
+	ln -s ../run/systemd/resolve/stub-resolv.conf "$B/rootfs/etc/resolv.conf"
+	echo resolved >"$T/resolv"
+	config '.mounts |= map(if .destination == "/dev" then .options += ["ro"] else . end)
+		| .mounts += [{"destination": "/covered", "type": "tmpfs", "source": "x"}, {"destination": "/new", "type": "tmpfs", "source": "x"},
+			{"destination": "/etc/resolv.conf", "type": "bind", "source": "'"$T/resolv"'", "options": ["bind"]}]'
+	run rt run -b "$B" "$CID"
+	[ "$status" = 0 ]
+	[ "${lines[0]}" = 711 ] && [ "${lines[1]}" = 1777 ]
+	[[ "$output" == *read-only*resolved*devices* ]]
+	nothing_left
+}
+
+@test "runtime: exec has the container's personality" {
+	args sleep 1000
+	config '.linux.personality={"domain": "LINUX32"}'
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	[ "$(rt exec "$CID" busybox uname -m)" != "$(uname -m)" ] || [ "$(uname -m)" != x86_64 ]
+	rt delete -f "$CID"
+	nothing_left
+}
