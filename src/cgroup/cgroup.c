@@ -79,10 +79,22 @@ static void v2_delegate(int dirfd, uint32_t controllers)
 	}
 }
 
-/* A new v1 cpuset is empty and takes no task before it has cpus and mems. */
-static int v1_cpuset_inherit(int parent, int dirfd, struct error *err)
+/*
+ * A v1 cpuset takes no task before it has cpus and mems. A new one is empty; one that somebody
+ * else has made and not filled is given the same as ours.
+ */
+static int v1_cpuset_inherit(int parent, int dirfd, bool made, struct error *err)
 {
 	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+
+	for (size_t i = 0; !made && i < ARRAY_LEN(files); i++) {
+		auto_(buf) b = BUF_INIT(65536);
+
+		if (cgroup_read(dirfd, files[i], &b, NULL) < 0 || b.len == 0)
+			break;
+		if (i + 1 == ARRAY_LEN(files))
+			return 0;
+	}
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		auto_(buf) b = BUF_INIT(65536);
@@ -110,10 +122,11 @@ static int step_into(const struct cgroup_hierarchy *h, int parent, const char *n
 	fd = openat(parent, name, DIR_FLAGS | O_CLOEXEC);
 	if (fd < 0)
 		return error_sys(err, errno, "open cgroup '%s' below '%s'", name, h->mount);
-	if (h->version == 1 && h->controllers & 1u << CGROUP_CPUSET && *ret_made) {
-		r = v1_cpuset_inherit(parent, fd, err);
+	if (h->version == 1 && h->controllers & 1u << CGROUP_CPUSET) {
+		r = v1_cpuset_inherit(parent, fd, *ret_made, err);
 		if (r < 0) {
-			unlinkat(parent, name, AT_REMOVEDIR);
+			if (*ret_made)
+				unlinkat(parent, name, AT_REMOVEDIR);
 			return r;
 		}
 	}

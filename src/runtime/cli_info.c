@@ -295,8 +295,8 @@ int cli_ps(struct cli *c, int argc, char **argv, struct error *err)
 	auto_(buf) b = BUF_INIT(1u << 20);
 	struct runtime_state s;
 	struct jsonw w;
-	pid_t *pids;
-	size_t n;
+	pid_t *pids = NULL;
+	size_t n = 0;
 	int at = 1, r = cli_parse(argc, argv, &at, flags, 1, &f, err);
 
 	if (r == 0 && at >= argc)
@@ -305,8 +305,11 @@ int cli_ps(struct cli *c, int argc, char **argv, struct error *err)
 		r = open_cgroup(c, argv[at], &a, &cg, &s, err);
 	if (r == 0)
 		r = cgroup_pids(&cg, &a, &pids, &n, err);
-	if (r < 0)
+	/* Nothing runs in a stopped one: an answer, not a failure. */
+	if (r < 0 && !(r == -ERR_CONFLICT && at < argc))
 		return r;
+	if (strcmp(f.format, "table") == 0 && n == 0)
+		return 0;
 	if (strcmp(f.format, "table") == 0)
 		return ps_table(pids, n, argv + at + 1, err);
 	if (strcmp(f.format, "json") != 0)

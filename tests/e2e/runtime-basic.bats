@@ -293,3 +293,21 @@ proa" ]
 	[ "$(rt run -b "$B" "$CID" </dev/null | od -An -c | tr -d ' ')" = 'line\n' ]
 	nothing_left
 }
+
+@test "runtime: ps of a stopped container is empty; a cpuset that somebody made and left empty is filled" {
+	args true
+	rt create -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	rt start "$CID"
+	for _ in $(seq 50); do [ "$(rt state "$CID" | jq -r .status)" = stopped ] && break; sleep 0.1; done
+	run rt ps "$CID"
+	[ "$status" = 0 ] && [ -z "$output" ]
+	[ "$(rt ps -f json "$CID")" = "[]" ]
+	rt delete "$CID"
+	[ -d /sys/fs/cgroup/cpuset ] || skip "cgroup v1's cpuset"
+	mkdir -p "/sys/fs/cgroup/cpuset$CG-parent"
+	config ".linux.cgroupsPath=\"$CG-parent/inner\""
+	run rt run -b "$B" "$CID"
+	rmdir "/sys/fs/cgroup/cpuset$CG-parent" /sys/fs/cgroup/*"$CG-parent" 2>/dev/null || true
+	[ "$status" = 0 ]
+	nothing_left
+}
