@@ -81,6 +81,22 @@ static struct strings joined(struct arena *a, struct strings have, const char *c
 	return (struct strings){ at, have.n + n };
 }
 
+/* --cap raises in the ambient set only what the config made inheritable, as runc does. */
+static struct strings inheritable_of(struct arena *a, const struct spec_capabilities *c,
+				     const char *const *more)
+{
+	const char **at = arena_array(a, count(more) + 1, sizeof(*at));
+	size_t n = 0;
+
+	for (size_t i = 0; more[i] != NULL; i++)
+		for (size_t k = 0; k < c->inheritable.n; k++)
+			if (strcmp(more[i], c->inheritable.at[k]) == 0) {
+				at[n++] = more[i];
+				break;
+			}
+	return joined(a, c->ambient, at);
+}
+
 /* "uid[:gid]", numbers only: names are for who made the process.json to resolve. */
 static int parse_user(const char *text, struct spec_user *u, struct error *err)
 {
@@ -151,6 +167,7 @@ static int from_flags(struct executing *x, struct error *err)
 		c->bounding = joined(&x->arena, c->bounding, e->caps);
 		c->effective = joined(&x->arena, c->effective, e->caps);
 		c->permitted = joined(&x->arena, c->permitted, e->caps);
+		c->ambient = inheritable_of(&x->arena, c, e->caps);
 		x->spec.capabilities = c;
 	}
 	if (e->user != NULL) {

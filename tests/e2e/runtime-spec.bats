@@ -157,3 +157,15 @@ teardown() { runtime_teardown; }
 	rt delete -f "$CID"
 	nothing_left
 }
+
+@test "runtime: exec --cap raises the ambient set only where the config has the capability inheritable" {
+	args sleep 1000
+	config '.process.capabilities={"bounding": ["CAP_KILL", "CAP_CHOWN", "CAP_SYSLOG"], "permitted": ["CAP_KILL"],
+		"effective": ["CAP_KILL"], "inheritable": ["CAP_SYSLOG"], "ambient": []}'
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	rt exec --cap CAP_SYSLOG "$CID" cat /proc/self/status | grep -q "CapAmb:	0000000400000000"
+	rt exec --cap CAP_CHOWN "$CID" cat /proc/self/status >"$T/status"
+	grep -q "CapAmb:	0000000000000000" "$T/status"
+	rt delete -f "$CID"
+	nothing_left
+}
