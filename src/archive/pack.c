@@ -31,7 +31,7 @@
 
 struct level {
 	int fd;
-	char **names; /* sorted */
+	char **names; /* sorted; before each stands its DT_ type */
 	size_t n, next;
 	size_t path_len; /* of the path before this level's names */
 };
@@ -57,7 +57,17 @@ static int failed(const struct packer *p, const char *what, struct error *err)
 
 static int compare_names(const void *a, const void *b)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	return strcmp(*(char *const *)a + 1, *(char *const *)b + 1);
+}
+
+static char *typed_name(const struct dirent *e)
+{
+	size_t n = strlen(e->d_name) + 1;
+	char *out = xcalloc(1, n + 1);
+
+	out[0] = (char)e->d_type;
+	memcpy(out + 1, e->d_name, n);
+	return out;
 }
 
 static void level_release(struct level *l)
@@ -89,7 +99,7 @@ static int push_level(struct packer *p, int take_fd, struct error *err)
 	}
 	while ((e = readdir(d)) != NULL) {
 		if (fs_is_component(e->d_name))
-			*vec_push(&names) = xstrdup(e->d_name);
+			*vec_push(&names) = typed_name(e);
 	}
 	closedir(d);
 	if (names.len)
@@ -208,18 +218,34 @@ static const char *known_link(struct packer *p, const struct stat *st)
 	return first;
 }
 
+static int pack_again(struct packer *p, const struct stat *st, const char *first, struct error *err)
+{
+	struct tar_entry e;
+
+	fill_entry(p, st, &e);
+	e.type = TAR_HARDLINK;
+	e.link = first;
+	return write_entry(p, &e, err);
+}
+
 static int pack_file(struct packer *p, int dir, const char *name, struct error *err)
 {
 	autoclose int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	const char *first;
 	struct tar_entry e;
 	struct stat st;
 	int r;
 
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* it vanished */
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return failed(p, "open", err);
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERR_CONFLICT, "'%.200s' changed while it was read",
 				 p->path.data);
+	first = known_link(p, &st);
+	if (first)
+		return pack_again(p, &st, first, err);
 	fill_entry(p, &st, &e);
 	e.type = TAR_FILE;
 	e.size = (uint64_t)st.st_size;
@@ -310,12 +336,17 @@ static bool is_excluded(const struct packer *p)
 	return false;
 }
 
-/* Name `name` in dir; p->path is already its path in the archive. */
-static int pack_one(struct packer *p, int dir, const char *name, struct error *err)
+/* Name `name` in dir; p->path is already its path in the archive. type: a DT_ word. */
+static int pack_one(struct packer *p, int dir, const char *name, int type, struct error *err)
 {
 	const char *first;
 	struct stat st;
 
+	/* Most are files: opening one tells the rest. */
+	if (type == DT_REG)
+		return fault_hit("stat") ? failed(p, "look at", err)
+		       : is_excluded(p)  ? 0
+					 : pack_file(p, dir, name, err);
 	if (fault_hit("stat") || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : failed(p, "look at", err); /* it vanished */
 	if (S_ISSOCK(st.st_mode) || is_excluded(p))
@@ -324,17 +355,11 @@ static int pack_one(struct packer *p, int dir, const char *name, struct error *e
 		return pack_dir(p, dir, name, true, err);
 	if (p->o->overlay && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
 		return pack_whiteout(p, p->path.data + p->path.len - strlen(name), name, err);
-	first = known_link(p, &st);
-	if (first) {
-		struct tar_entry e;
-
-		fill_entry(p, &st, &e);
-		e.type = TAR_HARDLINK;
-		e.link = first;
-		return write_entry(p, &e, err);
-	}
 	if (S_ISREG(st.st_mode))
 		return pack_file(p, dir, name, err);
+	first = known_link(p, &st);
+	if (first)
+		return pack_again(p, &st, first, err);
 	if (S_ISLNK(st.st_mode))
 		return pack_symlink(p, dir, name, &st, err);
 	return pack_special(p, &st, err);
@@ -347,19 +372,21 @@ static int pack_levels(struct packer *p, struct error *err)
 	while (r == 0 && p->levels.len > 0) {
 		struct level *l = &p->levels.at[p->levels.len - 1];
 		const char *name;
+		int type;
 
 		if (l->next == l->n) {
 			level_release(l);
 			p->levels.len--;
 			continue;
 		}
-		name = l->names[l->next++];
+		type = l->names[l->next][0];
+		name = l->names[l->next++] + 1;
 		p->path.len = l->path_len;
 		r = buf_add(&p->path, name, strlen(name), err);
 		if (r == 0)
 			r = cancel_check(p->o->cancel, err);
 		if (r == 0)
-			r = pack_one(p, l->fd, name, err);
+			r = pack_one(p, l->fd, name, type, err);
 	}
 	return r;
 }
@@ -380,7 +407,7 @@ static int pack_top(struct packer *p, int dirfd, const char *name, struct error 
 		return r;
 	if (!S_ISDIR(st.st_mode)) {
 		p->prefix_len = p->path.len; /* nothing to exclude */
-		return pack_one(p, dirfd, name, err);
+		return pack_one(p, dirfd, name, DT_UNKNOWN, err);
 	}
 	p->prefix_len = p->path.len ? p->path.len + 1 : 0;
 	if (p->path.len == 0 && !p->o->no_root_entry) {

@@ -17,6 +17,7 @@
 #include "build/cache_import.h"
 #include "build/cache_places.h"
 #include "build/call.h"
+#include "build/copied.h"
 #include "build/directive.h"
 #include "build/outputs.h"
 #include "build/progress.h"
@@ -55,6 +56,8 @@ int builder_new(const struct builder_config *c, struct builder **ret, struct err
 	pthread_cond_init(&b->landed, NULL);
 	pthread_cond_init(&b->mounts_free, NULL);
 	r = cache_open(c->store, err);
+	if (r == 0)
+		r = copied_migrate(c->store, err);
 	if (r == 0)
 		r = fs_mkdir_all(b->cfg.dir, 0700, err);
 	if (r == 0)

@@ -42,6 +42,7 @@ struct opened_context {
 	int fd;            /* directory; owned when `unpacked` */
 	bool unpacked;
 	char dirname[72]; /* in the builder's directory, "" when not ours */
+	char *origin;     /* what makes the next build's context the same one; owned */
 	struct ignore ignore;
 	struct stat_cache *cache;
 	struct tree tree;
@@ -91,10 +92,12 @@ struct rootfs {
 	char key[128]; /* of the snapshot, "" when none */
 	int fd;        /* the mounted root, or FD_NONE */
 	int upper_fd;
+	int lower_fd; /* what is below, read-only; FD_NONE until rootfs_lower */
+	bool dated;   /* all but directories have their times already */
 };
 #define ROOTFS_INIT \
 	{ \
-		.fd = FD_NONE, .upper_fd = FD_NONE \
+		.fd = FD_NONE, .upper_fd = FD_NONE, .lower_fd = FD_NONE \
 	}
 MUST_CHECK int rootfs_open(struct build *b, const struct node *n, struct rootfs *ret,
 			   struct error *err);
@@ -102,6 +105,10 @@ void rootfs_close(struct rootfs *r); /* throws the state away */
 DEFINE_AUTO(rootfs, rootfs_close);
 /* Read-only tree of a node's result; *ret_fd owned. Empty ones give an empty directory. */
 MUST_CHECK int rootfs_view(struct build *b, const struct node *n, int *ret_fd, struct error *err);
+/* Open lower_fd, a view of n's base, when it is not. */
+MUST_CHECK int rootfs_lower(struct rootfs *r, const struct node *n, struct error *err);
+/* Mount anew: the upper directory was changed beside the mount. */
+MUST_CHECK int rootfs_refresh(struct rootfs *r, struct error *err);
 /*
  * The upper directory becomes a layer: unchanged directories go, times are
  * clamped, the tar is measured. r is closed. ret->algo is 0 when nothing changed.
@@ -110,7 +117,10 @@ MUST_CHECK int rootfs_seal(struct rootfs *r, const struct node *n, struct digest
 			   int64_t *ret_size, struct error *err);
 
 /* ---- steps ---- */
-MUST_CHECK int step_copy(struct build *b, struct node *n, int rootfd, struct error *err);
+/* `copied` (may be NULL) knows what this step copied the last time. */
+struct copied;
+MUST_CHECK int step_copy(struct build *b, struct node *n, struct rootfs *root,
+			 struct copied *copied, struct error *err);
 MUST_CHECK int step_workdir(struct build *b, struct node *n, int rootfd, struct error *err);
 MUST_CHECK int step_run(struct build *b, struct node *n, struct rootfs *root, struct error *err);
 

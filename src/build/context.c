@@ -127,6 +127,21 @@ static int load_ignore(struct build *b, struct opened_context *o, struct error *
 	return r < 0 ? error_wrap(err, r, "error checking context") : 0;
 }
 
+/* A directory is itself; a stream is told by where it came from or what it is built for. */
+static char *origin_of(const struct build *b, const struct build_context *c,
+		       const struct opened_context *o)
+{
+	const char *tag = b->q->tags && b->q->tags[0] ? b->q->tags[0] : "";
+	struct stat st;
+
+	if (c->fd < 0)
+		return cstr_format("%s %s %s", c->name, c->remote ? c->remote : "", tag);
+	if (fstat(o->fd, &st) < 0)
+		return NULL;
+	return cstr_format("%s %llx:%llx", c->name, (unsigned long long)st.st_dev,
+			   (unsigned long long)st.st_ino);
+}
+
 static int open_context(struct build *b, const struct build_context *c, struct error *err)
 {
 	struct opened_context *o = &b->contexts[b->n_contexts++];
@@ -163,11 +178,13 @@ static int open_context(struct build *b, const struct build_context *c, struct e
 		r = load_ignore(b, o, err);
 	if (c->fd >= 0)
 		o->cache = stat_cache_load(b->builder->cfg.store->db, o->fd);
+	o->origin = origin_of(b, c, o);
 	o->tree = (struct tree){
 		.fd = o->fd,
 		.what = main ? "build context" : "named context",
 		.ignore = main ? &o->ignore : NULL,
 		.zero_owner = true,
+		.ours = o->unpacked,
 		.cache = o->cache,
 		.cancel = b->cancel,
 	};
@@ -192,6 +209,7 @@ void contexts_close(struct build *b)
 		if (o->cache != NULL)
 			(void)!stat_cache_save(o->cache, NULL);
 		stat_cache_free(o->cache);
+		free(o->origin);
 		if (o->fd >= 0)
 			close(o->fd);
 		if (o->unpacked)

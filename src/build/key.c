@@ -137,6 +137,33 @@ static int hash_directory(const struct tree *t, const char *path, struct hash *h
 	return 0;
 }
 
+/* With --parents the directories on the way are copied too, as they are. */
+static int hash_parents(struct keyer *k, struct arena *a, const struct tree *t, const char *path,
+			struct error *err)
+{
+	for (const char *p = path; p != NULL && *p != '\0';) {
+		const char *dir = path;
+		autoclose int fd = FD_NONE;
+		struct stat st;
+		int r;
+
+		p = strchr(p, '/');
+		if (p != NULL)
+			dir = arena_strndup(a, path, (size_t)(p++ - path));
+		r = fs_open_in_root(t->fd, dir, O_PATH, 0, &fd, err);
+		if (r < 0)
+			return r;
+		if (fstat(fd, &st) < 0)
+			return error_sys(err, errno, "stat '%s'", dir);
+		if (S_ISDIR(st.st_mode))
+			part_item(k, "directory",
+				  arena_format(a, "%o %u:%u", st.st_mode & 07777,
+					       t->zero_owner ? 0 : st.st_uid,
+					       t->zero_owner ? 0 : st.st_gid));
+	}
+	return 0;
+}
+
 static int hash_path(struct build *b, struct keyer *k, struct arena *a, const struct tree *t,
 		     const struct copy_spec *c, const char *path, struct error *err)
 {
@@ -165,6 +192,8 @@ static int hash_path(struct build *b, struct keyer *k, struct arena *a, const st
 			part_item(k, "name", c->parents ? found[i] : base ? base + 1 : found[i]);
 			part_digest(k, arena_format(a, "content %u /%s", ++k->n, found[i]), sum);
 		}
+		if (r == 0 && c->parents)
+			r = hash_parents(k, a, t, found[i], err);
 	}
 	(void)b;
 	return r;

@@ -63,6 +63,7 @@ void rootfs_close(struct rootfs *r)
 {
 	close_fd(&r->fd);
 	close_fd(&r->upper_fd);
+	close_fd(&r->lower_fd);
 	if (r->key[0] != '\0')
 		(void)!snapshot_remove(r->build->builder->cfg.store->snapshots, r->key, NULL);
 	r->key[0] = '\0';
@@ -80,8 +81,25 @@ int rootfs_view(struct build *b, const struct node *n, int *ret_fd, struct error
 	return r < 0 ? r : mount_open(&m, true, ret_fd, err);
 }
 
+int rootfs_lower(struct rootfs *r, const struct node *n, struct error *err)
+{
+	return r->lower_fd >= 0 ? 0 : rootfs_view(r->build, below(n), &r->lower_fd, err);
+}
+
+int rootfs_refresh(struct rootfs *r, struct error *err)
+{
+	auto_(mounts) m = { 0 };
+	int s;
+
+	close_fd(&r->fd);
+	s = snapshot_mounts(r->build->builder->cfg.store->snapshots, r->key, &m, err);
+	m.no_sync = true;
+	return s < 0 ? s : mount_open(&m, false, &r->fd, err);
+}
+
 struct sealer {
 	int64_t limit_ns; /* mtimes are not later; INT64_MAX: leave them */
+	bool dated;       /* that holds for all but directories */
 	unsigned depth;
 };
 
@@ -173,7 +191,7 @@ static int seal_directory(struct sealer *s, int upper, int lower, bool *ret_empt
 {
 	int copy = openat(upper, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	VEC(char *) names = { 0 };
-	size_t left;
+	size_t left = 0;
 	struct dirent *d;
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 
@@ -185,11 +203,13 @@ static int seal_directory(struct sealer *s, int upper, int lower, bool *ret_empt
 		return error_sys(err, sys, "read layer");
 	}
 	while ((d = readdir(dir)) != NULL) {
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+		if (!fs_is_component(d->d_name))
+			continue;
+		left++;
+		if (!s->dated || d->d_type == DT_DIR || d->d_type == DT_UNKNOWN)
 			*vec_push(&names) = xstrdup(d->d_name);
 	}
 	closedir(dir);
-	left = names.len;
 	vec_for_each (name, &names) {
 		bool gone = false;
 
@@ -208,8 +228,8 @@ int rootfs_seal(struct rootfs *root, const struct node *n, struct digest *ret, i
 {
 	struct build *b = root->build;
 	struct store *store = b->builder->cfg.store;
-	struct sealer s = { .limit_ns = b->q->real_times ? INT64_MAX : n->epoch_ns };
-	autoclose int lower = FD_NONE;
+	struct sealer s = { .limit_ns = b->q->real_times ? INT64_MAX : n->epoch_ns,
+			    .dated = root->dated };
 	struct layer_info info;
 	const struct node *base = below(n);
 	struct stat st, lower_st;
@@ -217,12 +237,12 @@ int rootfs_seal(struct rootfs *root, const struct node *n, struct digest *ret, i
 	int r;
 
 	close_fd(&root->fd);
-	r = rootfs_view(b, base, &lower, err);
+	r = rootfs_lower(root, n, err);
 	if (r == 0)
-		r = seal_directory(&s, root->upper_fd, lower, &empty, err);
+		r = seal_directory(&s, root->upper_fd, root->lower_fd, &empty, err);
 	if (r < 0)
 		return r;
-	if (fstat(root->upper_fd, &st) < 0 || fstat(lower, &lower_st) < 0)
+	if (fstat(root->upper_fd, &st) < 0 || fstat(root->lower_fd, &lower_st) < 0)
 		return error_sys(err, errno, "stat layer");
 	if (empty && (base == NULL || base->n_layers == 0 ||
 		      (st.st_mode == lower_st.st_mode && st.st_uid == lower_st.st_uid &&
@@ -234,6 +254,7 @@ int rootfs_seal(struct rootfs *root, const struct node *n, struct digest *ret, i
 	}
 	clamp(&s, root->upper_fd, ".", &st);
 	close_fd(&root->upper_fd);
+	close_fd(&root->lower_fd);
 	r = commit_take(store, root->key, b->lease.id, b->cancel, &info, err);
 	if (r < 0)
 		return r;

@@ -15,6 +15,7 @@
 #include "build/build_internal.h"
 #include "build/cache_import.h"
 #include "build/cache_places.h"
+#include "build/copied.h"
 #include "build/progress.h"
 
 #define WORKER_STACK (1U << 20)
@@ -93,9 +94,31 @@ static void land(struct build *b, const struct node *n)
 	pthread_cond_broadcast(&builder->landed);
 }
 
+/* NULL: this step's files are not to be recognised. */
+static struct copied *open_copied(struct build *b, const struct node *n)
+{
+	const struct opened_context *o = n->kind == NODE_COPY && n->copy->from.node == NULL
+					     ? context_find(b, n->copy->from.context)
+					     : NULL;
+	const char *parts[] = { o ? o->origin : NULL, n->stage, n->text, o ? n->copy->dest : NULL };
+	char hex[2 * SHA256_SIZE + 1];
+	uint8_t sum[SHA256_SIZE];
+	auto_(hash) h = { 0 };
+
+	if (o == NULL || o->origin == NULL)
+		return NULL;
+	hash_init_sha256(&h);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		hash_add(&h, parts[i], strlen(parts[i]) + 1);
+	hash_finish(&h, sum);
+	hex_format(sum, sizeof(sum), hex);
+	return copied_new(b->builder->cfg.store, hex, n->no_cache ? NULL : b->lease.id);
+}
+
 static int execute(struct build *b, struct node *n, const char *inputs, struct error *err)
 {
 	auto_(rootfs) root = ROOTFS_INIT;
+	autoptr(copied) copied = open_copied(b, n);
 	struct cache_record rec = { .text = n->text,
 				    .inputs = inputs,
 				    .used_ns = b->started_ns - n->index };
@@ -103,7 +126,7 @@ static int execute(struct build *b, struct node *n, const char *inputs, struct e
 
 	if (r == 0) {
 		if (n->kind == NODE_COPY)
-			r = step_copy(b, n, root.fd, err);
+			r = step_copy(b, n, &root, copied, err);
 		else if (n->kind == NODE_RUN)
 			r = step_run(b, n, &root, err);
 		else
@@ -114,6 +137,8 @@ static int execute(struct build *b, struct node *n, const char *inputs, struct e
 	if (r < 0)
 		return r;
 	set_layers(n, &rec.layer);
+	if (copied != NULL && n->made_layer)
+		copied_save(copied, &rec.layer);
 	memcpy(rec.key, n->key, sizeof(rec.key));
 	return cache_put(b->builder->cfg.store, &rec, err);
 }

@@ -23,7 +23,7 @@ struct slot {
 };
 
 struct stat_cache {
-	struct db *db;
+	struct db *db;     /* NULL: of a directory of our own */
 	uint64_t dev, ino; /* of the directory */
 	struct lock lock;
 	struct slot *slots; /* open addressing, a power of two */
@@ -81,6 +81,15 @@ static void insert(struct stat_cache *c, const struct entry *e, bool seen)
 	*s = (struct slot){ *e, true, seen };
 }
 
+struct stat_cache *stat_cache_new(void)
+{
+	struct stat_cache *c = new0(struct stat_cache);
+
+	*c = (struct stat_cache){ .lock = LOCK_INIT };
+	grow(c, 1024);
+	return c;
+}
+
 struct stat_cache *stat_cache_load(struct db *db, int fd)
 {
 	struct stat_cache *c = new0(struct stat_cache);
@@ -131,7 +140,8 @@ void stat_cache_put(struct stat_cache *c, const struct stat *st,
 	int64_t now = clock_wall_ns();
 	LOCKED(&c->lock);
 
-	if (e.ctime_ns > now - RACY_NS || e.mtime_ns > now - RACY_NS || c->n_used >= ENTRIES_MAX)
+	if (c->n_used >= ENTRIES_MAX ||
+	    (c->db != NULL && (e.ctime_ns > now - RACY_NS || e.mtime_ns > now - RACY_NS)))
 		return;
 	memcpy(e.hash, hash, SHA256_SIZE);
 	insert(c, &e, true);
@@ -144,7 +154,7 @@ int stat_cache_save(struct stat_cache *c, struct error *err)
 	size_t n = 0;
 	LOCKED(&c->lock);
 
-	if (!c->dirty)
+	if (!c->dirty || c->db == NULL)
 		return 0;
 	all = xcalloc(c->n_used + 1, sizeof(*all));
 	for (size_t i = 0; i < c->n_slots; i++) {

@@ -19,6 +19,8 @@ struct stat_cache;
 /* Load what is known of the directory `fd`. db is borrowed. Never fails: without
  * a usable value it starts empty. */
 struct stat_cache *stat_cache_load(struct db *db, int fd);
+/* For a directory that nobody else writes to: entries are never racy, nothing is kept. */
+struct stat_cache *stat_cache_new(void);
 bool stat_cache_get(struct stat_cache *c, const struct stat *st, uint8_t out[static SHA256_SIZE]);
 void stat_cache_put(struct stat_cache *c, const struct stat *st,
 		    const uint8_t hash[static SHA256_SIZE]);

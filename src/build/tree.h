@@ -24,6 +24,7 @@ struct tree {
 	const char *what;            /* for messages: "build context" */
 	const struct ignore *ignore; /* may be NULL */
 	bool zero_owner;             /* everything counts as 0:0 (contexts) */
+	bool ours;                   /* files may get a second name in a layer */
 	struct stat_cache *cache;    /* of file contents, may be NULL */
 	const struct cancel *cancel;
 };

@@ -325,6 +325,19 @@ int snapshot_layer_open(struct snapshots *s, const struct digest *diff_id, int *
 	return r < 0 ? r : snapshot_dir_open(s, info.number, ret_fd, err);
 }
 
+int snapshot_layer_dir(struct snapshots *s, const struct digest *diff_id, int *ret_fd,
+		       struct error *err)
+{
+	struct layer_info info;
+	char name[24];
+	int r = snapshot_layer_get(s, diff_id, &info, err);
+
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "%lld", (long long)info.number);
+	return fs_open_beneath(s->dirfd, name, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
+}
+
 int snapshot_layer_remove(struct snapshots *s, const struct digest *diff_id, struct error *err)
 {
 	char text[DIGEST_TEXT_MAX];

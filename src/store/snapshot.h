@@ -94,6 +94,10 @@ MUST_CHECK int snapshot_layer_get(struct snapshots *s, const struct digest *diff
 /* Directory fd of the layer's tree, owned by the caller. */
 MUST_CHECK int snapshot_layer_open(struct snapshots *s, const struct digest *diff_id, int *ret_fd,
 				   struct error *err);
+/* Directory fd of snapshots/<n> itself: notes of a room above may lie there beside the tree
+ * and go with the layer. Owned by the caller. */
+MUST_CHECK int snapshot_layer_dir(struct snapshots *s, const struct digest *diff_id, int *ret_fd,
+				  struct error *err);
 /* Row and directory go. Only gc calls it. */
 MUST_CHECK int snapshot_layer_remove(struct snapshots *s, const struct digest *diff_id,
 				     struct error *err);

@@ -1,0 +1,221 @@
+#include "build/copied.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/vec.h"
+#include "store/lease.h"
+
+#define NOTE_NAME   "copied"
+#define NOTE_MAGIC  "proa copied 1\n"
+#define NOTE_MAX    (64U << 20) /* bytes */
+#define FILES_MAX   (256U << 10)
+#define ORIGINS_MAX 1000
+
+/* Note: magic, SHA-256 of what follows, then of each file its description, its path and
+ * a NUL, sorted by path. Numbers are in the machine's order: a note does not travel. */
+#define HEAD_LEN (sizeof(NOTE_MAGIC) - 1 + SHA256_SIZE)
+#define FILE_LEN (SHA256_SIZE + 3 * sizeof(uint32_t) + sizeof(int64_t))
+
+struct copied {
+	struct store *store;
+	char *key;
+	int old_fd;
+	struct buf note;       /* of the older layer */
+	VEC(const char *) old; /* paths in it; the description stands before each */
+	struct buf added;      /* as in a note, unsorted */
+	size_t n_added;
+};
+
+static const char *const steps[] = {
+	"CREATE TABLE build_copied(key TEXT PRIMARY KEY, layer TEXT NOT NULL,"
+	" used_ns INTEGER NOT NULL) WITHOUT ROWID;",
+};
+
+int copied_migrate(struct store *s, struct error *err)
+{
+	return db_migrate(s->db, "build-copied", steps, ARRAY_LEN(steps), err);
+}
+
+static int last_layer(struct copied *c, const char *lease_id, struct digest *ret)
+{
+	autofree char *text = NULL;
+	int r = lease_id == NULL
+		    ? -ERR_NOT_FOUND
+		    : db_get_text(c->store->db, &text, NULL,
+				  "SELECT layer FROM build_copied WHERE key=?", "t", c->key);
+
+	if (r == 0)
+		r = digest_from_text(text ? text : "", ret, NULL);
+	/* First the lease, then the look: what is there then stays. */
+	return r < 0 ? r : lease_add_digest(c->store->db, lease_id, REF_LAYER, ret, NULL);
+}
+
+static int read_note(struct copied *c, const struct digest *layer)
+{
+	uint8_t sum[SHA256_SIZE];
+	autoclose int dir = FD_NONE;
+	size_t magic = sizeof(NOTE_MAGIC) - 1;
+	int r = snapshot_layer_dir(c->store->snapshots, layer, &dir, NULL);
+
+	if (r == 0)
+		r = fs_read_at(dir, NOTE_NAME, &c->note, NULL);
+	if (r < 0 || c->note.len < HEAD_LEN || memcmp(c->note.data, NOTE_MAGIC, magic) != 0)
+		return -ERR_NOT_FOUND;
+	hash_sha256(c->note.data + HEAD_LEN, c->note.len - HEAD_LEN, sum);
+	return memcmp(sum, c->note.data + magic, sizeof(sum)) == 0 ? 0 : -ERR_CORRUPT;
+}
+
+/* The paths of a note's body; bytes after the last NUL are nothing. */
+static void list_paths(const char *at, const char *end, struct copied *c)
+{
+	while (end - at > (ptrdiff_t)FILE_LEN) {
+		const char *path = at + FILE_LEN;
+		const char *nul = memchr(path, '\0', (size_t)(end - path));
+
+		if (nul == NULL)
+			return;
+		*vec_push(&c->old) = path;
+		at = nul + 1;
+	}
+}
+
+struct copied *copied_new(struct store *s, const char *key, const char *lease_id)
+{
+	struct copied *c = new0(struct copied);
+	struct digest layer;
+
+	*c = (struct copied){
+		.store = s,
+		.key = xstrdup(key),
+		.old_fd = FD_NONE,
+		.note = BUF_INIT(NOTE_MAX),
+		.added = BUF_INIT(NOTE_MAX),
+	};
+	if (last_layer(c, lease_id, &layer) == 0 && read_note(c, &layer) == 0 &&
+	    snapshot_layer_open(s->snapshots, &layer, &c->old_fd, NULL) == 0)
+		list_paths(c->note.data + HEAD_LEN, c->note.data + c->note.len, c);
+	return c;
+}
+
+void copied_free(struct copied *c)
+{
+	if (c == NULL)
+		return;
+	if (c->old_fd >= 0)
+		close(c->old_fd);
+	vec_release(&c->old);
+	buf_release(&c->note);
+	buf_release(&c->added);
+	free(c->key);
+	free(c);
+}
+
+int copied_old_fd(const struct copied *c)
+{
+	return c->old_fd;
+}
+
+static int compare_path(const void *a, const void *b)
+{
+	return strcmp(a, *(const char *const *)b);
+}
+
+static int compare_paths(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void describe(const struct copied_file *f, char out[static FILE_LEN])
+{
+	memcpy(out, f->hash, SHA256_SIZE);
+	memcpy(out + SHA256_SIZE, &f->mode, sizeof(f->mode));
+	memcpy(out + SHA256_SIZE + 4, &f->uid, sizeof(f->uid));
+	memcpy(out + SHA256_SIZE + 8, &f->gid, sizeof(f->gid));
+	memcpy(out + SHA256_SIZE + 12, &f->mtime_ns, sizeof(f->mtime_ns));
+}
+
+bool copied_had(const struct copied *c, const char *path, const struct copied_file *f)
+{
+	const char *const *found =
+	    c->old.len ? bsearch(path, c->old.at, c->old.len, sizeof(*c->old.at), compare_path)
+		       : NULL;
+	char want[FILE_LEN];
+
+	describe(f, want);
+	return found != NULL && memcmp(*found - FILE_LEN, want, FILE_LEN) == 0;
+}
+
+void copied_add(struct copied *c, const char *path, const struct copied_file *f)
+{
+	size_t before = c->added.len;
+	char text[FILE_LEN];
+
+	/* A layer of more files has no note. */
+	if (c->n_added > FILES_MAX)
+		return;
+	describe(f, text);
+	if (c->n_added++ == FILES_MAX || buf_add(&c->added, text, FILE_LEN, NULL) < 0 ||
+	    buf_add(&c->added, path, strlen(path) + 1, NULL) < 0) {
+		c->added.len = before;
+		c->n_added = FILES_MAX + 1;
+	}
+}
+
+/* Not made durable: the sum tells a torn one. */
+static int write_note(struct copied *c, int dir)
+{
+	auto_(buf) out = BUF_INIT(NOTE_MAX + HEAD_LEN);
+	autoclose int fd = FD_NONE;
+	uint8_t sum[SHA256_SIZE] = { 0 };
+	size_t magic = sizeof(NOTE_MAGIC) - 1;
+	int r = buf_add(&out, NOTE_MAGIC, magic, NULL);
+
+	c->old.len = 0;
+	list_paths(c->added.data, c->added.data + c->added.len, c);
+	qsort(c->old.at, c->old.len, sizeof(*c->old.at), compare_paths);
+	if (r == 0)
+		r = buf_add(&out, sum, sizeof(sum), NULL);
+	vec_for_each (path, &c->old) {
+		if (r == 0)
+			r = buf_add(&out, *path - FILE_LEN, FILE_LEN + strlen(*path) + 1, NULL);
+	}
+	if (r < 0)
+		return r;
+	hash_sha256(out.data + HEAD_LEN, out.len - HEAD_LEN, sum);
+	memcpy(out.data + magic, sum, sizeof(sum));
+	fd = openat(dir, NOTE_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -ERR_SYSTEM : fs_write_all(fd, out.data, out.len, NULL);
+}
+
+static void remember(struct copied *c, const struct digest *layer)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	digest_format(layer, text);
+	if (db_run(c->store->db, NULL,
+		   "INSERT OR REPLACE INTO build_copied(key, layer, used_ns) VALUES(?,?,?)", "tti",
+		   c->key, text, clock_wall_ns()) < 0)
+		return;
+	(void)!db_run(c->store->db, NULL,
+		      "DELETE FROM build_copied WHERE used_ns < (SELECT used_ns FROM build_copied "
+		      "ORDER BY used_ns DESC LIMIT 1 OFFSET ?)",
+		      "i", (int64_t)ORIGINS_MAX);
+}
+
+void copied_save(struct copied *c, const struct digest *layer)
+{
+	autoclose int dir = FD_NONE;
+
+	if (c->n_added == 0 || c->n_added > FILES_MAX ||
+	    snapshot_layer_dir(c->store->snapshots, layer, &dir, NULL) < 0)
+		return;
+	if (write_note(c, dir) == 0)
+		remember(c, layer);
+}
