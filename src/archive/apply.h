@@ -12,9 +12,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/stream.h"
 
 struct cancel;
@@ -57,6 +59,10 @@ struct extract_options {
 	bool chown;                    /* everything gets uid:gid below */
 	uid_t uid;
 	gid_t gid;
+	/* Told of each plain file without xattrs and holes: its attributes as it lies there and
+	 * its SHA-256. NULL: nothing is hashed. */
+	void (*file)(void *arg, const struct stat *st, const uint8_t sum[static SHA256_SIZE]);
+	void *arg;
 	bool keep_existing_dir_meta; /* do not chmod, chown or touch directories that exist */
 	uint64_t max_bytes;          /* as in apply_options */
 	const struct cancel *cancel;

@@ -81,7 +81,9 @@ int apply_attributes(struct applier *a, const struct tar_entry *e, int fd, struc
 
 /* ---- files ---- */
 
-static int copy_data(struct applier *a, uint64_t len, int fd, const char *path, struct error *err)
+/* hash may be NULL */
+static int copy_data(struct applier *a, uint64_t len, int fd, struct hash *hash, const char *path,
+		     struct error *err)
 {
 	while (len > 0) {
 		size_t n;
@@ -97,32 +99,47 @@ static int copy_data(struct applier *a, uint64_t len, int fd, const char *path, 
 		r = fs_write_all(fd, a->piece, n, err);
 		if (r < 0)
 			return error_wrap(err, r, "'%.200s'", path);
+		if (hash)
+			hash_add(hash, a->piece, n);
 		len -= n;
 	}
 	return 0;
 }
 
-static int copy_file(struct applier *a, const struct tar_entry *e, int fd, struct error *err)
+static int copy_file(struct applier *a, const struct tar_entry *e, int fd, struct hash *hash,
+		     struct error *err)
 {
 	int r = 0;
 
 	if (!e->extents)
-		return copy_data(a, e->size, fd, e->path, err);
+		return copy_data(a, e->size, fd, hash, e->path, err);
 	for (size_t i = 0; r == 0 && i < e->n_extents; i++) {
 		if (lseek(fd, (off_t)e->extents[i].offset, SEEK_SET) < 0)
 			return failed(e->path, "seek", err);
-		r = copy_data(a, e->extents[i].len, fd, e->path, err);
+		r = copy_data(a, e->extents[i].len, fd, NULL, e->path, err);
 	}
 	if (r == 0 && ftruncate(fd, (off_t)e->size) < 0)
 		return failed(e->path, "set size", err);
 	return r;
 }
 
+static void tell_file(const struct extract_options *o, int fd, struct hash *hash)
+{
+	uint8_t sum[SHA256_SIZE];
+	struct stat st;
+
+	hash_finish(hash, sum);
+	if (fstat(fd, &st) == 0)
+		o->file(o->arg, &st, sum);
+}
+
 static int make_file(struct applier *a, const struct tar_entry *e, int dir, const char *name,
 		     struct error *err)
 {
+	bool told = a->extract && a->extract->file && !e->extents && e->n_xattrs == 0;
 	autoclose int fd = FD_NONE;
 	struct timespec times[2];
+	auto_(hash) hash = { 0 };
 	int r;
 
 	if (fault_hit("open"))
@@ -131,7 +148,9 @@ static int make_file(struct applier *a, const struct tar_entry *e, int dir, cons
 	    openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, e->mode & 0777);
 	if (fd < 0)
 		return errno == EEXIST ? -ERR_CONFLICT : failed(e->path, "create", err);
-	r = copy_file(a, e, fd, err);
+	if (told)
+		hash_init_sha256(&hash);
+	r = copy_file(a, e, fd, told ? &hash : NULL, err);
 	if (r == 0)
 		r = apply_attributes(a, e, fd, err);
 	if (r < 0)
@@ -139,6 +158,8 @@ static int make_file(struct applier *a, const struct tar_entry *e, int dir, cons
 	to_times(e->mtime_ns, times);
 	if (futimens(fd, times) < 0)
 		return failed(e->path, "set times", err);
+	if (told)
+		tell_file(a->extract, fd, &hash);
 	return 0;
 }
 

@@ -15,10 +15,17 @@
 #define IGNORE_FILE_MAX   (4U << 20)
 #define CONTEXT_MAX_BYTES (64ULL << 30)
 
+/* What arrives is hashed on the way: it need not be read again for the key. */
+static void note_file(void *arg, const struct stat *st, const uint8_t sum[static SHA256_SIZE])
+{
+	stat_cache_put(arg, st, sum);
+}
+
+/* Owners of contexts never count. */
 static int unpack_context(struct build *b, const struct build_context *c, struct opened_context *o,
 			  struct error *err)
 {
-	struct extract_options options = { .cancel = b->cancel };
+	struct extract_options options = { .cancel = b->cancel, .chown = true, .file = note_file };
 	struct decompressor *d = NULL;
 	struct apply_stats stats;
 	int r;
@@ -28,6 +35,7 @@ static int unpack_context(struct build *b, const struct build_context *c, struct
 		return error_sys(err, errno, "create '%s'", o->dirname);
 	o->unpacked = true;
 	r = fs_open_beneath(b->builder->dir_fd, o->dirname, O_RDONLY | O_DIRECTORY, 0, &o->fd, err);
+	options.arg = o->cache = stat_cache_new();
 	if (r == 0)
 		r = decompressor_new(c->tar, &d, err);
 	if (r == 0)

@@ -131,6 +131,7 @@ static const char *path_in_layer(struct copier *c, const struct place *p, const 
 static bool link_unpacked(struct copier *c, const struct tree_entry *e,
 			  const struct copied_file *want, const struct place *p, const char *name)
 {
+	uint8_t sum[SHA256_SIZE];
 	struct timespec times[2];
 	struct stat st;
 
@@ -142,8 +143,13 @@ static bool link_unpacked(struct copier *c, const struct tree_entry *e,
 	set_time(times, want->mtime_ns);
 	/* Of two steps that link at once each sees a third name, and copies. */
 	if (fstatat(p->upper, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2 &&
-	    utimensat(p->upper, name, times, AT_SYMLINK_NOFOLLOW) == 0)
+	    utimensat(p->upper, name, times, AT_SYMLINK_NOFOLLOW) == 0) {
+		/* It is known under its new times as well. */
+		if (c->tree->cache != NULL && stat_cache_get(c->tree->cache, e->st, sum) &&
+		    fstatat(p->upper, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			stat_cache_put(c->tree->cache, &st, sum);
 		return true;
+	}
 	(void)!unlinkat(p->upper, name, 0);
 	return false;
 }
