@@ -384,6 +384,8 @@ static void init_ended(struct supervisor *s)
 	struct process *p;
 
 	s->oom_killed = oom_happened(s);
+	if (s->spec.measure != NULL)
+		usage_read(s->spec.measure, &s->usage);
 	/* With the pid namespace gone every exec is dead, reaped or not. */
 	for (p = s->execs; p; p = p->next) {
 		if (p->dead || p->status != PROCESS_RUNNING)

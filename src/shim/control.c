@@ -5,6 +5,7 @@
  * Request  {"seq":n,"op":"start"|"attach"|"exec"|"signal"|"resize"|"state",...}
  * Answer   {"seq":n} plus members, or {"seq":n,"error":{"kind":k,"msg":".."}}
  * Event    {"event":"exit"|"exec-exit","id":..,"code":..,"time":..,"oom":..}
+ *          and with "measure" in task.json "cpu" (ns), "memory", "read", "write" (bytes)
  *          {"event":"gone"}: mounts and cgroups are gone
  * Unknown members are skipped, so that engines and shims of different age
  * understand each other. Only root's processes reach the socket (its directory).
@@ -110,6 +111,12 @@ void control_event_exit(struct supervisor *s, const struct process *p)
 	jsonw_kint(&w, "code", p->exit_code);
 	jsonw_kint(&w, "time", p->exit_ns);
 	jsonw_kbool(&w, "oom", p == s->init && s->oom_killed);
+	if (p == s->init && s->spec.measure != NULL) {
+		jsonw_kint(&w, "cpu", s->usage.cpu_ns);
+		jsonw_kint(&w, "memory", s->usage.memory_peak_bytes);
+		jsonw_kint(&w, "read", s->usage.read_bytes);
+		jsonw_kint(&w, "write", s->usage.write_bytes);
+	}
 	jsonw_end(&w);
 	if (jsonw_finish(&w, NULL) < 0)
 		return;

@@ -148,6 +148,7 @@ static int spec_read(struct supervisor *s, shim_runtime_fn builtin, struct error
 	spec->open_stdin = json_bool(j, "open_stdin", false);
 	spec->stdin_once = json_bool(j, "stdin_once", false);
 	spec->ephemeral = json_bool(j, "ephemeral", false);
+	spec->measure = json_str(j, "measure");
 	log = json_get(j, "log");
 	spec->log.driver = json_str(log, "driver");
 	spec->log.path = json_str(log, "path");

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "shim/logfile.h"
 #include "shim/shim.h"
+#include "shim/usage.h"
 
 struct supervisor;
 
@@ -90,6 +91,7 @@ struct supervisor_spec {
 	shim_runtime_fn builtin;         /* instead of executing `runtime`; NULL = execute */
 	const char *runtime_root;        /* NULL = the runtime's own default */
 	bool tty, open_stdin, stdin_once, ephemeral;
+	const char *measure; /* control group whose usage is told at the end; NULL: none */
 	struct logfile_config log;
 };
 
@@ -110,6 +112,7 @@ struct supervisor {
 	pid_t delete_pid;         /* `runtime delete` */
 	bool quit;
 	bool oom_killed;
+	struct usage usage; /* when spec.measure */
 	/* Ended children whose pid no process has claimed yet. */
 	struct {
 		pid_t pid;

@@ -61,6 +61,8 @@ static int write_task_json(const struct task *t, const struct task_spec *spec, s
 	jsonw_kbool(&w, "open_stdin", spec->open_stdin);
 	jsonw_kbool(&w, "stdin_once", spec->stdin_once);
 	jsonw_kbool(&w, "ephemeral", spec->ephemeral);
+	if (spec->measure)
+		jsonw_kstring(&w, "measure", spec->measure);
 	jsonw_kobject(&w, "log");
 	jsonw_kstring(&w, "driver", spec->log.driver ? spec->log.driver : "none");
 	if (spec->log.path)

@@ -95,6 +95,10 @@ static void message_arrived(struct task *t, const char *text, size_t len)
 	ev.exit.code = (int)json_int(j, "code", 0);
 	ev.exit.time_ns = json_int(j, "time", 0);
 	ev.exit.oom_killed = json_bool(j, "oom", false);
+	ev.exit.cpu_ns = json_int(j, "cpu", -1);
+	ev.exit.memory_peak_bytes = json_int(j, "memory", -1);
+	ev.exit.read_bytes = json_int(j, "read", -1);
+	ev.exit.write_bytes = json_int(j, "write", -1);
 	if (strcmp(name, "exit") == 0) {
 		if (ev.exit.oom_killed) {
 			ev.kind = TASK_OOM;

@@ -59,12 +59,17 @@ struct task_spec {
 	bool stdin_once; /* close it when the first attached client's stdin ends */
 	struct task_log log;
 	bool ephemeral; /* nobody needs the exit record after a power cut: no fsync */
+	/* Its control group, absolute below the mount points: what it used is in task_exit.
+	 * NULL: not asked. */
+	const char *measure;
 };
 
 struct task_exit {
 	int code;        /* 0..255; 128+n for signal n */
 	int64_t time_ns; /* wall */
 	bool oom_killed;
+	/* With task_spec.measure; -1: not known. */
+	int64_t cpu_ns, memory_peak_bytes, read_bytes, write_bytes;
 };
 
 enum task_event_kind {
