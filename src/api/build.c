@@ -219,11 +219,30 @@ static int read_places(struct call *c, const struct json *j, const char *key,
 	return 0;
 }
 
+/* {"fd","size","term"}: a terminal for --on-fail=shell. */
+static int read_shell(struct call *c, const struct json *j, struct engine_build *b,
+		      struct error *err)
+{
+	int64_t fd = json_int(j, "fd", -1), size = json_int(j, "size", -1);
+	struct engine_build_shell *shell;
+
+	if (j == NULL)
+		return 0;
+	if (fd < 0 || size < 0 || fd >= (int64_t)c->req->n_passed_fds ||
+	    size >= (int64_t)c->req->n_passed_fds)
+		return error_set(err, ERR_INVALID, "invalid shell: want a terminal");
+	shell = arena_new(c->req->arena, struct engine_build_shell);
+	*shell = (struct engine_build_shell){ c->req->passed_fds[fd], c->req->passed_fds[size],
+					      json_str(j, "term") };
+	b->shell = shell;
+	return 0;
+}
+
 /*
  * proa's own words, in one JSON object of the header X-Proa-Build (base64) or, when
  * the context came as an fd, of the body: dockerfileText ignoreText secrets
- * contexts outputs cacheFrom cacheTo entitlements noCacheFilter check plan explain realTimes
- * events metadata.
+ * contexts outputs cacheFrom cacheTo entitlements noCacheFilter check plan explain profile
+ * shell realTimes events metadata.
  */
 static int read_extra(struct call *c, const struct json *j, struct engine_build *b,
 		      struct error *err)
@@ -234,6 +253,7 @@ static int read_extra(struct call *c, const struct json *j, struct engine_build 
 	b->call = json_str(j, "call");
 	b->plan = json_bool(j, "plan", false);
 	b->explain = json_bool(j, "explain", false);
+	b->profile = json_bool(j, "profile", false);
 	b->real_times = json_bool(j, "realTimes", false);
 	b->events = json_bool(j, "events", false);
 	b->metadata = json_bool(j, "metadata", false);
@@ -250,6 +270,8 @@ static int read_extra(struct call *c, const struct json *j, struct engine_build 
 		r = read_places(c, j, "cacheFrom", &b->caches_from, &b->n_caches_from, err);
 	if (r == 0)
 		r = read_places(c, j, "cacheTo", &b->caches_to, &b->n_caches_to, err);
+	if (r == 0)
+		r = read_shell(c, json_get(j, "shell"), b, err);
 	if (r == 0)
 		r = read_strings(c, json_get(j, "entitlements"), "entitlements", &b->entitlements,
 				 err);

@@ -414,16 +414,21 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 	return 0;
 }
 
-/* RUN's failure is Docker's text as it is; others say where. */
+/* For the classic stream RUN's failure is Docker's text as it is; all else says where. */
 static void locate(struct build *b, struct error *err, const struct ast_location *where)
 {
 	struct error plain = *err;
 
 	if (b->failed == NULL && where->line > 0)
 		(void)!error_wrap(err, -(int)err->kind, "%s:%u", b->q->dockerfile, where->line);
-	if (b->failed == NULL || b->exit_code != 0 || err->kind == ERR_CANCELED ||
-	    b->failed->line == 0)
+	if (b->failed == NULL || err->kind == ERR_CANCELED || b->failed->line == 0)
 		return;
+	if (b->exit_code != 0) {
+		if (b->q->events)
+			error_set(err, plain.kind, "%s:%u: %s", b->q->dockerfile, b->failed->line,
+				  plain.msg);
+		return;
+	}
 	error_set(err, plain.kind, "%s:%u: %s: %s", b->q->dockerfile, b->failed->line,
 		  b->failed->text, plain.msg);
 }
@@ -432,7 +437,7 @@ static void tell_error(struct build *b, struct error *err, const struct ast_loca
 {
 	locate(b, err, where);
 	progress_error(b->progress, err, b->exit_code, b->q->dockerfile,
-		       b->failed ? b->failed->line : where->line);
+		       b->failed ? b->failed->line : where->line, b->source);
 }
 
 static void release_nodes(struct build *b)
@@ -513,6 +518,7 @@ static int run(struct build *b, struct writer *out, char **ret_id, struct error 
 		return error_wrap(err, r, "dockerfile parse error on line %u", where.line);
 	if (r < 0)
 		return r;
+	b->source = (struct str){ text.data ? text.data : "", text.len };
 	r = writer_write(out, "", 0, err);
 	if (r < 0)
 		return r;

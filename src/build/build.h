@@ -111,6 +111,13 @@ struct build_place {
 	int fd; /* borrowed: a file or directory of the client's, or FD_NONE */
 };
 
+/* A client's terminal for a shell where a step has failed. */
+struct build_shell {
+	int fd;      /* borrowed socket: its bytes */
+	int size_fd; /* borrowed socket: lines "ROWS COLUMNS" */
+	const char *term;
+};
+
 struct build_request {
 	const char *const *tags; /* canonical; NULL-terminated */
 	const char *dockerfile;
@@ -133,6 +140,8 @@ struct build_request {
 	const char *call; /* "outline" or "targets": tell that and build nothing; NULL: build */
 	bool no_cache, pull, quiet, net_host, insecure;
 	bool check, plan, explain, real_times, events, squash, metadata;
+	bool profile;                    /* say what each step has used */
+	const struct build_shell *shell; /* --on-fail=shell; NULL: none */
 };
 
 /* See engine_build. q->dockerfile is never NULL. */

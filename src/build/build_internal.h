@@ -60,6 +60,7 @@ struct build {
 	int64_t started_ns; /* wall clock */
 	struct arena arena; /* planning only: one thread */
 	struct graph graph;
+	struct str source; /* the Dockerfile's text */
 	struct lint lint;
 	struct opened_context *contexts;
 	size_t n_contexts;
@@ -72,6 +73,7 @@ struct build {
 	struct error error; /* the first */
 	bool stop;
 	bool image_was_here; /* before this build made it */
+	bool shell_given;    /* the first failure took the client's terminal */
 	pthread_cond_t changed;
 };
 

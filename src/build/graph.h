@@ -72,6 +72,14 @@ struct keyer;
 
 enum node_state { NODE_WAITING, NODE_READY, NODE_RUNNING, NODE_DONE, NODE_FAILED };
 
+/* What a step has used, for --profile; -1: not known. */
+struct node_cost {
+	int64_t cpu_ns;                  /* of its processes and of the engine for it */
+	int64_t memory_peak_bytes;       /* of its control group */
+	int64_t read_bytes, write_bytes; /* of block devices, likewise */
+	int64_t layer_bytes;
+};
+
 struct node {
 	enum node_kind kind;
 	unsigned index;
@@ -110,6 +118,7 @@ struct node {
 	size_t n_users; /* unfinished nodes that may yet demand it */
 	bool missed;    /* --plan: it, or something it needs, would run */
 	int64_t started_ns, ended_ns;
+	struct node_cost cost;
 };
 
 /* One line of the classic output: "Step 3/9 : ENV a=b". */

@@ -11,7 +11,8 @@
 #include "base/random.h"
 #include "build/text.h"
 
-#define LINE_MAX_BYTES (1 << 20)
+#define LINE_MAX_BYTES   (1 << 20)
+#define SOURCE_LINES_MAX 10
 
 /* One "Step i/n" of the classic stream. */
 struct line {
@@ -307,6 +308,45 @@ void progress_done(struct progress *p, struct node *n, const struct error *err)
 	}
 }
 
+static void add_known(struct jsonw *w, const char *key, int64_t n)
+{
+	if (n >= 0)
+		jsonw_kint(w, key, n);
+}
+
+void progress_cost(struct progress *p, const struct node *n)
+{
+	auto_(buf) b = BUF_INIT(4096);
+	struct jsonw w;
+	LOCKED(&p->lock);
+
+	if (!p->events)
+		return;
+	begin_event(&w, &b, "profile");
+	jsonw_kint(&w, "vertex", n->index + 1);
+	jsonw_kint(&w, "wall", n->ended_ns - n->started_ns);
+	add_known(&w, "cpu", n->cost.cpu_ns);
+	add_known(&w, "memory_peak", n->cost.memory_peak_bytes);
+	add_known(&w, "read", n->cost.read_bytes);
+	add_known(&w, "written", n->cost.write_bytes);
+	add_known(&w, "layer", n->cost.layer_bytes);
+	end_event(p, &w, &b);
+}
+
+void progress_shell(struct progress *p, const struct node *n, const char *command)
+{
+	auto_(buf) b = BUF_INIT(65536);
+	struct jsonw w;
+	LOCKED(&p->lock);
+
+	if (!p->events)
+		return;
+	begin_event(&w, &b, "shell");
+	jsonw_kint(&w, "vertex", n->index + 1);
+	jsonw_kstring(&w, "command", command);
+	end_event(p, &w, &b);
+}
+
 void progress_reason(struct progress *p, struct node *n, const char *reason)
 {
 	LOCKED(&p->lock);
@@ -371,8 +411,33 @@ void progress_image_id(struct progress *p, const char *id)
 	send_object(p, &b, &w);
 }
 
+static struct str source_line(struct str source, unsigned line)
+{
+	struct str text = { 0 };
+
+	for (unsigned i = 0; i < line && str_split(&source, '\n', &text); i++)
+		;
+	return str_trim(text);
+}
+
+/* The lines of an instruction: those that end with a backslash go on. */
+static void write_source(struct jsonw *w, struct str source, unsigned line)
+{
+	jsonw_karray(w, "source");
+	for (unsigned i = 0; line > 0 && i < SOURCE_LINES_MAX; i++) {
+		struct str text = source_line(source, line + i);
+
+		if (text.at == NULL)
+			break;
+		jsonw_stringn(w, text.at, text.len);
+		if (text.len == 0 || text.at[text.len - 1] != '\\')
+			break;
+	}
+	jsonw_end(w);
+}
+
 void progress_error(struct progress *p, const struct error *err, int code, const char *where,
-		    unsigned line)
+		    unsigned line, struct str source)
 {
 	auto_(buf) b = BUF_INIT(65536);
 	struct jsonw w;
@@ -390,6 +455,7 @@ void progress_error(struct progress *p, const struct error *err, int code, const
 		jsonw_kobject(&w, "proa");
 		jsonw_kstring(&w, "file", where);
 		jsonw_kint(&w, "line", line);
+		write_source(&w, source, line);
 		jsonw_end(&w);
 	}
 	jsonw_end(&w);
@@ -410,15 +476,6 @@ void progress_object(struct progress *p, const char *key, const char *json, size
 	jsonw_end(&w);
 	jsonw_end(&w);
 	send_object(p, &b, &w);
-}
-
-static struct str source_line(struct str source, unsigned line)
-{
-	struct str text = { 0 };
-
-	for (unsigned i = 0; i < line && str_split(&source, '\n', &text); i++)
-		;
-	return str_trim(text);
 }
 
 void progress_lint(struct progress *p, const struct lint *l, const char *dockerfile,

@@ -24,6 +24,10 @@ void progress_start(struct progress *p, struct node *n);
 /* Output of a step: stream 1 or 2. */
 void progress_log(struct progress *p, struct node *n, int stream, const char *bytes, size_t len);
 void progress_done(struct progress *p, struct node *n, const struct error *err /* NULL: fine */);
+/* What it has used. Only with events. */
+void progress_cost(struct progress *p, const struct node *n);
+/* From here on the client's terminal is the shell's: what runs in it. Only with events. */
+void progress_shell(struct progress *p, const struct node *n, const char *command);
 /* Why a step ran. */
 void progress_reason(struct progress *p, struct node *n, const char *reason);
 /* A text of its own, before or after the steps ("Successfully built ..."). */
@@ -31,9 +35,10 @@ void progress_text(struct progress *p, const char *fmt, ...) PRINTF(2, 3);
 /* Likewise, but not in a quiet build, whose only text is the id. */
 void progress_note(struct progress *p, const char *fmt, ...) PRINTF(2, 3);
 void progress_image_id(struct progress *p, const char *id);
-/* The end: {"error","errorDetail"}. code: exit status of a RUN, or 0. */
+/* The end: {"error","errorDetail"}. code: exit status of a RUN, or 0. `source` is the
+ * text of file `where`. */
 void progress_error(struct progress *p, const struct error *err, int code, const char *where,
-		    unsigned line);
+		    unsigned line, struct str source);
 /* Something else as a whole JSON value under "proa". Only with events. */
 void progress_object(struct progress *p, const char *key, const char *json, size_t len);
 bool progress_broken(struct progress *p);

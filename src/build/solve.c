@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "build/build_internal.h"
 #include "build/cache_import.h"
 #include "build/cache_places.h"
@@ -137,6 +138,7 @@ static int execute(struct build *b, struct node *n, const char *inputs, struct e
 	if (r < 0)
 		return r;
 	set_layers(n, &rec.layer);
+	n->cost.layer_bytes = rec.size;
 	if (copied != NULL && n->made_layer)
 		copied_save(copied, &rec.layer);
 	memcpy(rec.key, n->key, sizeof(rec.key));
@@ -406,13 +408,23 @@ static void fail(struct build *b, struct node *n, const struct error *err)
 	b->failed = n;
 }
 
+static int64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
 static void run_define(struct build *b, struct node *n)
 {
 	struct error err;
+	int64_t began = thread_cpu_ns();
 	char def[65];
 	bool known = false;
 	int r = cancel_check(b->cancel, &err);
 
+	n->cost = (struct node_cost){ 0, -1, -1, -1, -1 };
 	if (r == 0)
 		r = node_define(b, n, &err);
 	if (r == 0 && n->n_inputs > 0 && !n->tainted) {
@@ -420,6 +432,7 @@ static void run_define(struct build *b, struct node *n)
 		known = cache_fast_known(b->builder->cfg.store, def) ||
 			(b->imports != NULL && cache_imports_know(b->imports, def));
 	}
+	n->cost.cpu_ns += thread_cpu_ns() - began;
 	if (r < 0) {
 		progress_start(b->progress, n);
 		progress_done(b->progress, n, &err);
@@ -437,12 +450,18 @@ static void run_define(struct build *b, struct node *n)
 
 static void run_evaluate(struct build *b, struct node *n, bool with_inputs)
 {
+	int64_t began = thread_cpu_ns();
 	struct error err;
 	bool later = false;
 	int r = evaluate(b, n, with_inputs, &later, &err);
 
-	if (!later)
+	/* What ran in a control group has put its own time there. */
+	n->cost.cpu_ns += thread_cpu_ns() - began;
+	if (!later) {
 		progress_done(b->progress, n, r < 0 ? &err : NULL);
+		if (b->q->profile)
+			progress_cost(b->progress, n);
+	}
 	lock_take(&b->lock);
 	if (later) {
 		n->claimed = false;

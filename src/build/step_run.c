@@ -22,6 +22,7 @@
 #define CHUNK_MAX     65536
 #define HOSTNAME      "buildkitsandbox"
 #define EXIT_GRACE_MS 30000
+#define SHELL_POLL_MS 200 /* how late a new size of the terminal may come */
 
 struct runner {
 	struct build *b;
@@ -32,7 +33,8 @@ struct runner {
 	struct network_step net;
 	bool joined;
 	struct user_ids user;
-	char id[48];
+	bool shell; /* after the failure: a terminal instead of the command */
+	char id[64];
 };
 
 static const char **list_new(struct arena *a, size_t n)
@@ -72,6 +74,8 @@ static const char *const *make_env(struct runner *r)
 		vars_set(&r->arena, &env, r->mounts.env[i].key, r->mounts.env[i].value);
 	if (vars_get(&env, "HOME") == NULL)
 		vars_set(&r->arena, &env, "HOME", arena_strdup(&r->arena, r->user.home));
+	if (r->shell && q->shell->term != NULL && vars_get(&env, "TERM") == NULL)
+		vars_set(&r->arena, &env, "TERM", q->shell->term);
 	out = list_new(&r->arena, env.len);
 	for (size_t i = 0; i < env.len; i++)
 		out[i] = arena_format(&r->arena, "%s=%s", env.at[i].key, env.at[i].value);
@@ -120,11 +124,27 @@ static void set_network(struct runner *r, struct bundle *c)
 	}
 }
 
+static const char *cgroup_path(struct runner *r)
+{
+	const char *parent = r->b->q->resources.cgroup_parent;
+
+	if (parent == NULL || parent[0] == '\0')
+		parent = r->b->builder->cfg.cgroup_parent;
+	return arena_format(&r->arena, r->b->builder->cfg.systemd_cgroup ? "%s:build:%s" : "%s/%s",
+			    parent ? parent : "/docker", r->id);
+}
+
+static const char *shell_of(const struct run_spec *run)
+{
+	const char *first = run->args.len > 0 ? run->args.at[0] : "";
+
+	return cstr_ends(first, "sh") ? first : "/bin/sh";
+}
+
 static int write_config(struct runner *r, struct buf *out, struct error *err)
 {
 	const struct run_spec *run = r->n->run;
-	const char **args = list_new(&r->arena, run->args.len);
-	const char *parent = r->b->q->resources.cgroup_parent;
+	const char **args = list_new(&r->arena, run->args.len + 1);
 	struct bundle c = {
 		.args = args,
 		.env = make_env(r),
@@ -141,11 +161,12 @@ static int write_config(struct runner *r, struct buf *out, struct error *err)
 
 	for (size_t i = 0; i < run->args.len; i++)
 		args[i] = run->args.at[i];
-	if (parent == NULL || parent[0] == '\0')
-		parent = r->b->builder->cfg.cgroup_parent;
-	c.cgroups_path =
-	    arena_format(&r->arena, r->b->builder->cfg.systemd_cgroup ? "%s:build:%s" : "%s/%s",
-			 parent ? parent : "/docker", r->id);
+	if (r->shell) {
+		args[0] = shell_of(run);
+		args[1] = NULL;
+	}
+	c.tty = r->shell;
+	c.cgroups_path = cgroup_path(r);
 	set_resources(r, &c);
 	set_network(r, &c);
 	return bundle_write(&c, out, err);
@@ -245,6 +266,11 @@ static int wait_task(struct runner *r, struct task *t, int fd, struct error *err
 		(void)w;
 		return s;
 	}
+	if (done.cpu_ns >= 0)
+		r->n->cost.cpu_ns += done.cpu_ns;
+	r->n->cost.memory_peak_bytes = done.memory_peak_bytes;
+	r->n->cost.read_bytes = done.read_bytes;
+	r->n->cost.write_bytes = done.write_bytes;
 	if (done.code != 0) {
 		r->b->exit_code = done.code;
 		return error_set(err, ERR_INVALID,
@@ -252,6 +278,72 @@ static int wait_task(struct runner *r, struct task *t, int fd, struct error *err
 				 done.code, done.oom_killed ? " (out of memory)" : "");
 	}
 	return 0;
+}
+
+static int join_output(struct runner *r, struct task *t, struct error *err)
+{
+	struct task_session session = { .streams = TASK_STDOUT | TASK_STDERR };
+	autoclose int ours = FD_NONE;
+	int pair[2], s;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, errno, "socketpair");
+	ours = pair[0];
+	s = task_attach(t, NULL, &session, pair[1], err);
+	return s < 0 ? s : wait_task(r, t, ours, err);
+}
+
+/* Lines "ROWS COLUMNS"; the last one counts. false: there will be no more. */
+static bool take_size(struct task *t, int fd)
+{
+	char text[256];
+	ssize_t n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+	struct str rest = { text, n > 0 ? (size_t)n : 0 }, line;
+
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		return false;
+	while (rest.len > 0 && str_split(&rest, '\n', &line)) {
+		uint64_t rows, columns;
+		struct str first;
+
+		if (str_split(&line, ' ', &first) && line.at != NULL &&
+		    parse_u64(first, UINT16_MAX, &rows, NULL) == 0 &&
+		    parse_u64(line, UINT16_MAX, &columns, NULL) == 0)
+			(void)!task_resize(t, NULL, (uint16_t)rows, (uint16_t)columns, NULL);
+	}
+	return true;
+}
+
+/* The client's terminal until the shell ends or the client goes. */
+static int join_terminal(struct runner *r, struct task *t, struct error *err)
+{
+	struct task_session session = { .streams = TASK_STDIN | TASK_STDOUT | TASK_STDERR,
+					.raw = true };
+	int fd = fcntl(r->b->q->shell->fd, F_DUPFD_CLOEXEC, 3);
+	struct pollfd size = { .fd = r->b->q->shell->size_fd, .events = POLLIN };
+	struct task_exit done;
+	int64_t started;
+	pid_t pid;
+	int s = fd < 0 ? error_sys(err, errno, "duplicate terminal")
+		       : task_attach(t, NULL, &session, fd, err);
+
+	if (s == 0)
+		s = task_start(t, &pid, &started, err);
+	if (s < 0)
+		return s;
+	for (;;) {
+		if (size.fd < 0 || poll(&size, 1, 0) <= 0 || take_size(t, size.fd))
+			s = task_wait(t, true, SHELL_POLL_MS, r->b->cancel, &done, err);
+		else
+			size.fd = FD_NONE;
+		if (s != -ERR_UNAVAILABLE)
+			break;
+	}
+	if (s < 0) {
+		(void)!task_signal(t, NULL, SIGKILL, NULL);
+		(void)!task_wait(t, true, EXIT_GRACE_MS, NULL, &done, NULL);
+	}
+	return s;
 }
 
 static int run_task(struct runner *r, const struct buf *config, struct error *err)
@@ -266,24 +358,19 @@ static int run_task(struct runner *r, const struct buf *config, struct error *er
 		.config_json_len = config->len,
 		.rootfs_fd = r->root->fd,
 		.log = { .driver = "none" },
+		.tty = r->shell,
+		.open_stdin = r->shell,
 		.ephemeral = true,
+		.measure =
+		    r->b->q->profile && !r->shell && !cfg->systemd_cgroup ? cgroup_path(r) : NULL,
 	};
-	struct task_session session = { .streams = TASK_STDOUT | TASK_STDERR };
-	autoclose int ours = FD_NONE;
 	auto_task t = NULL;
-	int pair[2], s;
+	int s;
 
 	s = task_create(cfg->tasks, &spec, NULL, NULL, &t, err);
 	if (s < 0)
 		return s;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		s = error_sys(err, errno, "socketpair");
-	if (s == 0) {
-		ours = pair[0];
-		s = task_attach(t, NULL, &session, pair[1], err);
-	}
-	if (s == 0)
-		s = wait_task(r, t, ours, err);
+	s = r->shell ? join_terminal(r, t, err) : join_output(r, t, err);
 	t = task_unref(t);
 	(void)!task_delete(cfg->tasks, r->id, NULL);
 	return s;
@@ -321,6 +408,33 @@ static int prepare(struct runner *r, struct error *err)
 	return s;
 }
 
+/* The file system as the command has left it, in a container like the step's. Its end
+ * changes nothing about the failure. */
+static void offer_shell(struct runner *r)
+{
+	auto_(buf) config = BUF_INIT(CONFIG_MAX);
+	bool mine;
+	int s;
+
+	lock_take(&r->b->lock);
+	mine = !r->b->shell_given;
+	r->b->shell_given = true;
+	lock_drop(&r->b->lock);
+	if (!mine)
+		return;
+	r->shell = true;
+	snprintf(r->id, sizeof(r->id), "build-%.16s-%u-shell", r->b->id, r->n->index);
+	s = rootfs_refresh(r->root, NULL);
+	if (s == 0)
+		s = write_config(r, &config, NULL);
+	if (s < 0)
+		return;
+	progress_shell(r->b->progress, r->n, shell_of(r->n->run));
+	(void)!run_task(r, &config, NULL);
+	/* The client waits for the end of its stream, which may never have begun. */
+	(void)!shutdown(r->b->q->shell->fd, SHUT_RDWR);
+}
+
 int step_run(struct build *b, struct node *n, struct rootfs *root, struct error *err)
 {
 	struct runner r = { .b = b, .n = n, .root = root };
@@ -333,6 +447,8 @@ int step_run(struct build *b, struct node *n, struct rootfs *root, struct error 
 		s = write_config(&r, &config, err);
 	if (s == 0)
 		s = run_task(&r, &config, err);
+	if (s < 0 && b->exit_code != 0 && b->q->shell != NULL)
+		offer_shell(&r);
 	step_mounts_close(&r.mounts, root->upper_fd);
 	if (r.joined)
 		b->builder->cfg.network->leave(b->builder->cfg.network, &r.net);

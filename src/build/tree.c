@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -515,7 +516,27 @@ static int hash_file(const struct tree *t, const struct tree_entry *e,
 struct tree_hasher {
 	const struct tree *t;
 	struct hash *h;
+	struct map links; /* "dev:ino" -> rel of the first name */
 };
+
+/* A second name of a file is copied as one: it counts. */
+static void hash_second_name(struct tree_hasher *th, const struct tree_entry *e)
+{
+	char key[64];
+	const char *first;
+
+	if (e->st->st_nlink < 2 || e->rel[0] == '\0')
+		return;
+	snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)e->st->st_dev,
+		 (unsigned long long)e->st->st_ino);
+	first = map_get(&th->links, key);
+	if (first == NULL) {
+		map_set(&th->links, key, xstrdup(e->rel));
+		return;
+	}
+	hash_text(th->h, "link");
+	hash_text(th->h, first);
+}
 
 static int hash_entry(void *arg, const struct tree_entry *e, struct error *err)
 {
@@ -539,6 +560,7 @@ static int hash_entry(void *arg, const struct tree_entry *e, struct error *err)
 		if (r < 0)
 			return r;
 		hash_add(th->h, content, sizeof(content));
+		hash_second_name(th, e);
 	} else if (S_ISLNK(st->st_mode)) {
 		n = readlinkat(e->dirfd, e->name, link, sizeof(link) - 1);
 		if (n < 0)
@@ -554,7 +576,9 @@ static int hash_entry(void *arg, const struct tree_entry *e, struct error *err)
 int tree_hash(const struct tree *t, const char *path, const struct ignore *exclude,
 	      const char *above, struct hash *h, struct error *err)
 {
-	struct tree_hasher th = { t, h };
+	struct tree_hasher th = { t, h, { .free_value = free } };
+	int r = tree_walk(t, path, exclude, above, hash_entry, &th, err);
 
-	return tree_walk(t, path, exclude, above, hash_entry, &th, err);
+	map_release(&th.links);
+	return r;
 }

@@ -3,7 +3,8 @@
  *
  * Walks below one directory fd with what .dockerignore hides left out, and
  * hashes what it finds: type, mode, owner, size, link, xattrs and content, never
- * times. Nothing outside the directory is opened, whatever symlinks say.
+ * times; that two names are one file counts. Nothing outside the directory is opened, whatever
+ * symlinks say.
  */
 #pragma once
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/build_extra.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/options.h"
+#include "cli/session.h"
 
 #define SECRET_MAX (500U << 10) /* bytes; BuildKit's limit */
 
@@ -335,6 +338,40 @@ static int read_lists(struct arena *a, const struct args *args, struct build_ext
 	return r < 0 ? r : read_caches(a, args, e, err);
 }
 
+/* Two sockets: the terminal's bytes, and its size. */
+static int add_shell(struct arena *a, struct build_extra *e, const char *what, struct error *err)
+{
+	struct json *o = json_new_object(a), *size = json_new_object(a);
+	const char *term = getenv("TERM");
+	int bytes[2], sizes[2], r;
+
+	if (strcmp(what, "shell") != 0)
+		return error_set(err, ERR_INVALID,
+				 "invalid argument \"%s\" for \"--on-fail\" flag: must be shell",
+				 what);
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return error_set(err, ERR_INVALID,
+				 "--on-fail=shell needs a terminal: stdin or stdout is none");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, bytes) < 0)
+		return error_sys(err, errno, "socketpair");
+	e->shell_fd = bytes[0];
+	r = keep_fd(e, bytes[1], o, a, err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sizes) < 0)
+		return error_sys(err, errno, "socketpair");
+	e->shell_size_fd = sizes[0];
+	r = keep_fd(e, sizes[1], size, a, err);
+	if (r < 0)
+		return r;
+	json_set(a, o, "size", json_new_int(a, json_int(size, "fd", 0)));
+	if (term != NULL)
+		json_set(a, o, "term", json_new_string(a, term));
+	json_set(a, e->json, "shell", o);
+	e->events = e->any = true;
+	return 0;
+}
+
 static struct json *words(struct arena *a, const struct args *args, const char *flag)
 {
 	struct json *list = json_new_array(a);
@@ -384,7 +421,7 @@ int build_extra_read(struct cli *cli, const struct args *args, struct build_extr
 	int r;
 
 	ret->json = json_new_object(a);
-	ret->events = args_set(args, "progress") || getenv("BUILDKIT_PROGRESS") != NULL;
+	ret->events |= args_set(args, "progress") || getenv("BUILDKIT_PROGRESS") != NULL;
 	for (size_t i = 0; i < ARRAY_LEN(bools); i++) {
 		if (!args_bool(args, bools[i].flag))
 			continue;
@@ -395,6 +432,15 @@ int build_extra_read(struct cli *cli, const struct args *args, struct build_extr
 	r = read_call(a, args, ret, err);
 	if (r < 0)
 		return r;
+	if (args_set(args, "profile")) {
+		json_set(a, ret->json, "profile", json_new_bool(a, true));
+		ret->events = ret->any = true;
+	}
+	if (args_set(args, "on-fail")) {
+		r = add_shell(a, ret, args_str(args, "on-fail"), err);
+		if (r < 0)
+			return r;
+	}
 	ret->events = ret->events && !args_bool(args, "quiet");
 	json_set(a, ret->json, "events", json_new_bool(a, ret->events));
 	if (*args_str(args, "metadata-file")) {
@@ -407,8 +453,35 @@ int build_extra_read(struct cli *cli, const struct args *args, struct build_extr
 	return read_lists(a, args, ret, err);
 }
 
-void build_extra_release(struct build_extra *e)
+void build_extra_sent(struct build_extra *e)
 {
 	while (e->n_fds > 1)
 		close(e->fds[--e->n_fds]);
+}
+
+void build_extra_release(struct build_extra *e)
+{
+	build_extra_sent(e);
+	if (e->shell_fd >= 0)
+		close(e->shell_fd);
+	if (e->shell_size_fd >= 0)
+		close(e->shell_size_fd);
+	e->shell_fd = e->shell_size_fd = FD_NONE;
+}
+
+int build_extra_shell(struct cli *cli, struct build_extra *e, struct error *err)
+{
+	struct session s = {
+		.cli = cli, .tty = true, .in = true, .out = true, .resize_fd = e->shell_size_fd
+	};
+	struct client_stream stream = { .fd = e->shell_fd };
+	int r;
+
+	e->shell_fd = FD_NONE;
+	session_begin(&s);
+	session_resize(&s);
+	r = session_pump(&s, &stream, err);
+	session_end(&s);
+	client_stream_release(&stream);
+	return r;
 }

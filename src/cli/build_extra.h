@@ -18,12 +18,14 @@ struct build_extra {
 	bool call_json;
 	bool check;  /* only the build checks */
 	bool events; /* steps are told as events */
-	bool any;    /* something that only a local proad can do */
+	/* --on-fail=shell: our ends of the sockets that are passed; FD_NONE: no shell. */
+	int shell_fd, shell_size_fd;
+	bool any; /* something that only a local proad can do */
 };
 
 #define BUILD_EXTRA_INIT \
 	{ \
-		.n_fds = 1 \
+		.n_fds = 1, .shell_fd = FD_NONE, .shell_size_fd = FD_NONE \
 	}
 
 /* Read the flags; opens files and directories. ERR_INVALID, ERR_NOT_FOUND. */
@@ -31,7 +33,11 @@ MUST_CHECK int build_extra_read(struct cli *cli, const struct args *args, struct
 				struct error *err);
 /* Every --cache-from is the name of an image: the stock API can say that. */
 bool build_extra_cache_names(const struct args *args);
+/* The request is sent: what was passed is the engine's. */
+void build_extra_sent(struct build_extra *e);
 void build_extra_release(struct build_extra *e);
+/* The engine says that the shell begins: join it to our terminal until it ends. */
+MUST_CHECK int build_extra_shell(struct cli *cli, struct build_extra *e, struct error *err);
 
 /*
  * The value of --call ("outline,format=json"). *ret_call: "build", "check", "outline" or
@@ -41,12 +47,3 @@ MUST_CHECK int build_call_parse(struct arena *a, const char *value, const char *
 				bool *ret_json, struct error *err);
 /* What the engine answered to a call, on stdout. */
 MUST_CHECK int build_call_print(const struct json *answer, bool as_json, struct error *err);
-
-/* Shows events as BuildKit's plain progress does, on stderr. */
-struct build_view;
-struct build_view *build_view_new(bool check);
-/* One message of the stream; those that are no events are left alone. */
-void build_view_message(struct build_view *v, const struct json *m);
-/* Warnings at the end; with --check the verdict, and *ret_findings. */
-void build_view_finish(struct build_view *v, size_t *ret_findings);
-void build_view_free(struct build_view *v);

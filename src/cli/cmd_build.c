@@ -15,6 +15,7 @@
 #include "cli/body.h"
 #include "cli/build_context.h"
 #include "cli/build_extra.h"
+#include "cli/build_view.h"
 #include "cli/commands.h"
 #include "cli/credentials.h"
 #include "cli/flag_check.h"
@@ -31,6 +32,7 @@ struct result {
 	const struct json *call;     /* the answer to --call; NULL: none came */
 	bool quiet;
 	struct build_view *view; /* NULL: the classic stream */
+	struct build_extra *extra;
 };
 
 /* The message dies; what it said stays. */
@@ -48,6 +50,24 @@ static const struct json *json_keep(struct cli *cli, const struct json *j)
 	return kept;
 }
 
+static void shell_begin(struct result *result, const struct json *event)
+{
+	const char *command = json_str(event, "command");
+	struct error why = { 0 };
+
+	if (result->view)
+		build_view_pause(result->view);
+	if (result->extra->shell_fd < 0)
+		return;
+	fprintf(
+	    stderr,
+	    "\nThe step has failed. This is %s in its file system; what is changed here is thrown\n"
+	    "away, and the build ends when the shell does.\n",
+	    command ? command : "a shell");
+	if (build_extra_shell(result->cli, result->extra, &why) < 0)
+		fprintf(stderr, "%s\n", why.msg);
+}
+
 static void message_take(void *data, const struct json *m)
 {
 	struct result *result = data;
@@ -61,6 +81,8 @@ static void message_take(void *data, const struct json *m)
 		result->id = arena_strdup(&result->cli->arena, id);
 	else if (result->quiet && text && cstr_starts(text, "sha256:"))
 		result->id = arena_strndup(&result->cli->arena, text, strcspn(text, "\n"));
+	else if (json_get(json_get(m, "proa"), "shell"))
+		shell_begin(result, json_get(json_get(m, "proa"), "shell"));
 	else if (result->view)
 		build_view_message(result->view, m);
 }
@@ -263,7 +285,9 @@ static int request_send(struct cli *cli, struct build_context *c, struct build_e
 		extra->fds[0] = c->dir_fd;
 		req.fds = extra->fds;
 		req.n_fds = extra->n_fds;
-		return api_stream(cli, &req, ret, err);
+		r = api_stream(cli, &req, ret, err);
+		build_extra_sent(extra);
+		return r;
 	}
 	req.content_type = "application/x-tar";
 	r = pipe_body_start(&body, build_context_write, c, err);
@@ -319,6 +343,31 @@ static int iidfile_write(const char *path, const char *id, struct error *err)
 	return r < 0 ? r : fs_write_all(fd, id, strlen(id), err);
 }
 
+/* Which form the progress has; "auto" draws on a terminal of ours. */
+static int view_new(const struct args *args, enum progress_mode mode,
+		    const struct build_extra *extra, struct build_view **ret, struct error *err)
+{
+	const char *profile = args_str(args, "profile");
+	struct build_view_options o = {
+		.check = extra->check,
+		.quiet = mode == PROGRESS_QUIET,
+		.profile = strcmp(profile, "table") == 0  ? PROFILE_TABLE
+			   : strcmp(profile, "json") == 0 ? PROFILE_JSON
+							  : PROFILE_NONE,
+		.tty = mode == PROGRESS_TTY || (mode == PROGRESS_AUTO && isatty(STDERR_FILENO)),
+	};
+
+	if (args_set(args, "profile") && o.profile == PROFILE_NONE)
+		return error_set(err, ERR_INVALID,
+				 "invalid argument \"%s\" for \"--profile\" flag: must be table or "
+				 "json",
+				 profile);
+	o.tty = o.tty && !o.check;
+	if (extra->events && mode != PROGRESS_RAW)
+		*ret = build_view_new(&o);
+	return 0;
+}
+
 int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 {
 	struct result result = { .cli = cli, .quiet = args_bool(args, "quiet") };
@@ -342,12 +391,16 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 				       err);
 	if (r == 0)
 		r = query_build(cli, args, &q, err);
+	/* Only a proad on this machine tells events. */
+	extra.events = r == 0 && options.mode == PROGRESS_AUTO && isatty(STDERR_FILENO) &&
+		       isatty(STDOUT_FILENO) && context.dir_fd >= 0 && api_is_local_proa(cli);
 	if (r == 0)
 		r = build_extra_read(cli, args, &extra, err);
+	if (r == 0)
+		r = view_new(args, options.mode, &extra, &result.view, err);
 	if (r < 0)
 		return r;
-	if (extra.events && options.mode != PROGRESS_RAW)
-		result.view = build_view_new(extra.check);
+	result.extra = &extra;
 	if (*args_str(args, "iidfile"))
 		unlink(args_str(args, "iidfile"));
 	if (context.dockerfile_text && context.dir_fd >= 0 && !api_is_local_proa(cli))

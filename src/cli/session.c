@@ -156,6 +156,10 @@ void session_resize(struct session *s)
 	s->resize_due = false;
 	if (!s->tty || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || (w.ws_row == 0 && w.ws_col == 0))
 		return;
+	if (s->resize_path == NULL) {
+		dprintf(s->resize_fd, "%u %u\n", w.ws_row, w.ws_col);
+		return;
+	}
 	client_query_add_int(&q, "h", w.ws_row);
 	client_query_add_int(&q, "w", w.ws_col);
 	/* The process may not exist yet: tried again by the loop. */

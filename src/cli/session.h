@@ -14,10 +14,11 @@
 
 struct session {
 	struct cli *cli;
-	bool tty;              /* the process has a terminal: bytes are raw */
-	bool in, out, err;     /* which of our streams take part */
-	const char *kill_path; /* "/containers/X/kill": pass signals on; NULL: do not */
-	const char *resize_path;
+	bool tty;                /* the process has a terminal: bytes are raw */
+	bool in, out, err;       /* which of our streams take part */
+	const char *kill_path;   /* "/containers/X/kill": pass signals on; NULL: do not */
+	const char *resize_path; /* NULL: lines "ROWS COLUMNS" are written to resize_fd */
+	int resize_fd;
 	unsigned char keys[32]; /* detach sequence */
 	size_t n_keys;
 	/* private */

@@ -344,6 +344,12 @@ static void copy_own_options(struct arena *a, const struct engine_build *b, stru
 
 	for (size_t i = 0; i < b->n_secrets; i++)
 		secrets[i] = (struct build_secret){ b->secrets[i].id, b->secrets[i].value };
+	if (b->shell != NULL) {
+		struct build_shell *shell = arena_new(a, struct build_shell);
+
+		*shell = (struct build_shell){ b->shell->fd, b->shell->size_fd, b->shell->term };
+		q->shell = shell;
+	}
 	q->secrets = secrets;
 	q->n_secrets = b->n_secrets;
 	q->outputs = copy_places(a, b->outputs, b->n_outputs);
@@ -388,6 +394,7 @@ static int make_request(struct arena *a, const struct engine_build *b, struct bu
 		.plan = b->plan,
 		.explain = b->explain,
 		.real_times = b->real_times,
+		.profile = b->profile,
 		.events = b->events,
 		.metadata = b->metadata,
 	};

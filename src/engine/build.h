@@ -31,6 +31,12 @@ struct engine_build_secret {
 	struct str value; /* bytes; never logged, never in a layer */
 };
 
+/* A terminal for a shell in the file system of a step that failed. */
+struct engine_build_shell {
+	int fd, size_fd;  /* borrowed sockets: its bytes, and lines "ROWS COLUMNS" */
+	const char *term; /* TERM in it; may be NULL */
+};
+
 struct engine_build_context {
 	const char *name;  /* --build-context NAME=value */
 	const char *value; /* "docker-image://x", a path (only with fd), ... */
@@ -82,6 +88,8 @@ struct engine_build {
 	bool plan;                          /* predict hits, run nothing */
 	bool explain;                       /* say why each step ran */
 	bool real_times;                    /* keep wall-clock times: not reproducible */
+	bool profile;                       /* say what each step has used */
+	const struct engine_build_shell *shell; /* NULL: a step that fails just fails */
 	bool metadata; /* tell digests and names at the end: {"proa":{"metadata":{..}}} */
 	bool events;   /* stream objects {"proa":{...}} as well (BuildKit-like progress) */
 };

@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# What a build shows: progress, prices, shells, reasons; and that a shorter way gives the same image.
+
+load ../lib/engine
+
+setup_file() {
+	engine_setup
+	[ "$(id -u)" = 0 ] || return 0
+	busybox_image bb:1
+}
+teardown_file() { engine_teardown; }
+setup() {
+	need_root
+	CTX=$(mktemp -d "$ROOT/ctx-XXXXXX")
+}
+
+proa() { "$PROA_BUILD/proa" "$@"; }
+dockerfile() { cat >"$CTX/Dockerfile"; }
+# on_terminal COLUMNS ROWS COMMAND: what it writes to a terminal of that size; stdin is typed.
+on_terminal() {
+	script -qefc "stty cols $1 rows $2; $3" /dev/null
+}
+
+@test "a file that changes is copied, what did not is linked, and the image is that of a build without cache" {
+	mkdir -p "$CTX/d/e" && for i in $(seq 50); do echo "$i" >"$CTX/d/f$i"; done
+	ln -s f1 "$CTX/d/link" && ln "$CTX/d/f2" "$CTX/d/hard" && echo x >"$CTX/d/e/x"
+	printf 'FROM bb:1\nRUN mkdir -p /app/d/e && echo low > /app/d/e/x && ln -s /app /way\nCOPY . /way/\n' | dockerfile
+	same() { # by directory, by tar, and from nothing
+		sleep 0.05
+		one=$(proa build -q -t inc:1 "$CTX") && two=$(docker build -q -t inc:2 "$CTX" 2>/dev/null)
+		three=$(proa build -q --no-cache "$CTX")
+		[ -n "$one" ] && [ "$one" = "$three" ] && [ "$two" = "$three" ]
+	}
+	need_docker
+	same
+	echo changed >"$CTX/d/f7" && same
+	[ "$(docker run --rm inc:1 cat /app/d/f7)" = changed ]
+	# f8 of the new layer is the old layer's file.
+	[ "$(find "$ROOT"/data/snapshots/*/fs/app/d/f8 -links +1 | wc -l)" -gt 1 ]
+	rm "$CTX/d/f8" && same
+	chmod 755 "$CTX/d/f9" && same
+	rm "$CTX/d/hard" && cp "$CTX/d/f2" "$CTX/d/hard" && same
+	rm -r "$CTX/d/e" && echo file >"$CTX/d/g" && same
+	rm "$CTX/d/f10" && ln -s nowhere "$CTX/d/f10" && same
+	run docker run --rm inc:2 readlink /app/d/f10
+	[ "$output" = nowhere ]
+}
+
+@test "plain progress: numbers, names, CACHED, DONE and lines with their time" {
+	printf 'FROM bb:1\nRUN echo said; echo more >&2\n' | dockerfile
+	run proa build --no-cache --progress plain "$CTX"
+	[ "$status" = 0 ]
+	[[ "$output" == *"#2 [2/2] RUN echo said; echo more >&2"* ]]
+	[[ "$output" =~ \#2\ [0-9]+\.[0-9]{3}\ said ]]
+	[[ "$output" =~ \#2\ DONE\ [0-9]+\.[0-9]s ]]
+	run proa build --progress plain "$CTX"
+	[[ "$output" == *"#2 CACHED"* ]]
+	run proa build --progress quiet "$CTX"
+	[[ "$output" != *"#2"* ]]
+	[ "$(proa build -q "$CTX" | wc -l)" = 1 ]
+	proa build --progress rawjson "$CTX" | jq -es '[.[].proa.vertex // empty | select(.completed)] | length == 2'
+}
+
+@test "on a terminal the steps are drawn, with colours unless NO_COLOR says no" {
+	printf 'FROM bb:1\nRUN for i in 1 2 3; do echo "line $i"; sleep 0.2; done\n' | dockerfile
+	run on_terminal 60 10 "$PROA_BUILD/proa build --no-cache -t drawn:1 $CTX"
+	[ "$status" = 0 ]
+	[[ "$output" == *"[+] Building "*"(1/2)"* ]]
+	[[ "$output" == *" => => # line 2"* ]]
+	[[ "$output" == *"(2/2) FINISHED"* ]]
+	[[ "$output" == *$'\033[34m => [2/2] RUN'* ]]
+	[[ "$output" == *"Successfully tagged drawn:1"* ]]
+	# No line of a picture is wider than the terminal.
+	wide=$(printf %s "$output" | sed 's/\x1b\[[0-9;]*[A-Za-z]//g; s/\r//g' | grep '=>' | awk 'length > 60' | wc -l)
+	[ "$wide" = 0 ]
+	NO_COLOR=1 run on_terminal 60 10 "$PROA_BUILD/proa build --no-cache $CTX"
+	[[ "$output" != *$'\033[34m'* ]]
+	[[ "$output" == *"FINISHED"* ]]
+}
+
+@test "a terminal of few lines shows what runs; one that becomes narrow is drawn over" {
+	{
+		for s in a b c d e f; do printf 'FROM bb:1 AS %s\nRUN sleep 0.6; echo %s > /%s\n' $s $s $s; done
+		echo 'FROM bb:1'
+		for s in a b c d e f; do echo "COPY --from=$s /$s /"; done
+	} | dockerfile
+	run on_terminal 40 5 "(sleep 0.3; stty cols 36) </dev/tty & $PROA_BUILD/proa build --no-cache $CTX"
+	[ "$status" = 0 ]
+	[[ "$output" == *"FINISHED"* ]]
+	# Before the end no picture is higher than the terminal.
+	up=$(printf %s "$output" | grep -ao $'\033\[[0-9]*A' | tr -dc '0-9\n' | sort -n | tail -1)
+	[ "$up" -le 10 ]
+}
+
+@test "a failure shows the instruction's lines, what was said last, and where" {
+	printf 'FROM bb:1\nRUN echo seen && \\\n  exit 7\n' | dockerfile
+	run proa build --progress plain "$CTX"
+	[ "$status" = 7 ]
+	[[ "$output" == *"   2 | >>> RUN echo seen && \\"* ]]
+	[[ "$output" == *"   3 | >>> exit 7"* ]]
+	[[ "$output" == *"Dockerfile:2: The command '/bin/sh -c echo seen && "*" returned a non-zero code: 7"* ]]
+	run on_terminal 80 24 "$PROA_BUILD/proa build $CTX"
+	[[ "$output" == *"> [2/2] RUN echo seen"*seen* ]]
+}
+
+@test "--profile says what each step has used, as a table and as JSON" {
+	printf 'FROM bb:1\nRUN i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; head -c 3000000 /dev/zero > /f\n' | dockerfile
+	run proa build --no-cache --profile table --progress plain "$CTX"
+	[ "$status" = 0 ]
+	[[ "$output" == *"WALL     CPU      MEMORY   READ     WRITTEN  LAYER    STEP"* ]]
+	[[ "$output" == *"3MB      [2/2] RUN i=0;"* ]]
+	proa build --no-cache --profile json --progress quiet "$CTX" |
+		jq -es '.[] | select(.Step == 2) | .CPUNs > 20000000 and .LayerBytes == 3000000 and .WallNs > 0 and
+			(.MemoryPeakBytes == null or .MemoryPeakBytes > 100000)'
+	run proa build --profile pie "$CTX"
+	[ "$status" = 1 ]
+	[[ "$output" == *'must be table or json'* ]]
+}
+
+@test "--on-fail=shell: the failed step's files, directory, environment and mounts, on a terminal" {
+	printf 'FROM bb:1\nWORKDIR /work\nENV WORD=told\nRUN --mount=type=tmpfs,target=/t echo here > left; exit 3\n' | dockerfile
+	run proa build --on-fail=shell "$CTX" </dev/null
+	[ "$status" = 1 ]
+	[[ "$output" == *"--on-fail=shell needs a terminal"* ]]
+	run proa build --on-fail=tea "$CTX"
+	[ "$status" = 1 ]
+	[[ "$output" == *"must be shell"* ]]
+	run on_terminal 91 33 "(sleep 3; printf 'echo got \$(cat left) \$WORD \$PWD \$(stty size); mount | grep -c \" /t \"; touch /gone; exit 5\n') | \
+		script -qefc '$PROA_BUILD/proa build --on-fail=shell $CTX' /dev/null" </dev/null
+	[[ "$output" == *"The step has failed. This is /bin/sh in its file system"* ]]
+	[[ "$output" == *"got here told /work"* ]]
+	[[ "$output" == *"returned a non-zero code: 3"* ]]
+	[ -z "$(ls "$ROOT/run/tasks" 2>/dev/null)" ]
+	# The build goes as any that failed: nothing of it is kept, the next one runs the step again.
+	run proa build --progress plain "$CTX"
+	[ "$status" = 3 ]
+	[ -z "$(find "$ROOT"/data/snapshots/*/fs -maxdepth 1 -name gone)" ]
+}
