@@ -55,6 +55,19 @@ static int history(struct call *c, struct error *err)
 	return answer_end(&a, c, 200, r, err);
 }
 
+static int blame(struct call *c, struct error *err)
+{
+	const char *path = call_text(c, "path");
+	struct answer a;
+	int r;
+
+	if (path == NULL)
+		return error_set(err, ERR_INVALID, "path is required");
+	answer_begin(&a);
+	r = engine_image_blame(c->engine, c->args[0], path, &a.w, err);
+	return answer_end(&a, c, 200, r, err);
+}
+
 static int tag(struct call *c, struct error *err)
 {
 	const char *repo = call_query(c, "repo");
@@ -279,6 +292,7 @@ static const struct route routes[] = {
 	{ "POST", "/images/prune", prune },
 	{ "GET", "/images/**/json", inspect },
 	{ "GET", "/images/**/history", history },
+	{ "GET", "/images/**/blame", blame },
 	{ "GET", "/images/**/get", save_one },
 	{ "GET", "/images/**/attestations", no_attestations },
 	{ "GET", "/images/**/remote-tags", remote_tags },

@@ -15,6 +15,7 @@ command_run cmd_container_inspect;
 command_run cmd_container_prune;
 command_run cmd_diff;
 command_run cmd_history;
+command_run cmd_blame;
 command_run cmd_image_inspect;
 command_run cmd_image_prune;
 command_run cmd_images;

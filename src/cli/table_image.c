@@ -135,6 +135,12 @@ static const struct flag history_flags[] = {
 	{ "quiet", 'q', FLAG_BOOL, NULL, NULL, "Only the IDs", NULL, 0 },
 };
 
+static const struct flag blame_flags[] = {
+	{ "format", 0, FLAG_STRING, NULL, NULL, FORMAT_HELP, NULL, 0 },
+	{ "no-trunc", 0, FLAG_BOOL, NULL, NULL, "Do not shorten the output", NULL, 0 },
+	{ "quiet", 'q', FLAG_BOOL, NULL, NULL, "Only the layers", NULL, 0 },
+};
+
 static const struct flag save_flags[] = {
 	{ "output", 'o', FLAG_STRING, NULL, NULL, "File to write to, instead of STDOUT", NULL, 0 },
 	{ "platform", 0, FLAG_PLATFORM, NULL, NULL, PLATFORM_HELP, NULL, 0 },
@@ -249,6 +255,20 @@ const struct command commands_image[] = {
 	  0,
 	  cmd_history,
 	  NULL },
+	{ "image blame",
+	  "[OPTIONS] IMAGE PATH",
+	  "Show which instructions made a file",
+	  "Show which instructions made, changed and deleted the file at PATH, the newest first: "
+	  "its "
+	  "line is who made what the image shows. \"below\" stands for a directory in which an "
+	  "instruction has changed something.",
+	  { FLAG_SET(blame_flags), { 0 } },
+	  2,
+	  2,
+	  0,
+	  0,
+	  cmd_blame,
+	  "proa image blame app /etc/passwd\n    Which instruction wrote this file?" },
 	{ "image import,import",
 	  "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
 	  "Make an image of a tarball's files",

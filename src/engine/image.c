@@ -296,6 +296,12 @@ int engine_image_history(struct engine *e, const char *name, struct jsonw *out, 
 	return image_history(e->store, name, out, err);
 }
 
+int engine_image_blame(struct engine *e, const char *name, const char *path, struct jsonw *out,
+		       struct error *err)
+{
+	return image_blame(e->store, name, path, out, err);
+}
+
 int engine_image_tag(struct engine *e, const char *name, const char *repo, const char *tag,
 		     struct error *err)
 {

@@ -43,6 +43,9 @@ MUST_CHECK int engine_image_inspect(struct engine *e, const char *name, bool vir
 				    struct jsonw *out, struct error *err);
 MUST_CHECK int engine_image_history(struct engine *e, const char *name, struct jsonw *out,
 				    struct error *err);
+/* proa's own: GET /images/{n}/blame?path=, see image_blame. */
+MUST_CHECK int engine_image_blame(struct engine *e, const char *name, const char *path,
+				  struct jsonw *out, struct error *err);
 MUST_CHECK int engine_image_tag(struct engine *e, const char *name, const char *repo,
 				const char *tag, struct error *err);
 MUST_CHECK int engine_image_delete(struct engine *e, const char *name, bool force, bool no_prune,

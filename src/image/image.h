@@ -75,6 +75,14 @@ MUST_CHECK int image_list(struct store *s, const struct image_filter *f, struct 
 MUST_CHECK int image_inspect(struct store *s, const char *name, bool virtual_size, struct jsonw *w,
 			     struct error *err);
 MUST_CHECK int image_history(struct store *s, const char *name, struct jsonw *w, struct error *err);
+/*
+ * Which instructions made, changed and deleted the file at `path`: an array, the newest first,
+ * of {"Path","State","Layer","Number","CreatedBy","Created","Type","Mode","Uid","Gid","Size"}.
+ * State: "added", "changed", "below" (of a directory: only what it holds), "deleted".
+ * Symlinks before the last component are followed. ERR_NOT_FOUND when no layer has it.
+ */
+MUST_CHECK int image_blame(struct store *s, const char *name, const char *path, struct jsonw *w,
+			   struct error *err);
 
 /* Told about each step of a deletion, for events ("untag", "delete"). */
 struct image_delete_options {

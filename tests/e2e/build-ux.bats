@@ -136,3 +136,30 @@ on_terminal() {
 	[ "$status" = 3 ]
 	[ -z "$(find "$ROOT"/data/snapshots/*/fs -maxdepth 1 -name gone)" ]
 }
+
+@test "image blame: who added, changed and deleted a file, through links, whiteouts and new directories" {
+	dockerfile <<-D
+		FROM bb:1
+		RUN mkdir -p /usr/lib/x && echo 1 > /usr/lib/x/f && ln -s /usr/lib /way
+		ENV A=b
+		COPY Dockerfile /usr/lib/x/g
+		RUN chmod 600 /usr/lib/x/f
+		RUN rm -r /usr/lib/x && mkdir /usr/lib/x && echo 2 > /usr/lib/x/f
+		RUN rm /usr/lib/x/f
+	D
+	proa build -q -t blame:1 "$CTX"
+	said() { proa image blame --format '{{.State}} {{.Number}}' blame:1 "$1" | tr '\n' ,; }
+	[ "$(said /way/x/f)" = "deleted 6,changed 5,changed 4,added 2," ]
+	[ "$(said /usr/lib/x/g)" = "deleted 5,added 3," ]
+	[ "$(said usr/lib/x)" = "below 6,changed 5,below 4,below 3,added 2," ]
+	[ "$(said /way)" = "added 2," ]
+	[ "$(said /etc/passwd)" = "added 1," ]
+	run proa image blame blame:1 /usr/lib/x/f
+	[[ "${lines[0]}" == "STATE "*"CREATED BY" ]]
+	[[ "${lines[2]}" == changed*0644*0:0*2B*"RUN /bin/sh -c rm -r /usr/lib/x"* ]]
+	run proa image blame blame:1 /nope
+	[ "$status" = 1 ]
+	[[ "$output" == *"no layer of blame:1 has /nope"* ]]
+	run proa image blame nope:1 /x
+	[[ "$output" == *"No such image: nope:1"* ]]
+}

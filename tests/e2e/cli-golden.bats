@@ -253,7 +253,7 @@ T
 
 @test "the columns of help are docker's: flags, letters, types, usage, aliases" {
 	export DOCKER_HOST=unix:///none # an old engine would hide new flags
-	left() { "$@" --help 2>/dev/null | grep -E '^(Usage:|	|  -|      --|  docker )' | grep -vE -- '--(progress|health-on-failure|allow|annotation|build-context|cache-to|call|check|explain|load|metadata-file|no-cache-filter|output|plan|provenance|push|real-times|sbom|secret)( |$)' |
+	left() { "$@" --help 2>/dev/null | grep -E '^(Usage:|	|  -|      --|  docker )' | grep -vE -- '--(progress|health-on-failure|allow|annotation|build-context|cache-to|call|check|explain|load|metadata-file|no-cache-filter|on-fail|output|plan|profile|provenance|push|real-times|sbom|secret)( |$)' |
 		sed -E 's/^((  -.,|     ) --[a-z0-9-]+( [A-Za-z0-9-]+)?)(   .*)?$/\1/'; }
 	for c in run exec ps build pull push images login logout search version info attach commit cp create diff events export \
 		history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait \
