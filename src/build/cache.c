@@ -149,13 +149,14 @@ int cache_keep_blob(struct store *s, const struct layer_blob *blob, struct error
 	return layer_blobs_lease(s, CACHE_LEASE, blob, err);
 }
 
-int cache_last_inputs(struct store *s, const char *text, char **ret_inputs, struct error *err)
+int cache_last_inputs(struct store *s, const char *text, size_t nth, char **ret_inputs,
+		      struct error *err)
 {
 	char *inputs = NULL;
 	int r = db_get_text(s->db, &inputs, err,
-			    "SELECT inputs FROM build_cache WHERE text=? ORDER BY created_ns DESC "
-			    "LIMIT 1",
-			    "t", text);
+			    "SELECT inputs FROM build_cache WHERE text=? AND inputs IS NOT NULL "
+			    "ORDER BY created_ns DESC LIMIT 1 OFFSET ?",
+			    "ti", text, (int64_t)nth);
 
 	if (r < 0 && r != -ERR_NOT_FOUND)
 		return r;

@@ -54,9 +54,9 @@ bool cache_fast_known(struct store *s, const char *def);
 /* Keep the compressed form of a layer as long as there are records of it. */
 MUST_CHECK int cache_keep_blob(struct store *s, const struct layer_blob *blob, struct error *err);
 
-/* The newest record of the same instruction text whose inputs differ: *ret_inputs is
- * owned (JSON), NULL when there is none. For --explain. */
-MUST_CHECK int cache_last_inputs(struct store *s, const char *text, char **ret_inputs,
+/* Inputs of the nth newest record (0, 1, ...) of the same instruction text: *ret_inputs is
+ * owned (JSON), NULL when there are no more. For --explain. */
+MUST_CHECK int cache_last_inputs(struct store *s, const char *text, size_t nth, char **ret_inputs,
 				 struct error *err);
 
 /*

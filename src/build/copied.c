@@ -168,6 +168,34 @@ void copied_add(struct copied *c, const char *path, const struct copied_file *f)
 	}
 }
 
+void copied_compare(const struct copied *c,
+		    void (*fn)(void *arg, const char *path, enum copied_change change), void *arg)
+{
+	struct copied now = { .old_fd = FD_NONE };
+	size_t i = 0, k = 0;
+
+	if (c->old_fd < 0)
+		return;
+	list_paths(c->added.data, c->added.data + c->added.len, &now);
+	if (now.old.len > 0)
+		qsort(now.old.at, now.old.len, sizeof(*now.old.at), compare_paths);
+	while (i < c->old.len || k < now.old.len) {
+		const char *was = i < c->old.len ? c->old.at[i] : NULL;
+		const char *is = k < now.old.len ? now.old.at[k] : NULL;
+		int order = was == NULL ? 1 : is == NULL ? -1 : strcmp(was, is);
+
+		if (order < 0)
+			fn(arg, was, COPIED_GONE);
+		else if (order > 0)
+			fn(arg, is, COPIED_NEW);
+		else if (memcmp(was - FILE_LEN, is - FILE_LEN, FILE_LEN) != 0)
+			fn(arg, is, COPIED_CHANGED);
+		i += order <= 0;
+		k += order >= 0;
+	}
+	vec_release(&now.old);
+}
+
 /* Not made durable: the sum tells a torn one. */
 static int write_note(struct copied *c, int dir)
 {

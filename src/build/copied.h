@@ -44,5 +44,9 @@ int copied_old_fd(const struct copied *c);
 bool copied_had(const struct copied *c, const char *path, const struct copied_file *f);
 /* The new layer has it. */
 void copied_add(struct copied *c, const char *path, const struct copied_file *f);
+enum copied_change { COPIED_NEW, COPIED_CHANGED, COPIED_GONE };
+/* How what was added differs from the older layer's; nothing without one. */
+void copied_compare(const struct copied *c,
+		    void (*fn)(void *arg, const char *path, enum copied_change change), void *arg);
 /* The new layer is `layer`: write its note, remember it as the last. */
 void copied_save(struct copied *c, const struct digest *layer);

@@ -17,6 +17,7 @@
 #include "build/cache_import.h"
 #include "build/cache_places.h"
 #include "build/copied.h"
+#include "build/explain.h"
 #include "build/progress.h"
 
 #define WORKER_STACK (1U << 20)
@@ -133,6 +134,9 @@ static int execute(struct build *b, struct node *n, const char *inputs, struct e
 		else
 			r = step_workdir(b, n, root.fd, err);
 	}
+	/* Only what was copied tells which files are others. */
+	if (b->q->explain && n->kind == NODE_COPY)
+		explain_step(b, n, inputs, copied);
 	if (r == 0)
 		r = rootfs_seal(&root, n, &rec.layer, &rec.size, err);
 	if (r < 0)
@@ -143,41 +147,6 @@ static int execute(struct build *b, struct node *n, const char *inputs, struct e
 		copied_save(copied, &rec.layer);
 	memcpy(rec.key, n->key, sizeof(rec.key));
 	return cache_put(b->builder->cfg.store, &rec, err);
-}
-
-static void explain(struct build *b, struct node *n, const char *inputs)
-{
-	auto_(arena) a = ARENA_INIT;
-	const struct json *now, *then;
-	autofree char *last = NULL;
-
-	if (n->no_cache) {
-		progress_reason(b->progress, n, "the cache was not asked (no-cache)");
-		return;
-	}
-	if (inputs == NULL || cache_last_inputs(b->builder->cfg.store, n->text, &last, NULL) < 0 ||
-	    last == NULL) {
-		progress_reason(b->progress, n, "this instruction was never built here");
-		return;
-	}
-	/* Names repeat ("arg"): a reader that refuses doubles explains less, no more. */
-	if (json_parse(&a, inputs, strlen(inputs), &now, NULL) < 0 ||
-	    json_parse(&a, last, strlen(last), &then, NULL) < 0) {
-		progress_reason(b->progress, n, "its inputs changed");
-		return;
-	}
-	json_for_each_member (m, now) {
-		const char *was = json_str(then, m->key);
-
-		if (m->value->type != JSON_STRING || (was != NULL && strcmp(was, m->value->s) == 0))
-			continue;
-		progress_reason(b->progress, n,
-				strcmp(m->key, "parent") == 0
-				    ? "the step before it gave another result"
-				    : arena_format(&a, was ? "%s changed" : "%s is new", m->key));
-		return;
-	}
-	progress_reason(b->progress, n, "its layer is no longer here");
 }
 
 /* Remember under its definition what a step that reads others was found or made as. */
@@ -222,8 +191,8 @@ static int run_or_wait(struct build *b, struct node *n, const char *inputs, stru
 		}
 	}
 	progress_start(b->progress, n);
-	if (b->q->explain)
-		explain(b, n, inputs);
+	if (b->q->explain && n->kind != NODE_COPY)
+		explain_step(b, n, inputs, NULL);
 	r = execute(b, n, inputs, err);
 	land(b, n);
 	return r;
@@ -266,6 +235,8 @@ static int predict(struct build *b, struct node *n, struct error *err)
 	progress_start(b->progress, n);
 	if (n->missed)
 		progress_reason(b->progress, n, "would run");
+	if (n->missed && b->q->explain && inputs != NULL)
+		explain_step(b, n, inputs, NULL);
 	return 0;
 }
 

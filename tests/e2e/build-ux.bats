@@ -163,3 +163,63 @@ on_terminal() {
 	run proa image blame nope:1 /x
 	[[ "$output" == *"No such image: nope:1"* ]]
 }
+
+@test "--explain names the file, the argument, the variable, the line and the step before" {
+	mkdir -p "$CTX/src" && echo 1 >"$CTX/src/a" && echo 2 >"$CTX/src/b"
+	of() { # ARG-DEFAULT ENV COMMAND
+		printf 'FROM bb:1\nARG V=%s\nENV E=%s\nCOPY src /app/\nRUN %s $V > /v\nRUN cat /v\n' "$1" "$2" "$3" | dockerfile
+	}
+	why() { proa build --explain --progress plain "$@" "$CTX" 2>&1 | grep because; }
+	of 1 x echo
+	run why
+	[[ "$output" == *"#2 because line 4 is new or was edited"* ]]
+	run why
+	[ -z "$output" ]
+	sleep 0.05; echo 3 >"$CTX/src/a"; echo n >"$CTX/src/n"; rm "$CTX/src/b"; sleep 0.05
+	run why
+	[[ "${lines[0]}" == "#2 because /app/a changed, /app/b is gone, /app/n is new" ]]
+	[[ "${lines[1]}" == "#3 because [2/4] COPY src /app/ gave another result" ]]
+	run why --build-arg V=7
+	[[ "${lines[0]}" == "#3 because the argument or variable V changed" ]]
+	of 2 x echo
+	run why
+	[[ "${lines[0]}" == "#3 because the argument or variable V changed" ]]
+	of 2 y echo
+	run why
+	[[ "${lines[0]}" == "#3 because the argument or variable E changed" ]]
+	of 2 y 'echo edited'
+	run why
+	[[ "${lines[0]}" == "#3 because line 5 is new or was edited"* ]]
+	run why --no-cache
+	[[ "${lines[0]}" == "#2 because the cache was not asked (no-cache)" ]]
+}
+
+@test "--plan predicts what then happens, whatever was edited" {
+	mkdir -p "$CTX/a/b" "$CTX/c" && echo 1 >"$CTX/a/f" && echo 1 >"$CTX/a/b/g" && echo 1 >"$CTX/c/h"
+	RANDOM=4711
+	# Results of RUN differ each time: a step whose parent ran is never a hit.
+	of() {
+		printf '%s\n' 'FROM bb:1 AS one' 'ARG X=1' 'COPY a/b /b/' 'RUN echo $X; cat /proc/sys/kernel/random/uuid > /u' \
+			'FROM bb:1' "ENV E=$1" 'WORKDIR /w' 'COPY a/f ./' "RUN cat /proc/sys/kernel/random/uuid > /u # $2" \
+			'COPY --chmod=644 c /c/' 'COPY --from=one /u /one' 'RUN ls /c' | dockerfile
+	}
+	cached() { jq -s '[.[].proa.vertex // empty | select(.completed and (.name | contains("FROM ") | not)) | {id, cached}] | sort_by(.id) | map(.cached)' -c; }
+	env=1 line=1 arg=1
+	for i in $(seq 25); do
+		case $((RANDOM % 9)) in
+		0) echo "$i" >"$CTX/a/f" ;;
+		1) echo "$i" >"$CTX/a/b/g" ;;
+		2) echo "$i" >"$CTX/c/new$i" ;;
+		3) rm -f "$CTX"/c/new* ;;
+		4) env=$i ;;
+		5) line=$i ;;
+		6) arg=$i ;;
+		7) touch -d 2001-01-01 "$CTX/a/f" "$CTX/c/h" ;;
+		8) chmod $((RANDOM % 2 ? 600 : 755)) "$CTX/c/h" "$CTX/a/f" ;;
+		esac
+		of "$env" "$line"
+		plan=$(proa build --plan --progress rawjson --build-arg X="$arg" "$CTX" | cached)
+		real=$(proa build --progress rawjson --build-arg X="$arg" "$CTX" | cached)
+		[ -n "$plan" ] && [ "$plan" = "$real" ] || { echo "edit $i: $plan, but $real"; return 1; }
+	done
+}
