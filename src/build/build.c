@@ -414,6 +414,14 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 	return 0;
 }
 
+/* Codes that a shell gives on its own account. */
+static const char *code_hint(int code)
+{
+	return code == 127   ? " (127: a command was not found in the image)"
+	       : code == 126 ? " (126: a file is there but cannot be executed)"
+			     : "";
+}
+
 /* For the classic stream RUN's failure is Docker's text as it is; all else says where. */
 static void locate(struct build *b, struct error *err, const struct ast_location *where)
 {
@@ -425,8 +433,8 @@ static void locate(struct build *b, struct error *err, const struct ast_location
 		return;
 	if (b->exit_code != 0) {
 		if (b->q->events)
-			error_set(err, plain.kind, "%s:%u: %s", b->q->dockerfile, b->failed->line,
-				  plain.msg);
+			error_set(err, plain.kind, "%s:%u: %s%s", b->q->dockerfile, b->failed->line,
+				  plain.msg, code_hint(b->exit_code));
 		return;
 	}
 	error_set(err, plain.kind, "%s:%u: %s: %s", b->q->dockerfile, b->failed->line,

@@ -137,31 +137,16 @@ static int hash_directory(const struct tree *t, const char *path, struct hash *h
 	return 0;
 }
 
-/* With --parents the directories on the way are copied too, as they are. */
-static int hash_parents(struct keyer *k, struct arena *a, const struct tree *t, const char *path,
-			struct error *err)
+/* ".." stays at the top of a context: say so where it was meant to lead out. */
+static int leads_out(const char *path, int r, struct error *err)
 {
-	for (const char *p = path; p != NULL && *p != '\0';) {
-		const char *dir = path;
-		autoclose int fd = FD_NONE;
-		struct stat st;
-		int r;
+	struct error plain;
 
-		p = strchr(p, '/');
-		if (p != NULL)
-			dir = arena_strndup(a, path, (size_t)(p++ - path));
-		r = fs_open_in_root(t->fd, dir, O_PATH, 0, &fd, err);
-		if (r < 0)
-			return r;
-		if (fstat(fd, &st) < 0)
-			return error_sys(err, errno, "stat '%s'", dir);
-		if (S_ISDIR(st.st_mode))
-			part_item(k, "directory",
-				  arena_format(a, "%o %u:%u", st.st_mode & 07777,
-					       t->zero_owner ? 0 : st.st_uid,
-					       t->zero_owner ? 0 : st.st_gid));
-	}
-	return 0;
+	if (err == NULL || (!cstr_starts(path, "../") && strstr(path, "/../") == NULL))
+		return r;
+	plain = *err;
+	return error_set(err, plain.kind, "%s (nothing outside of the context can be copied)",
+			 plain.msg);
 }
 
 static int hash_path(struct build *b, struct keyer *k, struct arena *a, const struct tree *t,
@@ -192,11 +177,9 @@ static int hash_path(struct build *b, struct keyer *k, struct arena *a, const st
 			part_item(k, "name", c->parents ? found[i] : base ? base + 1 : found[i]);
 			part_digest(k, arena_format(a, "content %u /%s", ++k->n, found[i]), sum);
 		}
-		if (r == 0 && c->parents)
-			r = hash_parents(k, a, t, found[i], err);
 	}
 	(void)b;
-	return r;
+	return r == -ERR_NOT_FOUND && strstr(path, "..") != NULL ? leads_out(path, r, err) : r;
 }
 
 struct hashing_writer {

@@ -250,6 +250,9 @@ static int image_node(struct planner *p, struct stage_plan *s, const char *name,
 	*image = (struct plan_image){ 0 };
 	if (strcmp(name, "scratch") != 0) {
 		r = p->ops->image(p->ops->arg, p->arena, name, &s->platform, image, err);
+		/* A registry that does not answer has not said for what. */
+		if (r < 0 && r != -ERR_CANCELED && err != NULL && strstr(err->msg, name) == NULL)
+			return error_wrap(err, r, "%s", name);
 		if (r < 0)
 			return r;
 	}
@@ -285,6 +288,22 @@ static int refuse_later(const struct planner *p, const struct stage_plan *s, con
 	return 0;
 }
 
+/* What is no stage is taken for an image: perhaps it should have been one. */
+static int stage_or_image(struct planner *p, const struct stage_plan *s, const char *name, int r,
+			  struct error *err)
+{
+	const char **names = arena_array(p->arena, s->index + 1, sizeof(*names));
+	struct error plain;
+
+	if (r == 0 || r == -ERR_CANCELED || err == NULL)
+		return r;
+	plain = *err;
+	for (size_t i = 0; i < s->index; i++)
+		names[i] = p->graph->stages[i].stage->name;
+	return error_set(err, plain.kind, "%s",
+			 suggest(p->arena, plain.msg, name, names, s->index, false));
+}
+
 int plan_source(struct planner *p, struct stage_plan *s, const char *name, struct source *ret,
 		struct error *err)
 {
@@ -308,9 +327,11 @@ int plan_source(struct planner *p, struct stage_plan *s, const char *name, struc
 		if (r < 0)
 			return r;
 	}
-	if (other == NULL)
-		return image_node(p, s, name, arena_format(p->arena, "FROM %s", name), &image,
-				  &ret->node, err);
+	if (other == NULL) {
+		r = image_node(p, s, name, arena_format(p->arena, "FROM %s", name), &image,
+			       &ret->node, err);
+		return stage_or_image(p, s, name, r, err);
+	}
 	r = plan_stage(p, other, err);
 	if (r < 0)
 		return r;

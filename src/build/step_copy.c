@@ -373,6 +373,11 @@ static int open_base(struct copier *c, const char *path, struct error *err)
 	ssize_t n;
 	int r = make_dirs(c, path, &fd, err);
 
+	if (r < 0 && err != NULL && err->sys == ENOTDIR)
+		return error_set(err, ERR_INVALID, "cannot copy to non-directory: %s%s", path,
+				 c->spec->n_items > 1 && !cstr_ends(c->spec->dest, "/")
+				     ? " (of several sources the destination must end with /)"
+				     : "");
 	if (r < 0)
 		return r;
 	/* Where symlinks have led to: the root of a mount of nobody's is "/". */

@@ -373,7 +373,11 @@ static int secret_mount(struct step_mounts *m, const struct run_mount *rm, struc
 		id = slash + 1;
 	secret = find_secret(m->build, id);
 	if (secret == NULL)
-		return rm->required ? error_set(err, ERR_INVALID, "secret %s: not found", id) : 0;
+		return rm->required
+			   ? error_set(err, ERR_INVALID,
+				       "secret %s: not found (--secret id=%s,src=FILE gives it)",
+				       id, id)
+			   : 0;
 	if (rm->env != NULL) {
 		m->env = xreallocarray(m->env, m->n_env + 1, sizeof(*m->env));
 		m->env[m->n_env++] = (struct var){

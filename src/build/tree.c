@@ -11,11 +11,13 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/vec.h"
+#include "build/instruction.h"
 #include "build/stat_cache.h"
 #include "build/text.h"
 
 #define TREE_DEPTH_MAX 512
 #define XATTR_MAX      65536
+#define SIMILAR_MAX    1000 /* names that are compared with one that is missing */
 
 struct walk {
 	const struct tree *t;
@@ -242,9 +244,33 @@ static int walk_entry(struct walk *w, struct frame *up, int dirfd, const char *n
 	return r;
 }
 
+/* " (did you mean x?)" when the same directory has a name like it, in the arena. */
+static const char *similar_name(const struct tree *t, struct arena *a, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *dir = slash ? arena_strndup(a, path, (size_t)(slash - path)) : ".";
+	struct names names = { 0 };
+	autoclose int fd = FD_NONE;
+	const char *hint = "";
+
+	if (fs_open_in_root(t->fd, dir, O_RDONLY | O_DIRECTORY, 0, &fd, NULL) < 0 ||
+	    read_names(fd, &names, NULL) < 0)
+		return "";
+	vec_for_each (have, &names) {
+		if (strcasecmp(*have, name) == 0)
+			hint = arena_format(a, " (did you mean %s?)", *have);
+	}
+	/* Short names are all alike. */
+	if (hint[0] == '\0' && strlen(name) > 2 && names.len <= SIMILAR_MAX)
+		hint = suggest(a, "", name, (const char *const *)names.at, names.len, true);
+	names_free(&names);
+	return hint;
+}
+
 static int not_found(const struct tree *t, const char *path, int r, struct error *err)
 {
 	const struct ignore_pattern *by;
+	auto_(arena) a = ARENA_INIT;
 
 	if (r != -ERR_NOT_FOUND)
 		return error_wrap(err, r, "%s", t->what);
@@ -252,7 +278,8 @@ static int not_found(const struct tree *t, const char *path, int r, struct error
 		return error_set(err, ERR_NOT_FOUND,
 				 "\"/%s\": not found (excluded by .dockerignore line %u: %s)", path,
 				 by->line, by->text);
-	return error_set(err, ERR_NOT_FOUND, "\"/%s\": not found", path);
+	return error_set(err, ERR_NOT_FOUND, "\"/%s\": not found%s", path,
+			 similar_name(t, &a, path));
 }
 
 int tree_walk(const struct tree *t, const char *path, const struct ignore *exclude,

@@ -329,6 +329,35 @@ static int metadata_write(struct cli *cli, const char *path, const struct json *
 	return r < 0 ? r : fs_write_all(fd, text.data, text.len, err);
 }
 
+/* The engine refuses a Dockerfile before it builds: we have the text to show the line of. */
+static void show_parse_error(struct build_context *c, const struct error *err)
+{
+	static const char words[] = "dockerfile parse error on line ";
+	const char *at = strstr(err->msg, words);
+	auto_(buf) text = BUF_INIT(TEXT_MAX);
+	struct str rest, line = { 0 };
+	uint64_t number;
+
+	if (at == NULL)
+		return;
+	at += strlen(words);
+	if (parse_u64((struct str){ at, strspn(at, "0123456789") }, UINT32_MAX, &number, NULL) < 0)
+		return;
+	if (c->dockerfile_text != NULL)
+		rest = str_of(c->dockerfile_text);
+	else if (c->dir_fd >= 0 && fs_read_in_root(c->dir_fd, c->dockerfile, &text, NULL) == 0 &&
+		 text.len > 0)
+		rest = (struct str){ text.data, text.len };
+	else
+		return;
+	for (uint64_t i = 0; i < number; i++)
+		if (!str_split(&rest, '\n', &line))
+			return;
+	fprintf(stderr, "%s:%llu\n--------------------\n%4llu | >>> %.*s\n--------------------\n",
+		c->dockerfile_text ? "Dockerfile" : c->dockerfile, (unsigned long long)number,
+		(unsigned long long)number, STR_ARG(line));
+}
+
 static int iidfile_write(const char *path, const char *id, struct error *err)
 {
 	autoclose int fd = FD_NONE;
@@ -410,6 +439,8 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 	if (result.quiet)
 		options.mode = PROGRESS_QUIET;
 	r = request_send(cli, &context, &extra, q.data, &response, err);
+	if (r < 0 && result.view && err)
+		show_parse_error(&context, err);
 	if (r == 0)
 		r = progress_show(cli, response->body, &options, err);
 	if (result.view && (r == 0 || !extra.check))

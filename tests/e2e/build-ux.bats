@@ -223,3 +223,24 @@ on_terminal() {
 		[ -n "$plan" ] && [ "$plan" = "$real" ] || { echo "edit $i: $plan, but $real"; return 1; }
 	done
 }
+
+@test "mistakes are told with file, line, the line itself and a hint" {
+	mkdir -p "$CTX/dir" && echo a >"$CTX/file" && echo s >"$CTX/secret.txt" && printf '# note\nsecret*\n' >"$CTX/.dockerignore"
+	told() { # DOCKERFILE, then what must be in the answer
+		printf "$1" | dockerfile
+		output=$(proa build --progress plain "$CTX" 2>&1) && return 1
+		for want in "${@:2}"; do [[ "$output" == *"$want"* ]] || { echo "no '$want' in: $output"; return 1; }; done
+	}
+	told 'FROM bb:1\nCPOY a b\n' '   2 | >>> CPOY a b' 'on line 2: unknown instruction: CPOY (did you mean COPY?)'
+	told 'FROM bb:1\nCOPY secret.txt /\n' '   2 | >>> COPY secret.txt /' \
+		'Dockerfile:2: COPY secret.txt /: "/secret.txt": not found (excluded by .dockerignore line 2: secret*)'
+	told 'FROM bb:1\nCOPY ../x /\n' '"/x": not found (nothing outside of the context can be copied)'
+	told 'FROM bb:1\nCOPY fiel /\n' '"/fiel": not found (did you mean file?)'
+	told 'FROM bb:1\nCOPY FILE /\n' '"/FILE": not found (did you mean file?)'
+	told 'FROM bb:1 AS build\nFROM bb:1\nCOPY --from=biuld /a /\n' 'Dockerfile:3: ' 'biuld' '(did you mean build?)'
+	told 'FROM bb:1\nRUN nosuchcommand\n' 'Dockerfile:2: ' 'non-zero code: 127 (127: a command was not found in the image)'
+	told 'FROM bb:1\nRUN --mount=type=secret,id=tok,required=true true\n' 'secret tok: not found (--secret id=tok,src=FILE gives it)'
+	told 'FROM bb:1\nCOPY file dir /x\n' 'cannot copy to non-directory: /x (of several sources the destination must end with /)'
+	told 'FROM bb:1\nRUN <<X\necho\n' '   2 | >>> RUN <<X' 'unterminated heredoc'
+	told 'FROM bb:1\nRUN --mount=type=cahce,target=/x true\n' '(did you mean cache?)'
+}
