@@ -247,11 +247,12 @@ static int extra_header(struct cli *cli, const struct build_extra *extra, struct
 	if (!api_is_proa(cli))
 		return error_set(err, ERR_UNIMPLEMENTED,
 				 "secrets, contexts, outputs, caches with a type, --check, "
-				 "--explain and --plan need a proad as the engine");
+				 "--explain, --profile and --plan need a proad as the engine");
 	if (extra->n_fds > 1)
 		return error_set(err, ERR_UNIMPLEMENTED,
-				 "contexts, outputs and caches in files and directories need a "
-				 "directory as context and a proad on this machine");
+				 "--on-fail and contexts, outputs and caches in files and "
+				 "directories need a directory as context and a proad on this "
+				 "machine");
 	if (base64_encode(&coded, text, strlen(text), true, NULL) < 0)
 		return error_set(err, ERR_INVALID,
 				 "secrets and options are too long for a context that is no "
