@@ -1,6 +1,6 @@
 /*
  * image/ahead.h: read ahead in a thread of its own, so that inflating and
- * hashing go on while files are written. Private to image. Memory: 1 MiB.
+ * hashing go on while files are written. Private to image. Memory: 4 MiB.
  */
 #pragma once
 
