@@ -32,6 +32,8 @@ struct json *json_new_null(struct arena *a);
 
 /* host_config_check.c */
 MUST_CHECK int host_config_check(struct engine *e, const struct json *hc, struct error *err);
+/* {"Type": .., "Config": {..}}: a driver that is there, options that it knows. */
+MUST_CHECK int log_config_check(const struct json *log, struct error *err);
 
 /* links.c: --link on the default bridge. */
 /* At create: names become "<id>:<alias>". ERR_INVALID "could not get container for X". */

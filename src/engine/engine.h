@@ -99,6 +99,13 @@ struct engine_config {
 void engine_config_defaults(struct engine_config *cfg);
 
 /*
+ * Would an engine run with this? Addresses, labels, registries, default runtime, log
+ * driver and ulimits are looked at; what only the machine can tell is not. ERR_INVALID
+ * with dockerd's words where it has some ("invalid CIDR address: x").
+ */
+MUST_CHECK int engine_config_check(const struct engine_config *cfg, struct error *err);
+
+/*
  * Open the stores (creating them), take the data root's lock, adopt or finish
  * the containers found, apply restart policies, start the background threads.
  * ERR_CONFLICT when another engine has the data root.

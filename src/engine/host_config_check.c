@@ -216,7 +216,7 @@ static int check_compress(const struct json *opts, struct error *err)
 	return 0;
 }
 
-static int check_log(const struct json *hc, struct error *err)
+int log_config_check(const struct json *log, struct error *err)
 {
 	static const char *const drivers[] = { "json-file", "local", "none", NULL };
 	static const char *const opts[] = {
@@ -224,7 +224,6 @@ static int check_log(const struct json *hc, struct error *err)
 		"tag",      "labels-regex", "compress", "mode", "max-buffer-size",
 		NULL
 	};
-	const struct json *log = json_get(hc, "LogConfig");
 	const char *type = json_str(log, "Type");
 	int64_t v;
 
@@ -299,7 +298,7 @@ int host_config_check(struct engine *e, const struct json *hc, struct error *err
 	if (r == 0)
 		r = check_modes(hc, err);
 	if (r == 0)
-		r = check_log(hc, err);
+		r = log_config_check(json_get(hc, "LogConfig"), err);
 	if (r == 0)
 		r = check_health(hc, err);
 	if (r == 0)

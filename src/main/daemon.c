@@ -285,6 +285,12 @@ static int read_pull(struct settings *s, struct engine_config *cfg, struct error
 	cfg->max_download_attempts = (unsigned)attempts;
 	cfg->registry_mirrors = settings_list(s, "registry-mirror");
 	cfg->insecure_registries = settings_list(s, "insecure-registry");
+	if (settings_int(s, "max-concurrent-downloads", 3) < 0)
+		return error_set(err, ERR_INVALID, "invalid max concurrent downloads: %lld",
+				 (long long)settings_int(s, "max-concurrent-downloads", 3));
+	if (settings_int(s, "max-concurrent-uploads", 5) < 0)
+		return error_set(err, ERR_INVALID, "invalid max concurrent uploads: %lld",
+				 (long long)settings_int(s, "max-concurrent-uploads", 5));
 	cfg->max_concurrent_downloads = (unsigned)settings_int(s, "max-concurrent-downloads", 3);
 	cfg->max_concurrent_uploads = (unsigned)settings_int(s, "max-concurrent-uploads", 5);
 	return read_proxies(s, cfg, err);
@@ -347,6 +353,8 @@ int daemon_engine_config(struct settings *s, struct engine_config *ret, struct e
 		r = read_build(s, &cfg, err);
 	if (r == 0)
 		r = read_builder(s, &cfg, err);
+	if (r == 0)
+		r = engine_config_check(&cfg, err);
 	if (r == 0)
 		*ret = cfg;
 	return r;

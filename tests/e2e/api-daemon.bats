@@ -57,10 +57,16 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	J
 	run proad --validate --config-file "$ROOT/engine.json"
 	[ "$status" = 0 ]
-	for bad in --storage-opt=size=1G --default-ipc-mode=host --default-cgroupns-mode=x --max-download-attempts=0; do
+	for bad in --storage-opt=size=1G --default-ipc-mode=host --default-cgroupns-mode=x --max-download-attempts=0 \
+		--bip=1.2.3 --fixed-cidr=1 --default-address-pool=base=x,size=24 --dns=nope --ip=nope --host-gateway-ip=x --mtu=-5 \
+		--log-driver=nope --log-opt=nope=1 --log-opt=max-size=abc --label=x --default-runtime=nope --default-ulimit=nofile=x \
+		--registry-mirror=ftp://x --insecure-registry=bad/host --max-concurrent-downloads=-1; do
 		run proad --validate "$bad" --config-file /dev/null
+		echo "$bad: $output"
 		[ "$status" = 1 ] && [ "${#lines[@]}" = 1 ]
 	done
+	run proad --validate --label=a=b --label=a=c --config-file /dev/null
+	[ "$output" = "conflict labels for a=b and a=c" ]
 }
 
 @test "what containers get that do not say: init, no-new-privileges, namespaces" {
