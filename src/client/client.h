@@ -2,7 +2,7 @@
  * client/client.h: the Engine API as the CLI and Compose speak it.
  *
  * Hosts: unix://PATH, tcp://HOST:PORT (plain or TLS), fd://N (a connected
- * socket), ssh://[USER@]HOST[:PORT] (ssh runs `docker system dial-stdio` there).
+ * socket), ssh://[USER@]HOST[:PORT][/SOCKET] (ssh runs `docker system dial-stdio` there).
  *
  * A struct client may be used by several threads; each request in flight has
  * a connection of its own, idle ones are kept for the next.

@@ -122,6 +122,8 @@ static void test_hosts(void)
 		{ "tcp://h:99999", -ERR_INVALID },
 		{ "ssh://u@h:22", 0 },
 		{ "ssh://-oProxyCommand=x", -ERR_INVALID },
+		{ "ssh://h/run/x.sock", 0 },
+		{ "ssh://h/run/$(id)", -ERR_INVALID },
 		{ "fd://3", 0 },
 		{ "fd://x", -ERR_INVALID },
 		{ "/run/x.sock", -ERR_INVALID },

@@ -40,7 +40,7 @@ static int split_host_port(struct str s, const char *default_port, char **ret_na
 		if ((size_t)colon + 1 < s.len)
 			port = str_sub(s, (size_t)colon + 1, s.len);
 	}
-	if (parse_u64(port, 65535, &n, NULL) < 0)
+	if (port.len > 0 && parse_u64(port, 65535, &n, NULL) < 0)
 		return -1;
 	*ret_name = name.len > 0 ? str_dup(name) : xstrdup("localhost");
 	*ret_port = str_dup(port);
@@ -74,12 +74,21 @@ static int parse_ssh(struct str rest, struct host *h)
 		rest = str_sub(rest, (size_t)at + 1, rest.len);
 	}
 	slash = str_find(rest, '/');
-	if (slash >= 0)
+	if (slash >= 0) {
+		/* The socket there; it passes through a shell, so only plain names. */
+		struct str path = str_sub(rest, (size_t)slash, rest.len);
+
+		for (size_t i = 0; i < path.len; i++)
+			if (!isalnum((unsigned char)path.at[i]) && !strchr("/._-+@", path.at[i]))
+				return -1;
+		if (path.len > 1)
+			h->path = str_dup(path);
 		rest.len = (size_t)slash;
+	}
 	/* A leading dash would be an option to ssh. */
 	if (rest.len == 0 || rest.at[0] == '-' || (h->user && h->user[0] == '-'))
 		return -1;
-	return split_host_port(rest, "22", &h->name, &h->port);
+	return split_host_port(rest, "", &h->name, &h->port);
 }
 
 int host_parse(const char *text, struct host *h, struct error *err)
@@ -159,6 +168,7 @@ static int open_ssh(const struct host *h, struct link *l, int *ret_fd, struct er
 {
 	const char *argv[16];
 	struct proc_spec spec = { .path = "ssh", .argv = argv, .cwd_fd = FD_NONE };
+	autofree char *remote = NULL;
 	struct proc_fd fds[3];
 	size_t n = 0;
 	int pair[2], r;
@@ -171,13 +181,18 @@ static int open_ssh(const struct host *h, struct link *l, int *ret_fd, struct er
 		argv[n++] = "-l";
 		argv[n++] = h->user;
 	}
-	if (strcmp(h->port, "22") != 0) {
+	if (*h->port) {
 		argv[n++] = "-p";
 		argv[n++] = h->port;
 	}
 	argv[n++] = "--";
 	argv[n++] = h->name;
 	argv[n++] = "docker";
+	if (h->path) {
+		remote = cstr_format("unix://%s", h->path);
+		argv[n++] = "--host";
+		argv[n++] = remote;
+	}
 	argv[n++] = "system";
 	argv[n++] = "dial-stdio";
 	argv[n] = NULL;

@@ -302,6 +302,20 @@ PY
 	PATH=$(realpath "$PROA_BUILD"):$PATH complete_words "proa context use o" | grep -qx one
 }
 
+@test "ssh gets user, port and socket" {
+	printf '#!/bin/sh\necho "$@" >>"%s/said"\n' "$ROOT" >"$ROOT/ssh"
+	chmod +x "$ROOT/ssh"
+	for host in me@far:2222/run/x.sock far; do
+		PATH=$ROOT:$PATH run proa -H "ssh://$host" ps
+		[ "$status" = 1 ]
+	done
+	[ "$(sort -u "$ROOT/said")" = "-o ConnectTimeout=30 -T -- far docker system dial-stdio
+-o ConnectTimeout=30 -T -l me -p 2222 -- far docker --host unix:///run/x.sock system dial-stdio" ]
+	run proa -H 'ssh://far/run/$(id)' ps
+	[ "$status" = 1 ]
+	[[ "$output" == *"unable to parse docker host"* ]]
+}
+
 @test "it starts the engine, or says why the engine ended" {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	# In mount and network namespaces of its own: these are the places of the system's engine.
