@@ -328,14 +328,22 @@ DEFINE_COMPARE(le, c <= 0)
 DEFINE_COMPARE(gt, c > 0)
 DEFINE_COMPARE(ge, c >= 0)
 
+/* Rows write themselves as Go's encoder does, with <, > and & escaped; so do documents of rows. */
+static bool escapes(const struct exec *x, const struct value *v)
+{
+	const char *document = x->root->document_type;
+
+	return (v->row && x->root->row_type) || (document && cstr_starts(document, "*formatter."));
+}
+
 static int fn_json(struct exec *x, const struct value *args, size_t n, struct value *ret)
 {
 	(void)n;
 	*ret = x->root->header && args[0].kind == VALUE_STRING
 		   ? args[0]
-		   : value_string(x->root->header ? ""
-						  : value_json(x->arena, &args[0],
-							       args[0].row && x->root->row_type));
+		   : value_string(x->root->header
+				      ? ""
+				      : value_json(x->arena, &args[0], escapes(x, &args[0])));
 	return 0;
 }
 
