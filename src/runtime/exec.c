@@ -261,11 +261,53 @@ static int open_console(struct executing *x, struct error *err)
 	return r < 0 ? r : console_take(x->console, master, slave, x->spec.user.uid, err);
 }
 
+/*
+ * The root of a mount namespace is not always the container's: an engine in a chroot leaves the
+ * machine's own there, and a container without a mount namespace shares it. The init's root is
+ * what a program in the container may see, so go there where setns led elsewhere.
+ */
+static int enter_root(int root, struct error *err)
+{
+	struct stat theirs, here;
+
+	if (fstat(root, &theirs) < 0 || stat("/", &here) < 0)
+		return error_sys(err, errno, "look at the container's root");
+	if (theirs.st_dev == here.st_dev && theirs.st_ino == here.st_ino)
+		return 0;
+	if (fchdir(root) < 0 || chroot(".") < 0)
+		return error_sys(err, errno, "enter the container's root");
+	return 0;
+}
+
+/* Through our own /proc, before anything of the container's is joined. The pidfd
+ * tells that the number still is the init's. */
+static int open_root(const struct executing *x, int *ret, struct error *err)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)x->state.pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_sys(err, errno, "open the container's root");
+	if (syscall(SYS_pidfd_send_signal, x->pidfd, 0, NULL, 0) < 0 && errno == ESRCH) {
+		close(fd);
+		return error_set(err, ERR_CONFLICT, "the container is not running");
+	}
+	*ret = fd;
+	return 0;
+}
+
 static int enter(struct executing *x, struct error *err)
 {
 	/* All at once through the pidfd: no path of the container's /proc is trusted. */
 	int flags = (int)(x->state.namespaces & ~(uint32_t)CLONE_NEWPID);
 
+	autoclose int root = FD_NONE;
+	int r = open_root(x, &root, err);
+
+	if (r < 0)
+		return r;
 	if (x->in_user)
 		flags &= ~CLONE_NEWUSER;
 
@@ -277,7 +319,7 @@ static int enter(struct executing *x, struct error *err)
 		return error_sys(err, errno, "join the container's namespaces");
 	if (flags & CLONE_NEWUSER && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
 		return error_sys(err, errno, "become root of the user namespace");
-	return 0;
+	return enter_root(root, err);
 }
 
 static int keep_only(struct executing *x)
