@@ -311,3 +311,24 @@ proa" ]
 	[ "$status" = 0 ]
 	nothing_left
 }
+
+@test "runtime: exec from a chroot stays in the container" {
+	args sleep 1000
+	# The root of the mount namespace is the machine's, ours is $T: what exec must not confuse.
+	cp "$RT" "$T/rt"
+	cat >"$T/in-chroot" <<-'S'
+		mount --bind "$1" "$1" && cd "$1" && mkdir proc sys dev tmp
+		for d in proc sys dev; do mount --rbind /$d $d; done
+		chroot . /rt --root /state run -d -b /bundle "$2" </dev/null >/dev/null
+		chroot . /rt --root /state exec "$2" ls /
+		chroot . /rt --root /state exec "$2" touch "/$2"
+		chroot . /rt --root /state delete --force "$2"
+	S
+	run timeout 30 unshare -m --propagation private sh "$T/in-chroot" "$T" "$CID"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(echo $output)" = "$(echo $(ls "$B/rootfs" | grep -v "$CID"))" ]
+	[ -e "$B/rootfs/$CID" ]
+	[ ! -e "/$CID" ]
+	nothing_left
+}
