@@ -17,16 +17,22 @@ static void write_aliases(struct jsonw *w, const struct attachment *a, const str
 {
 	const struct json *aliases = json_get(m->settings, "Aliases");
 	autofree char *short_id = cstr_format("%.12s", a->id);
+	bool given = false;
 
-	if (!n || n->kind != NETWORK_BRIDGE || n->is_default) {
+	/* Peer: the short id comes with the first attachment. docker-compose 1.29 takes it for the
+	 * sign that it has connected the network itself, with links. */
+	if (!n || n->kind != NETWORK_BRIDGE || n->is_default || strcmp(m->network, n->id) != 0) {
 		jsonw_kvalue(w, "Aliases", aliases);
 		return;
 	}
 	jsonw_karray(w, "Aliases");
 	json_for_each_item (s, aliases)
-		if (s->type == JSON_STRING)
+		if (s->type == JSON_STRING) {
 			jsonw_string(w, s->s);
-	jsonw_string(w, short_id);
+			given |= strcmp(s->s, short_id) == 0;
+		}
+	if (!given)
+		jsonw_string(w, short_id);
 	jsonw_end(w);
 }
 

@@ -90,7 +90,9 @@ teardown() {
 	web later --network "two words"
 	[ "$(docker exec linker wget -qO- http://alias/)" = later ]
 	run ! docker exec later nslookup alias
-	docker rm -f linker later >/dev/null
+	docker create --name fresh --network "two words" --network-alias al bb:1 true >/dev/null
+	[ "$(docker inspect -f '{{json (index .NetworkSettings.Networks "two words").Aliases}}' fresh)" = '["al"]' ]
+	docker rm -f linker later fresh >/dev/null
 	docker network rm "two words"
 }
 
