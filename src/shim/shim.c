@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -26,6 +29,7 @@
 #define SPEC_MAX  (1 << 20)
 #define ATTRS_MAX 16384
 #define BATCH     32
+#define IDLE_MS   1000
 
 int source_watch(struct supervisor *s, struct source *src, uint32_t events)
 {
@@ -212,16 +216,41 @@ static int container_setup(struct supervisor *s, int rootfs_fd, struct error *er
 	return listen_control(s, err);
 }
 
+/*
+ * A shim mostly waits. What it needed to start the container is most of its memory: the pages of
+ * the program that it comes back to are found in the page cache again.
+ */
+static void give_pages_back(void)
+{
+	extern const ElfW(Ehdr) __ehdr_start;
+	uintptr_t base = (uintptr_t)&__ehdr_start;
+	const ElfW(Phdr) *p = (const void *)(base + __ehdr_start.e_phoff);
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
+		uintptr_t at = (__ehdr_start.e_type == ET_DYN ? base : 0) + p[i].p_vaddr;
+		uintptr_t from = at & ~(page - 1);
+
+		if (p[i].p_type == PT_LOAD && !(p[i].p_flags & PF_W))
+			(void)madvise((void *)from, at + p[i].p_memsz - from, MADV_DONTNEED);
+	}
+	(void)malloc_trim(0);
+}
+
 static void supervisor_loop(struct supervisor *s)
 {
 	struct epoll_event ev[BATCH];
+	bool slim = false;
 
 	/* A client that is slow to take the last output keeps us, not the container's files. */
 	while (!s->quit || sessions_alive(s)) {
-		int n = epoll_wait(s->epoll_fd, ev, BATCH, -1), i;
+		int n = epoll_wait(s->epoll_fd, ev, BATCH, slim ? -1 : IDLE_MS), i;
 
 		if (n < 0 && errno != EINTR)
 			return;
+		if (n == 0)
+			give_pages_back();
+		slim = n == 0;
 		for (i = 0; i < n; i++) {
 			struct source *src = ev[i].data.ptr;
 

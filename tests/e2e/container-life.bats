@@ -209,3 +209,12 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	after=$(ls /proc/"$(cat "$ROOT/test.pid")"/fd | wc -l)
 	[ "$after" -le $((before + 4)) ]
 }
+
+@test "a container's supervisor takes less than 1 MiB" {
+	run_it -d --name "c$N" bb:1 sleep 1000
+	pid=$(pgrep -f -- "shim --dir $ROOT/run/tasks/$(d inspect -f '{{.Id}}' "c$N")")
+	small() { [ "$(awk '/^Pss:/{print $2}' "/proc/$pid/smaps_rollup")" -lt 1024 ]; }
+	eventually small || { cat "/proc/$pid/smaps_rollup"; false; }
+	# And it still does its work.
+	[ "$(d exec "c$N" echo works)" = works ]
+}
