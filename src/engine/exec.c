@@ -22,6 +22,8 @@
 #define PROCESS_MAX (1 << 20)
 /* Docker's code for a process that could not be started. */
 #define EXIT_NOT_STARTED 126
+#define START_WAIT_MS    1000
+#define START_STEP_MS    2
 
 enum exec_status { EXEC_CREATED, EXEC_RUNNING, EXEC_EXITED };
 
@@ -479,6 +481,12 @@ void exec_ids_write(struct container *c, struct jsonw *w)
 		jsonw_null(w);
 }
 
+static bool is_starting(struct exec *x)
+{
+	LOCKED(&x->container->engine->execs_lock);
+	return x->status == EXEC_RUNNING && x->pid == 0;
+}
+
 /* The shim may have told its end already: hear everything it said before looking. */
 static void catch_up(struct exec *x)
 {
@@ -497,6 +505,10 @@ static void catch_up(struct exec *x)
 	if (t)
 		(void)!task_sync(t, NULL);
 	task_unref(t);
+	/* A start that failed closes the client's stream before the thread that asked for it has
+	 * noted why: without a pid it is still to come. */
+	for (unsigned i = 0; i < START_WAIT_MS / START_STEP_MS && is_starting(x); i++)
+		poll(NULL, 0, START_STEP_MS);
 }
 
 static void inspect_write(struct exec *x, struct jsonw *w)
