@@ -134,6 +134,17 @@ static int step_into(const struct cgroup_hierarchy *h, int parent, const char *n
 	return 0;
 }
 
+/* Whoever enters a frozen group stands still, and so would we, who wait for him. */
+static bool is_frozen(int fd)
+{
+	auto_(buf) b = BUF_INIT(64);
+
+	if (cgroup_read(fd, "freezer.state", &b, NULL) == 0 && b.len > 0)
+		return strcmp(b.data, "THAWED") != 0;
+	b.len = 0;
+	return cgroup_read(fd, "cgroup.freeze", &b, NULL) == 0 && b.len > 0 && b.data[0] == '1';
+}
+
 static int check_unused(int fd, const char *path, struct error *err)
 {
 	auto_(buf) b = BUF_INIT(1 << 20);
@@ -143,6 +154,9 @@ static int check_unused(int fd, const char *path, struct error *err)
 		return error_set(
 		    err, ERR_CONFLICT,
 		    "container's cgroup is not empty: '%s' is in use by other processes", path);
+	if (r == 0 && is_frozen(fd))
+		return error_set(err, ERR_CONFLICT, "container's cgroup unexpectedly frozen: '%s'",
+				 path);
 	return r;
 }
 

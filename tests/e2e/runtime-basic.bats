@@ -332,3 +332,15 @@ proa" ]
 	[ ! -e "/$CID" ]
 	nothing_left
 }
+
+@test "runtime: a group that is there and frozen is refused instead of waited for" {
+	[ -d /sys/fs/cgroup/freezer ] || skip "cgroup v1's freezer"
+	args true
+	mkdir "/sys/fs/cgroup/freezer$CG"
+	echo FROZEN >"/sys/fs/cgroup/freezer$CG/freezer.state"
+	run rt run -b "$B" "$CID"
+	echo THAWED >"/sys/fs/cgroup/freezer$CG/freezer.state"
+	rmdir "/sys/fs/cgroup/freezer$CG"
+	[ "$status" = 1 ] && [[ "$output" == *"cgroup unexpectedly frozen"* ]]
+	nothing_left
+}
