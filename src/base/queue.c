@@ -187,3 +187,54 @@ int thread_start(void (*fn)(void *arg), void *arg, const char *name, struct erro
 		pthread_detach(t);
 	return r;
 }
+
+struct worker {
+	struct workers *w;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static void run_worker(void *arg)
+{
+	struct worker k = *(struct worker *)arg;
+
+	free(arg);
+	k.fn(k.arg);
+	pthread_mutex_lock(&k.w->mutex);
+	k.w->n--;
+	pthread_cond_broadcast(&k.w->changed);
+	pthread_mutex_unlock(&k.w->mutex);
+}
+
+void workers_init(struct workers *w)
+{
+	*w = (struct workers){ .closed = false };
+	pthread_mutex_init(&w->mutex, NULL);
+	pthread_cond_init(&w->changed, NULL);
+}
+
+int workers_start(struct workers *w, void (*fn)(void *arg), void *arg, const char *name,
+		  struct error *err)
+{
+	struct worker *k = new0(struct worker);
+	int r;
+
+	*k = (struct worker){ w, fn, arg };
+	pthread_mutex_lock(&w->mutex);
+	r = w->closed ? error_set(err, ERR_UNAVAILABLE, "start thread '%s': closing", name)
+		      : thread_start(run_worker, k, name, err);
+	w->n += r == 0;
+	pthread_mutex_unlock(&w->mutex);
+	if (r < 0)
+		free(k);
+	return r;
+}
+
+void workers_finish(struct workers *w)
+{
+	pthread_mutex_lock(&w->mutex);
+	w->closed = true;
+	while (w->n > 0)
+		pthread_cond_wait(&w->changed, &w->mutex);
+	pthread_mutex_unlock(&w->mutex);
+}

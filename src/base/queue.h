@@ -30,3 +30,19 @@ MUST_CHECK int thread_start(void (*fn)(void *arg), void *arg, const char *name, 
  * freed. */
 MUST_CHECK int thread_start_joinable(void (*fn)(void *arg), void *arg, const char *name,
 				     pthread_t *ret_thread, struct error *err);
+
+/* Detached threads that their owner waits for before it frees what they use. */
+struct workers {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	unsigned n;
+	bool closed;
+};
+
+void workers_init(struct workers *w);
+/* thread_start, counted. ERR_UNAVAILABLE once workers_finish has begun; arg is the caller's then.
+ */
+MUST_CHECK int workers_start(struct workers *w, void (*fn)(void *arg), void *arg, const char *name,
+			     struct error *err);
+/* Take no more and wait until all have ended. Nothing after workers_init or another finish. */
+void workers_finish(struct workers *w);

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -43,8 +44,16 @@ static void start(void *arg)
 	atomic_store((atomic_int *)arg, 1);
 }
 
+static void linger(void *arg)
+{
+	poll(NULL, 0, 30);
+	atomic_fetch_add((atomic_int *)arg, 1);
+}
+
 int main(void)
 {
+	atomic_int lingered = 0;
+	struct workers w;
 	struct queue *q = NULL;
 	struct error err = { 0 };
 
@@ -68,6 +77,14 @@ int main(void)
 	for (int i = 0; i < 1000 && !started; i++)
 		poll(NULL, 0, 1);
 	ok(started, "runs");
+
+	workers_init(&w);
+	for (int i = 0; i < 5; i++)
+		is_int(workers_start(&w, linger, &lingered, "linger", &err), 0, "a worker");
+	workers_finish(&w);
+	is_int(lingered, 5, "the owner waited for all of them");
+	is_int(workers_start(&w, linger, &lingered, "late", &err), -ERR_UNAVAILABLE,
+	       "and takes no more");
 
 	fault_arm(2, 5);
 	ok(!fault_hit("a") && fault_hit("b") && !fault_hit("c"), "the second call fails, once");

@@ -213,6 +213,7 @@ int engine_open(const struct engine_config *cfg, struct engine **ret, struct err
 	pthread_mutex_init(&e->execs_lock.mutex, NULL);
 	pthread_mutex_init(&e->events_lock.mutex, NULL);
 	e->reserved_names.free_value = free;
+	workers_init(&e->workers);
 	e->events = event_bus_new(&e->events_lock);
 	r = cancel_init(&e->closing, err);
 	if (r == 0)
@@ -250,6 +251,7 @@ void engine_close(struct engine *e)
 		cancel_fire(&e->closing);
 	if (e->builds)
 		build_room_close(e);
+	workers_finish(&e->workers);
 	if (e->tasks)
 		task_host_close(e->tasks);
 	if (e->networks)

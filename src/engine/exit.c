@@ -36,6 +36,7 @@ void container_task_event(void *ctx, struct task *t, const struct task_event *ev
 {
 	struct container *c = ctx;
 	struct job *j;
+	int r;
 
 	(void)t;
 	switch (ev->kind) {
@@ -43,8 +44,12 @@ void container_task_event(void *ctx, struct task *t, const struct task_event *ev
 		j = new0(struct job);
 		j->c = container_ref(c);
 		j->exit = ev->exit;
-		if (thread_start(exit_worker, j, "exit", NULL) < 0) {
-			log_error("no thread for the end of a container", KV("container", c->id));
+		/* An engine that closes leaves it to the next one: the record is on disk. */
+		r = workers_start(&c->engine->workers, exit_worker, j, "exit", NULL);
+		if (r < 0) {
+			if (r != -ERR_UNAVAILABLE)
+				log_error("no thread for the end of a container",
+					  KV("container", c->id));
 			container_unref(c);
 			free(j);
 		}
@@ -94,7 +99,8 @@ static void restart_worker(void *arg)
 	int r;
 
 	r = container_await(c, not_restarting, NULL,
-			    clock_mono_ns() + (int64_t)c->backoff_ms * NS_PER_MS, NULL, NULL);
+			    clock_mono_ns() + (int64_t)c->backoff_ms * NS_PER_MS,
+			    &c->engine->closing, NULL);
 	if (r == -ERR_UNAVAILABLE) {
 		bool still;
 
@@ -112,11 +118,14 @@ static void restart_worker(void *arg)
 
 void container_schedule_restart(struct container *c)
 {
-	container_ref(c);
-	if (thread_start(restart_worker, c, "restart", NULL) < 0) {
+	int r =
+	    workers_start(&c->engine->workers, restart_worker, container_ref(c), "restart", NULL);
+
+	if (r == 0)
+		return;
+	if (r != -ERR_UNAVAILABLE)
 		log_error("no thread for a restart", KV("container", c->id));
-		container_unref(c);
-	}
+	container_unref(c);
 }
 
 /* ---- exit ---- */

@@ -179,7 +179,8 @@ static void note_result(struct health_run *run, struct probe_result *take_result
 		container_event(c, action, NULL, 0);
 	}
 	if (strcmp(after, "unhealthy") == 0 &&
-	    thread_start(act_worker, container_ref(c), "health-act", NULL) < 0)
+	    workers_start(&c->engine->workers, act_worker, container_ref(c), "health-act", NULL) <
+		0)
 		container_unref(c);
 }
 
@@ -225,9 +226,10 @@ static void health_thread(void *arg)
 		int64_t pause = in_start && is_starting(run->container) ? run->start_interval_ns
 									: run->interval_ns;
 
-		if (poll(&(struct pollfd){ run->stop.fd, POLLIN, 0 }, 1, (int)(pause / NS_PER_MS)) >
-			0 ||
-		    cancel_fired(&run->container->engine->closing))
+		struct pollfd over[] = { { run->stop.fd, POLLIN, 0 },
+					 { run->container->engine->closing.fd, POLLIN, 0 } };
+
+		if (poll(over, ARRAY_LEN(over), (int)(pause / NS_PER_MS)) > 0)
 			break;
 		{
 			LOCKED(&run->container->lock);
@@ -279,6 +281,7 @@ void health_start(struct container *c)
 {
 	struct health_run *run = new0(struct health_run);
 	const struct json *h = json_get(c->config, "Healthcheck");
+	int r;
 
 	run->cmd = probe_command(&run->arena, c);
 	if (run->cmd == NULL || cancel_init(&run->stop, NULL) < 0) {
@@ -303,10 +306,11 @@ void health_start(struct container *c)
 		c->health->status = "starting";
 		c->health->run = run;
 	}
-	if (thread_start(health_thread, run, "health", NULL) < 0) {
+	r = workers_start(&c->engine->workers, health_thread, run, "health", NULL);
+	if (r < 0)
 		run_unref(run);
+	if (r < 0 && r != -ERR_UNAVAILABLE)
 		log_error("no thread for a health check", KV("container", c->id));
-	}
 }
 
 void health_stop(struct container *c)

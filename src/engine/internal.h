@@ -15,6 +15,7 @@
 #include "base/jsonw.h"
 #include "base/lock.h"
 #include "base/map.h"
+#include "base/queue.h"
 #include "base/vec.h"
 #include "engine/engine.h"
 #include "engine/event.h"
@@ -34,6 +35,7 @@ struct engine {
 	int data_fd, exec_fd;     /* directories */
 	char id[64];              /* GET /info ID */
 	struct cancel closing;    /* fires in engine_close: streams end */
+	struct workers workers;   /* what goes on behind answers: exits, restarts, health checks */
 
 	struct store *store; /* db, content, snapshots: shared by all rooms' tables */
 	struct task_host *tasks;
