@@ -52,10 +52,11 @@ setup() {
 }
 
 @test "check-banned names an assertion that cannot fail" {
-	printf '@test "x" {\n\t! true\n}\n' >tests/silent.bats
+	printf '@test "x" {\n\t! true\n\t[ a ] && [ b ]\n\ttrue\n}\n' >tests/silent.bats
 	run tools/check-banned .
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"tests/silent.bats:2: '!' does not fail a test"* ]]
+	[[ "$output" == *"tests/silent.bats:3: the first of 'a && b'"* ]]
 }
 
 @test "check-banned names a // comment and unfinished work" {

@@ -89,9 +89,11 @@ new() { # NAME CMD-JSON [EXTRA]
 	[ "$(jq -c .Warnings <<<"$body")" = "[]" ]
 	new c2 '["true"]' ',"HostConfig":{"MemorySwappiness":-1,"ConsoleSize":[0,0],"PidsLimit":0},"NetworkingConfig":{"EndpointsConfig":{"default":{}}}'
 	post '/containers/create' '{"Image":"nope:1","Cmd":["x"]}'
-	[ "$code" = 404 ] && [ "$(message)" = "No such image: nope:1" ]
+	[ "$code" = 404 ]
+	[ "$(message)" = "No such image: nope:1" ]
 	post '/containers/create?name=c1' '{"Image":"bb:1","Cmd":["x"]}'
-	[ "$code" = 409 ] && [[ "$(message)" == 'Conflict. The container name "/c1" is already in use by container '* ]]
+	[ "$code" = 409 ]
+	[[ "$(message)" == 'Conflict. The container name "/c1" is already in use by container '* ]]
 	post '/containers/create?name=%2F%2F' '{"Image":"bb:1","Cmd":["x"]}'
 	[ "$code" = 400 ]
 	api DELETE /containers/c1
@@ -125,7 +127,8 @@ new() { # NAME CMD-JSON [EXTRA]
 	[ "$code" = 204 ]
 	for what in json logs?stdout=1 top stats changes export archive?path=/; do
 		api GET "/containers/nope/$what"
-		[ "$code" = 404 ] && [ "$(message)" = "No such container: nope" ]
+		[ "$code" = 404 ]
+		[ "$(message)" = "No such container: nope" ]
 	done
 }
 
@@ -354,16 +357,20 @@ new() { # NAME CMD-JSON [EXTRA]
 	sleep 0.3
 	stat() { header X-Docker-Container-Path-Stat | base64 -d; }
 	api HEAD '/containers/arc/archive?path=/etc'
-	[ "$code" = 200 ] && [ "$(stat | jq -r .name)" = etc ]
+	[ "$code" = 200 ]
+	[ "$(stat | jq -r .name)" = etc ]
 	[ $(($(stat | jq -r .mode) >> 31 & 1)) = 1 ]
 	api HEAD '/containers/arc/archive?path=/lnk'
-	[ $(($(stat | jq -r .mode) >> 27 & 1)) = 1 ] && [ "$(stat | jq -r .linkTarget)" = /etc/passwd ]
+	[ $(($(stat | jq -r .mode) >> 27 & 1)) = 1 ]
+	[ "$(stat | jq -r .linkTarget)" = /etc/passwd ]
 	api HEAD '/containers/arc/archive?path=/nope'
 	[ "$code" = 404 ]
 	api GET '/containers/arc/archive'
 	[ "$code" = 400 ]
 	api GET '/containers/arc/archive?path=/etc/passwd'
-	[ "$code" = 200 ] && [ "$(header Content-Type)" = application/x-tar ] && [ -n "$(stat)" ]
+	[ "$code" = 200 ]
+	[ "$(header Content-Type)" = application/x-tar ]
+	[ -n "$(stat)" ]
 	tar tf "$ROOT/body" | grep -qx passwd
 	mkdir -p "$ROOT/put" && echo put >"$ROOT/put/file"
 	tar -C "$ROOT/put" -cf "$ROOT/put.tar" file
@@ -379,7 +386,8 @@ new() { # NAME CMD-JSON [EXTRA]
 @test "export: a new, a running and a stopped container, with what changed" {
 	new ex '["sh","-c","echo x >/made; rm /etc/group; sleep 100"]'
 	api GET /containers/ex/export
-	[ "$code" = 200 ] && tar tf "$ROOT/body" | grep -qx etc/group
+	[ "$code" = 200 ]
+	tar tf "$ROOT/body" | grep -qx etc/group
 	api POST /containers/ex/start
 	sleep 0.3
 	api GET /containers/ex/export
@@ -395,15 +403,18 @@ new() { # NAME CMD-JSON [EXTRA]
 	new st '["sleep","100"]'
 	api POST /containers/st/start
 	api GET '/containers/st/stats?stream=0&one-shot=1'
-	[ "$code" = 200 ] && jq -e '.cpu_stats and .memory_stats.usage and .pids_stats' <<<"$body"
+	[ "$code" = 200 ]
+	jq -e '.cpu_stats and .memory_stats.usage and .pids_stats' <<<"$body"
 	timeout 3 curl -sN -D "$ROOT/headers" --unix-socket "$SOCK" http://x/v1.41/containers/st/stats >"$ROOT/body" || true
-	[ "$(grep -c cpu_stats "$ROOT/body")" -ge 2 ] && [ -z "$(header Content-Type)" ]
+	[ "$(grep -c cpu_stats "$ROOT/body")" -ge 2 ]
+	[ -z "$(header Content-Type)" ]
 	api GET '/containers/st/top'
 	[ "$(jq -r '.Titles[0]' <<<"$body")" = UID ]
 	api GET '/containers/st/json?size=1'
 	jq -e 'has("SizeRw") and has("SizeRootFs") and .State.Running' <<<"$body"
 	post /containers/st/update '{"Memory":67108864,"MemorySwap":67108864}'
-	[ "$code" = 200 ] && [ "$(jq -c .Warnings <<<"$body")" = null ]
+	[ "$code" = 200 ]
+	[ "$(jq -c .Warnings <<<"$body")" = null ]
 	api DELETE '/containers/st?force=1'
 }
 
@@ -451,7 +462,8 @@ new() { # NAME CMD-JSON [EXTRA]
 	[ "$(docker inspect -f '{{.State.Running}}' cli)" = true ]
 	docker rm -f cli
 	run docker inspect cli
-	[ "$status" = 1 ] && [[ "$output" == *"No such object: cli"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"No such object: cli"* ]]
 }
 
 @test "a client that goes away ends its stream: no thread and no descriptor stays" {

@@ -22,25 +22,32 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 
 @test "--version, --help and unknown flags" {
 	run proad --version
-	[ "$status" = 0 ] && [[ "$output" == "proad version "* ]]
+	[ "$status" = 0 ]
+	[[ "$output" == "proad version "* ]]
 	run proad --help
-	[ "$status" = 0 ] && [[ "$output" == *--registry-mirror* ]]
+	[ "$status" = 0 ]
+	[[ "$output" == *--registry-mirror* ]]
 	run proad --nope
-	[ "$status" = 125 ] && [[ "$output" == "unknown flag: --nope"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == "unknown flag: --nope"* ]]
 	run proad --userns-remap=default --validate
-	[ "$status" != 0 ] && [[ "$output" == *"not supported yet"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"not supported yet"* ]]
 }
 
 @test "--validate checks the file and starts nothing" {
 	echo '{"debug":true,"log-opts":{"max-size":"1m"},"registry-mirrors":["http://127.0.0.1:5000"]}' >"$ROOT/engine.json"
 	run proad --validate --config-file "$ROOT/engine.json"
-	[ "$status" = 0 ] && [ "$output" = "configuration OK" ]
+	[ "$status" = 0 ]
+	[ "$output" = "configuration OK" ]
 	echo '{"nope":1}' >"$ROOT/engine.json"
 	run proad --validate --config-file "$ROOT/engine.json"
-	[ "$status" = 1 ] && [[ "$output" == *"the following directives don't match any configuration option: nope"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"the following directives don't match any configuration option: nope"* ]]
 	echo '{"debug":true}' >"$ROOT/engine.json"
 	run proad --validate --debug --config-file "$ROOT/engine.json"
-	[ "$status" = 1 ] && [[ "$output" == *"specified both as a flag and in the configuration file: debug"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"specified both as a flag and in the configuration file: debug"* ]]
 	run proad --validate --config-file "$ROOT/absent.json"
 	[ "$status" = 1 ]
 }
@@ -63,7 +70,8 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 		--registry-mirror=ftp://x --insecure-registry=bad/host --max-concurrent-downloads=-1; do
 		run proad --validate "$bad" --config-file /dev/null
 		echo "$bad: $output"
-		[ "$status" = 1 ] && [ "${#lines[@]}" = 1 ]
+		[ "$status" = 1 ]
+		[ "${#lines[@]}" = 1 ]
 	done
 	run proad --validate --label=a=b --label=a=c --config-file /dev/null
 	[ "$output" = "conflict labels for a=b and a=c" ]
@@ -89,7 +97,8 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	engine_start
 	[ "$(stat -c %a "$SOCK")" = 660 ]
 	engine_stop
-	[ ! -e "$SOCK" ] && [ ! -e "$ROOT/proad.pid" ]
+	[ ! -e "$SOCK" ]
+	[ ! -e "$ROOT/proad.pid" ]
 	engine_start
 	kill -9 "$(cat "$ROOT/test.pid")"
 	sleep 0.2

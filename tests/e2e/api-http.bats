@@ -22,11 +22,15 @@ need_nc() { command -v socat >/dev/null || command -v nc >/dev/null || skip "nee
 
 @test "ping: GET has OK, HEAD has length 0, both name the API" {
 	api GET /_ping
-	[ "$code" = 200 ] && [ "$body" = OK ]
+	[ "$code" = 200 ]
+	[ "$body" = OK ]
 	api HEAD /_ping
-	[ "$code" = 200 ] && [ "$(header Content-Length)" = 0 ]
-	[ -n "$(header Api-Version)" ] && [ "$(header Ostype)" = linux ]
-	[ "$(header Docker-Experimental)" = false ] && [ "$(header Swarm)" = inactive ]
+	[ "$code" = 200 ]
+	[ "$(header Content-Length)" = 0 ]
+	[ -n "$(header Api-Version)" ]
+	[ "$(header Ostype)" = linux ]
+	[ "$(header Docker-Experimental)" = false ]
+	[ "$(header Swarm)" = inactive ]
 	[[ "$(header Cache-Control)" == no-cache* ]]
 }
 
@@ -49,7 +53,8 @@ need_nc() { command -v socat >/dev/null || command -v nc >/dev/null || skip "nee
 
 @test "an unknown path is 404 and JSON" {
 	api GET /v1.41/nope
-	[ "$code" = 404 ] && [ "$(jq -r .message <<<"$body")" = "page not found" ]
+	[ "$code" = 404 ]
+	[ "$(jq -r .message <<<"$body")" = "page not found" ]
 	[ "$(header Content-Type)" = application/json ]
 }
 
@@ -84,7 +89,8 @@ need_nc() { command -v socat >/dev/null || command -v nc >/dev/null || skip "nee
 		[[ "$(jq -r .message <<<"$body")" == "This node is not a swarm manager."* ]]
 	done
 	api GET /plugins
-	[ "$code" = 200 ] && [ "$body" = "[]" ]
+	[ "$code" = 200 ]
+	[ "$body" = "[]" ]
 	api GET /plugins/x/json
 	[ "$code" = 404 ]
 	api POST /session
@@ -117,7 +123,8 @@ need_nc() { command -v socat >/dev/null || command -v nc >/dev/null || skip "nee
 	api POST /volumes/create -H 'Content-Type: application/json' -d '{"Name":"ev"}'
 	[ "$code" = 201 ]
 	api GET "/events?since=0&until=$(($(date +%s) + 1))"
-	[ "$code" = 200 ] && [ "$(jq -r 'select(.Type == "volume" and .Action == "create") | .Actor.ID' <<<"$body")" = ev ]
+	[ "$code" = 200 ]
+	[ "$(jq -r 'select(.Type == "volume" and .Action == "create") | .Actor.ID' <<<"$body")" = ev ]
 	api DELETE /volumes/ev
 	[ "$code" = 204 ]
 	api GET '/events?since=x'

@@ -74,7 +74,8 @@ rebuild_is() {
 		one=$(content app:1)
 		[ $mode = min ] || wipe
 		rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/c:$mode"
-		[ "$(grep -c '] RUN' "$CTX/log")" = 3 ] && [ "$(grep -c CACHED "$CTX/log")" = 7 ]
+		[ "$(grep -c '] RUN' "$CTX/log")" = 3 ]
+		[ "$(grep -c CACHED "$CTX/log")" = 7 ]
 		grep -q "importing cache manifest from $REGISTRY/c:$mode" "$CTX/log"
 		# The next build finds it all in its own store.
 		rm "$CTX/log"
@@ -127,23 +128,32 @@ rebuild_is() {
 @test "what is not there is refused, and an export that fails fails the build unless told" {
 	printf 'FROM bb:1\nRUN true\n' >"$CTX/Dockerfile"
 	run proa build --cache-to type=gha "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"cache-to: type=gha is not supported yet"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"cache-to: type=gha is not supported yet"* ]]
 	run proa build --cache-from type=s3,bucket=x "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"cache-from: type=s3 is not supported yet"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"cache-from: type=s3 is not supported yet"* ]]
 	run proa build --cache-to type=registry,ref=x,mood=max "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"type=registry has no attribute 'mood'"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"type=registry has no attribute 'mood'"* ]]
 	run proa build --cache-to type=registry,ref=x,mode=medium "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"invalid mode 'medium'"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"invalid mode 'medium'"* ]]
 	run proa build --cache-to type=registry,ref=a//b "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"cache-to: "*"invalid reference format"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"cache-to: "*"invalid reference format"* ]]
 	run proa build --cache-to "type=registry,ref=x@sha256:$(printf x | sha256sum | cut -d' ' -f1)" "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"has a digest"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"has a digest"* ]]
 	run proa build --cache-to ref=x "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"type is required"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"type is required"* ]]
 	run proa build -t kept:1 --cache-to "type=registry,ref=127.0.0.1:1/x:1" "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"export cache"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"export cache"* ]]
 	run proa build --cache-to "type=registry,ref=127.0.0.1:1/x:1,ignore-error=true" "$CTX"
-	[ "$status" = 0 ] && [[ "$output" == *"the cache was not exported"* ]]
+	[ "$status" = 0 ]
+	[[ "$output" == *"the cache was not exported"* ]]
 }
 
 # spoil FILTER FILE: rewrite the document of the cache in $CTX-bad and everything that names it.
@@ -250,11 +260,13 @@ megabytes() {
 	echo "$output"
 	[[ "$output" == *"Description:	cache mount m1"* && "$output" == *"Size:		3.1"*MB* && "$output" != *"RUN echo"* ]]
 	run proa builder du --filter label=x
-	[ "$status" != 0 ] && [[ "$output" == *"invalid filter 'label'"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"invalid filter 'label'"* ]]
 	# Nothing meets this; an unknown filter removes nothing.
 	[ "$(proa builder prune -f --filter unused-for=24h)" = "Total reclaimed space: 0B" ]
 	run proa builder prune -af --filter label=x
-	[ "$status" != 0 ] && [[ "$output" == *"invalid filter 'label'"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"invalid filter 'label'"* ]]
 	run proa builder prune -af --filter type=nonsense
 	[ "$status" != 0 ]
 	# Without --all the image's layers stay known.
@@ -276,7 +288,8 @@ megabytes() {
 	proa image prune -f >/dev/null
 	[ "$(used)" -gt 6000000 ]
 	proa builder prune -f --max-used-space 3MB
-	[ "$(used)" -gt 2000000 ] && [ "$(used)" -le 3145728 ]
+	[ "$(used)" -gt 2000000 ]
+	[ "$(used)" -le 3145728 ]
 	proa builder prune -f --reserved-space 1GB --max-used-space 1MB
 	[ "$(used)" -gt 2000000 ]
 	proa builder prune -af --keep-storage 1MB
@@ -296,13 +309,15 @@ megabytes() {
 		[ "$(du -sm "$ROOT/data/snapshots" | cut -f1)" -le 10 ] && [ "$(used)" -le 5242880 ] && break
 		sleep 0.1
 	done
-	[ "$(used)" -le 5242880 ] && [ "$(used)" -gt 0 ]
+	[ "$(used)" -le 5242880 ]
+	[ "$(used)" -gt 0 ]
 	# The newest is still there.
 	run proa build --progress plain "$CTX"
 	[[ "$output" == *CACHED* ]]
 	echo '{"builder": {"gc": {"polcy": []}}}' >"$ROOT/bad.json"
 	run "$PROA_BUILD/proad" --config-file "$ROOT/bad.json" --validate
-	[ "$status" != 0 ] && [[ "$output" == *"builder.gc.polcy is not a configuration option"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"builder.gc.polcy is not a configuration option"* ]]
 	echo '{}' >"$ROOT/engine.json"
 	engine_stop
 	engine_start
@@ -327,7 +342,8 @@ megabytes() {
 	proa build -q "$CTX/a" >"$CTX/one" &
 	proa build -q "$CTX/b" >"$CTX/two"
 	wait $!
-	[ -s "$CTX/one" ] && [ "$(cat "$CTX/one")" = "$(cat "$CTX/two")" ]
+	[ -s "$CTX/one" ]
+	[ "$(cat "$CTX/one")" = "$(cat "$CTX/two")" ]
 }
 
 @test "kill -9 in the middle of an export leaves store and cache whole" {
@@ -357,10 +373,12 @@ megabytes() {
 	dd if=/dev/zero of="$CTX/big" bs=1M count=60 2>/dev/null
 	printf 'FROM bb:1\nCOPY big /\n' >"$CTX/Dockerfile"
 	run proa build "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"Dockerfile:2: COPY big /: "*"no space left on device" ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"Dockerfile:2: COPY big /: "*"no space left on device" ]]
 	printf 'FROM bb:1\nRUN dd if=/dev/zero of=/x bs=1M count=60 2>/dev/null\n' >"$CTX/Dockerfile"
 	run proa build "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"returned a non-zero code: 1"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"returned a non-zero code: 1"* ]]
 	proa store check
 	printf 'FROM bb:1\nRUN echo room > /r\n' >"$CTX/Dockerfile"
 	proa build -q "$CTX"
@@ -376,7 +394,8 @@ megabytes() {
 	proa builder cache export "$id" | tar -t | grep -q a/l
 	proa builder prune -af >/dev/null
 	run proa builder cache export -o "$CTX/none.tar" /root/.npm
-	[ "$status" != 0 ] && [[ "$output" == *"no such cache mount: /root/.npm"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"no such cache mount: /root/.npm"* ]]
 	gzip <"$CTX/npm.tar" | proa builder cache import /root/.npm
 	printf 'FROM bb:1\nRUN --mount=type=cache,target=/root/.npm,readonly cat /root/.npm/a/l > /got; stat -c "%%a %%u" /root/.npm >> /got\n' >"$CTX/Dockerfile"
 	proa build -q -o "$CTX/out" "$CTX"
@@ -401,7 +420,8 @@ megabytes() {
 		sleep 0.1
 	done
 	run proa builder cache import -i "$CTX/npm.tar" /root/.npm
-	[ "$status" != 0 ] && [[ "$output" == *"cache mount /root/.npm is in use"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"cache mount /root/.npm is in use"* ]]
 	wait $!
 }
 

@@ -55,9 +55,11 @@ pull_says() {
 	manifest d "$digest" | jq -e .config.digest
 	run ! manifest d latest
 	run proa build -o type=registry "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"tag is needed when pushing to registry"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"tag is needed when pushing to registry"* ]]
 	run proa build --push -t 127.0.0.1:1/x:1 "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"output registry: push 127.0.0.1:1/x:1: "* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"output registry: push 127.0.0.1:1/x:1: "* ]]
 }
 
 @test "several outputs at once, each whole" {
@@ -106,9 +108,11 @@ pull_says() {
 	# Without a registry too: a later push has them.
 	proa build -q -t "$REGISTRY/later:1" --build-arg X=1 --annotation later=yes "$CTX"
 	run proa build --annotation index:a=b "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"annotation index:a=b is not supported yet"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"annotation index:a=b is not supported yet"* ]]
 	run proa build --annotation nothing "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"expected key=value"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"expected key=value"* ]]
 }
 
 @test "metadata without a push, and of files alone" {
@@ -119,7 +123,8 @@ pull_says() {
 	rm "$CTX.json"
 	printf 'FROM bb:1\nRUN exit 3\n' >"$CTX/Dockerfile"
 	run proa build --metadata-file "$CTX.json" "$CTX"
-	[ "$status" != 0 ] && [ ! -e "$CTX.json" ]
+	[ "$status" != 0 ]
+	[ ! -e "$CTX.json" ]
 }
 
 @test "what is not there is refused before anything runs" {
@@ -127,7 +132,9 @@ pull_says() {
 		local want=$1
 		shift
 		run proa build -t x:1 "$@" "$CTX"
-		[ "$status" != 0 ] && [[ "$output" == *"$want"* ]] && [[ "$output" != *RUN* ]]
+		[ "$status" != 0 ]
+		[[ "$output" == *"$want"* ]]
+		[[ "$output" != *RUN* ]]
 	}
 	refuses "output: type=zip is not supported yet" -o type=zip,dest=x
 	refuses "type=image with store is not supported yet" -o type=image,store=false
@@ -159,7 +166,8 @@ pull_says() {
 	# In FROM: an image instead of another, by any of its names; a layout; a directory.
 	printf 'FROM alpine\nCOPY --from=d f /d\n' >"$CTX/main/Dockerfile"
 	proa build -q -o "$CTX/out2" --build-context "docker.io/library/alpine=docker-image://bb:1" --build-context "d=$CTX/lib" "$CTX/main"
-	[ -e "$CTX/out2/bin/busybox" ] && [ "$(cat "$CTX/out2/d")" = lib ]
+	[ -e "$CTX/out2/bin/busybox" ]
+	[ "$(cat "$CTX/out2/d")" = lib ]
 	printf 'FROM base\n' >"$CTX/main/Dockerfile"
 	proa build -q -o "$CTX/out3" --build-context "base=oci-layout://$CTX/layout:1" "$CTX/main"
 	[ "$(cat "$CTX/out3/of-image")" = lib ]
@@ -180,14 +188,18 @@ pull_says() {
 	printf 'FROM scratch\nCOPY --from=g f /g\nCOPY --from=t f /t\n' >"$CTX/main/Dockerfile"
 	proa build -q -o "$CTX/out5" --build-context "g=file://$CTX/lib.git" --build-context "t=http://127.0.0.1:$port/lib.tar" "$CTX/main" || bad=1
 	kill $server
-	[ -z "${bad:-}" ] && [ "$(cat "$CTX/out5/g" "$CTX/out5/t" | uniq -c | tr -s ' ')" = " 2 lib" ]
+	[ -z "${bad:-}" ]
+	[ "$(cat "$CTX/out5/g" "$CTX/out5/t" | uniq -c | tr -s ' ')" = " 2 lib" ]
 	# What is wrong is told.
 	run proa build --build-context "x=oci-layout://$CTX/lib" "$CTX/main"
-	[ "$status" != 0 ] && [[ "$output" == *"named context x: "* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"named context x: "* ]]
 	run proa build --build-context "x=ftp://host/x" "$CTX/main"
-	[ "$status" != 0 ] && [[ "$output" == *"named context x=ftp://host/x is not supported yet"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"named context x=ftp://host/x is not supported yet"* ]]
 	run proa build --build-context "x=/no/such/dir" "$CTX/main"
-	[ "$status" != 0 ] && [[ "$output" == *"/no/such/dir"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"/no/such/dir"* ]]
 }
 
 @test "--call tells what a Dockerfile offers and builds nothing" {
@@ -218,12 +230,15 @@ pull_says() {
 	proa build --call=outline,format=json --target test "$CTX" | jq -e '.name == "test" and .secrets == [{"name": "token", "required": true}]'
 	proa build --call=targets,format=json "$CTX" | jq -e '[.targets[].name] == ["base", "test", "bin"] and .targets[2].default'
 	run proa build --call=check "$CTX"
-	[ "$status" = 0 ] && [[ "$output" == *"no warnings found"* ]]
+	[ "$status" = 0 ]
+	[[ "$output" == *"no warnings found"* ]]
 	printf 'from bb:1\nRUN true\n' >"$CTX/Dockerfile"
 	run proa build --check "$CTX"
-	[ "$status" = 1 ] && [[ "$output" == *ConsistentInstructionCasing* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *ConsistentInstructionCasing* ]]
 	run proa build --call=dance "$CTX"
-	[ "$status" != 0 ] && [[ "$output" == *"unknown call 'dance'"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"unknown call 'dance'"* ]]
 }
 
 @test "what needs no directory works with a context from stdin and from a URL" {
@@ -233,5 +248,6 @@ pull_says() {
 	jq -e '."containerimage.digest"' "$CTX.json"
 	manifest stdin c | jq -e '.config.mediaType | startswith("application/vnd.proa.buildcache")'
 	run proa build -o "$CTX-out" - <"$CTX.tar"
-	[ "$status" != 0 ] && [[ "$output" == *"need a directory as context and a proad on this machine"* ]]
+	[ "$status" != 0 ]
+	[[ "$output" == *"need a directory as context and a proad on this machine"* ]]
 }

@@ -29,7 +29,9 @@ on_terminal() {
 		sleep 0.05
 		one=$(proa build -q -t inc:1 "$CTX") && two=$(docker build -q -t inc:2 "$CTX" 2>/dev/null)
 		three=$(proa build -q --no-cache "$CTX")
-		[ -n "$one" ] && [ "$one" = "$three" ] && [ "$two" = "$three" ]
+		[ -n "$one" ]
+		[ "$one" = "$three" ]
+		[ "$two" = "$three" ]
 	}
 	need_docker
 	same

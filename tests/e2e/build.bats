@@ -42,7 +42,8 @@ build() { docker build "$@" 2>/dev/null; }
 	one=$(build -q "$CTX")
 	cp -r "$CTX" "$CTX-other" && touch -d 2001-01-01 "$CTX-other/a"
 	two=$(build -q "$CTX-other")
-	[ -n "$one" ] && [ "$one" = "$two" ]
+	[ -n "$one" ]
+	[ "$one" = "$two" ]
 	run build "$CTX-other"
 	[[ "$output" == *"Using cache"* ]]
 	echo changed >"$CTX/a"
@@ -97,7 +98,8 @@ build() { docker build "$@" 2>/dev/null; }
 	D
 	build -q -t mounts:1 "$CTX"
 	run docker run --rm mounts:1 sh -c 'cat /copied; ls / | grep -xE "c|ctx|t" | wc -l'
-	[ "${lines[0]}" = kept ] && [ "${lines[1]}" = 0 ]
+	[ "${lines[0]}" = kept ]
+	[ "${lines[1]}" = 0 ]
 }
 
 @test "a client that leaves takes its build along" {
@@ -133,7 +135,8 @@ build() { docker build "$@" 2>/dev/null; }
 	build -q -t gone:1 "$CTX"
 	docker rmi gone:1 >/dev/null
 	run docker builder prune -f
-	[ "$status" = 0 ] && [[ "$output" == *"Total reclaimed space"* ]]
+	[ "$status" = 0 ]
+	[[ "$output" == *"Total reclaimed space"* ]]
 	build -q "$CTX"
 }
 
@@ -219,5 +222,7 @@ build() { docker build "$@" 2>/dev/null; }
 	run build -t u:1 "$CTX"
 	run docker run --rm u:1 sh -c 'cat /g/f /un/sub/f; stat -c %a /raw/c.tgz'
 	kill $server
-	[ "${lines[0]}" = v1 ] && [ "${lines[1]}" = v1 ] && [ "${lines[2]}" = 600 ]
+	[ "${lines[0]}" = v1 ]
+	[ "${lines[1]}" = v1 ]
+	[ "${lines[2]}" = 600 ]
 }

@@ -184,8 +184,10 @@ Run 'proa ps --help' for more information" ]
 	mkdir "$DOCKER_CONFIG/cli-plugins"
 	cat >"$DOCKER_CONFIG/cli-plugins/docker-hello" <<-'P'
 		#!/bin/sh
-		[ "$1" = docker-cli-plugin-metadata ] && echo '{"SchemaVersion":"0.1.0","Vendor":"me","Version":"v1",
-			"ShortDescription":"Say hello"}' && exit
+		if [ "$1" = docker-cli-plugin-metadata ]; then
+			echo '{"SchemaVersion":"0.1.0","Vendor":"me","Version":"v1","ShortDescription":"Say hello"}'
+			exit
+		fi
 		echo "$@" "$DOCKER_HOST" "$DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"
 		exit 5
 	P

@@ -42,7 +42,8 @@ teardown() { "$PROA_BUILD/proa" rm -f "$NAME" >/dev/null 2>&1 || true; }
 	[ "$("$P" logs "$NAME")" = one ]
 	[ "$("$P" inspect -f '{{.State.Status}} {{.Config.Labels.a}}' "$NAME")" = "running b" ]
 	run "$P" rm "$NAME"
-	[ "$status" = 1 ] && [[ "$output" == *"You cannot remove a running container"* || "$output" == *"cannot remove container"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"You cannot remove a running container"* || "$output" == *"cannot remove container"* ]]
 	[ "$("$P" stop -t 0 "$NAME")" = "$NAME" ]
 	[ "$("$P" wait "$NAME")" = 137 ]
 	[ "$("$P" rm "$NAME")" = "$NAME" ]

@@ -23,7 +23,8 @@ in_it() { d run --rm --network none "$@"; }
 	[ "$(in_it -u 1000:2000 bb:1 sh -c 'id -u; id -g' | xargs)" = "1000 2000" ]
 	[ "$(in_it -u nobody bb:1 id -un)" = nobody ]
 	run in_it -u nosuch bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"unable to find user nosuch: no matching entries in passwd file"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"unable to find user nosuch: no matching entries in passwd file"* ]]
 	run in_it -u 4294967296 bb:1 true
 	[ "$status" = 125 ]
 	[ "$(in_it --group-add 55 bb:1 id -G | xargs -n1 | grep -c '^55$')" = 1 ]
@@ -47,7 +48,8 @@ in_it() { d run --rm --network none "$@"; }
 		[ "$(cat "/sys/fs/cgroup/memory$cg/memory.limit_in_bytes")" = 67108864 ]
 	fi
 	run in_it -m 4m bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"Minimum memory limit allowed is 6MB"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"Minimum memory limit allowed is 6MB"* ]]
 }
 
 @test "out of memory is 137 and said so" {
@@ -64,7 +66,8 @@ in_it() { d run --rm --network none "$@"; }
 	mkdir "$ROOT/b$N" && echo host >"$ROOT/b$N/f"
 	[ "$(in_it -v "$ROOT/b$N:/b" bb:1 cat /b/f)" = host ]
 	run in_it --mount "type=bind,src=$ROOT/absent$N,dst=/b" bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"bind source path does not exist: $ROOT/absent$N"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"bind source path does not exist: $ROOT/absent$N"* ]]
 	[[ "$(in_it --tmpfs /t:size=1m bb:1 grep ' /t ' /proc/mounts)" == *"size=1024k"* ]]
 	[[ "$(in_it --mount type=tmpfs,dst=/t,tmpfs-size=2m bb:1 grep ' /t ' /proc/mounts)" == *"size=2048k"* ]]
 	d volume rm "vol$N" "seed$N"
@@ -106,7 +109,8 @@ in_it() { d run --rm --network none "$@"; }
 	[ "$(eff --cap-drop ALL --cap-add NET_ADMIN)" = 0000000000001000 ]
 	[ "$(eff -u 1000)" = 0000000000000000 ]
 	run in_it --cap-add NOSUCH bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"CAP_NOSUCH"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"CAP_NOSUCH"* ]]
 	[ "$(in_it bb:1 sed -n 's/^Seccomp:\t//p' /proc/1/status)" = 2 ]
 	[ "$(in_it --security-opt seccomp=unconfined bb:1 sed -n 's/^Seccomp:\t//p' /proc/1/status)" = 0 ]
 	[ "$(in_it --security-opt no-new-privileges bb:1 sed -n 's/^NoNewPrivs:\t//p' /proc/1/status)" = 1 ]
@@ -139,14 +143,16 @@ in_it() { d run --rm --network none "$@"; }
 	run ! grep -q "$ROOT/run/shm" /proc/self/mounts
 	d run -d --name "c$N" --network none bb:1 sleep 100
 	run in_it --ipc "container:c$N" bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"non-shareable IPC"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"non-shareable IPC"* ]]
 }
 
 @test "what is not there is refused, not ignored" {
 	run in_it --userns nosuch bb:1 true
 	[ "$status" = 125 ]
 	run in_it --log-driver syslog bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"no log driver named 'syslog' is registered"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"no log driver named 'syslog' is registered"* ]]
 	run in_it --runtime nosuch bb:1 true
 	[ "$status" = 125 ]
 	run in_it -v "/tmp:/x:nosuch" bb:1 true

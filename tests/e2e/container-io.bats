@@ -36,7 +36,8 @@ eventually() {
 
 @test "stdout and stderr stay apart" {
 	run_it --rm bb:1 sh -c 'echo out; echo err >&2' >"$ROOT/o$N" 2>"$ROOT/e$N"
-	[ "$(cat "$ROOT/o$N")" = out ] && [ "$(cat "$ROOT/e$N")" = err ]
+	[ "$(cat "$ROOT/o$N")" = out ]
+	[ "$(cat "$ROOT/e$N")" = err ]
 }
 
 @test "a slow reader gets every byte" {

@@ -35,7 +35,8 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 
 @test "run prints the output and leaves nothing with --rm" {
 	run run_it --rm bb:1 echo hi
-	[ "$status" = 0 ] && [ "$output" = hi ]
+	[ "$status" = 0 ]
+	[ "$output" = hi ]
 	[ -z "$(d ps -aq)" ]
 	eventually nothing_left
 }

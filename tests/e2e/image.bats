@@ -20,7 +20,7 @@ setup_file() {
 	export LIAR
 }
 teardown_file() {
-	[ -f "${ROOT:-/nonexistent}/liar.pid" ] && kill "$(cat "$ROOT/liar.pid")"
+	if [ -f "${ROOT:-/nonexistent}/liar.pid" ]; then kill "$(cat "$ROOT/liar.pid")"; fi
 	engine_teardown
 }
 setup() {

@@ -22,22 +22,26 @@ teardown() {
 	run docker network ls --format '{{.Name}} {{.Driver}} {{.Scope}}'
 	[ "$output" = $'bridge bridge local\nhost host local\nnone null local' ]
 	run docker network rm bridge
-	[ "$status" = 1 ] && [[ "$output" == *"bridge is a pre-defined network and cannot be removed"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"bridge is a pre-defined network and cannot be removed"* ]]
 }
 
 @test "create, inspect, filter, remove" {
 	run docker network create --label api=1 --subnet 10.199.7.0/24 --opt com.docker.network.bridge.name=apibr0 apinet
-	[ "$status" = 0 ] && [[ "$output" =~ ^[0-9a-f]{64}$ ]]
+	[ "$status" = 0 ]
+	[[ "$output" =~ ^[0-9a-f]{64}$ ]]
 	id=$output
 	[ "$(docker network ls --filter label=api=1 -q --no-trunc)" = "$id" ]
 	[ "$(docker network inspect -f '{{json .IPAM}}' apinet)" = '{"Driver":"default","Options":{},"Config":[{"Subnet":"10.199.7.0/24"}]}' ]
 	host ip -br addr show apibr0 | grep -q 10.199.7.1/24
 	run docker network create apinet
-	[ "$status" = 1 ] && [ "$output" = "Error response from daemon: network with name apinet already exists" ]
+	[ "$status" = 1 ]
+	[ "$output" = "Error response from daemon: network with name apinet already exists" ]
 	run docker network rm "${id:0:6}"
 	[ "$status" = 0 ]
 	run docker network rm apinet
-	[ "$status" = 1 ] && [[ "$output" == *"network apinet not found"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"network apinet not found"* ]]
 	run host ip link show apibr0
 	[ "$status" != 0 ]
 }
@@ -50,9 +54,11 @@ teardown() {
 	run docker network create --subnet 172.17.0.0/24 over
 	[[ "$output" == *"Pool overlaps with other one on this address space"* ]]
 	run docker run --rm --network nosuch bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"network nosuch not found"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"network nosuch not found"* ]]
 	run docker run --rm --ip 172.17.0.9 bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"user specified IP address is supported on user defined networks only"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"user specified IP address is supported on user defined networks only"* ]]
 }
 
 @test "a container has the address, MAC, hosts and name server of its network" {
@@ -72,15 +78,18 @@ teardown() {
 	docker network connect --alias other two srv
 	[ "$(from two http://other/)" = srv ]
 	run docker network connect two srv
-	[ "$status" = 1 ] && [[ "$output" == *"endpoint with name srv already exists in network two"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"endpoint with name srv already exists in network two"* ]]
 	run docker network rm two
-	[ "$status" = 1 ] && [[ "$output" == *"error while removing network: network two id "*" has active endpoints"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"error while removing network: network two id "*" has active endpoints"* ]]
 	docker network disconnect one srv
 	[ "$(docker inspect -f '{{range $k,$v := .NetworkSettings.Networks}}{{$k}}{{end}}' srv)" = two ]
 	# The published port has moved along.
 	[ "$(get http://127.0.0.1:18181/)" = srv ]
 	run docker network disconnect one srv
-	[ "$status" = 1 ] && [[ "$output" == *"is not connected to network one"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"is not connected to network one"* ]]
 }
 
 @test "a link is a name that only its container knows, also of one that starts later" {
@@ -103,7 +112,8 @@ teardown() {
 	[ "$(docker run --rm --network container:srv bb:1 wget -qO- http://127.0.0.1/)" = srv ]
 	docker stop -t 0 srv
 	run docker run --rm --network container:srv bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"cannot join network of a non running container"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"cannot join network of a non running container"* ]]
 }
 
 @test "IPv6: a subnet of its own, names, and ports" {
@@ -137,7 +147,8 @@ teardown() {
 	[ "$(get http://127.0.0.1:18183/)" = srv ]
 	[ "$(from stay http://srv/)" = srv ]
 	run docker run --rm -p 18183:80 bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"port is already allocated"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"port is already allocated"* ]]
 	docker rm -f srv
 	[ -z "$(get http://127.0.0.1:18183/)" ]
 }

@@ -68,7 +68,8 @@ outside() { nsenter --net="/run/netns/$NS-out" "$@"; }
 	random=$(docker port srv 80 | tail -1)
 	[ "$(get "http://127.0.0.1:${random##*:}/")" = srv ]
 	run docker run --rm -p "${random##*:}:80" bb:1 true
-	[ "$status" = 125 ] && [[ "$output" == *"Bind for 0.0.0.0:${random##*:} failed: port is already allocated"* ]]
+	[ "$status" = 125 ]
+	[[ "$output" == *"Bind for 0.0.0.0:${random##*:} failed: port is already allocated"* ]]
 	run host timeout 2 busybox nc -l -p "${random##*:}"
 	[[ "$output" == *"ddress already in use"* ]]
 }

@@ -41,7 +41,8 @@ signed() { # HEADER CLAIMS: a token with the registry's own key
 
 @test "a challenge names the realm, the service and the scope; a token of it opens just that" {
 	req POST /v2/team/x/blobs/uploads/
-	[ "$status_code" = 401 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNAUTHORIZED ]
+	[ "$status_code" = 401 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNAUTHORIZED ]
 	[ "$(header WWW-Authenticate)" = "Bearer realm=\"http://$REGISTRY/v2/token\",service=\"proa-registry\",scope=\"repository:team/x:pull,push\"" ]
 	t=$(token bob:other repository:team/x:pull,push repository:secret/y:pull)
 	req POST /v2/team/x/blobs/uploads/ -H "Authorization: Bearer $t"
@@ -52,7 +53,8 @@ signed() { # HEADER CLAIMS: a token with the registry's own key
 	req GET /v2/secret/y/tags/list -H "Authorization: Bearer $t"
 	[ "$status_code" = 401 ]
 	req GET /v2/secret/y/tags/list -u bob:other
-	[ "$status_code" = 403 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = DENIED ]
+	[ "$status_code" = 403 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = DENIED ]
 	# nobody in particular gets a token for what everybody may do
 	t=$(token "" repository:public/a:pull,push)
 	req GET /v2/public/a/tags/list -H "Authorization: Bearer $t"
@@ -171,7 +173,9 @@ signed() { # HEADER CLAIMS: a token with the registry's own key
 	codes=$(for _ in $(seq 12); do curl -s -o /dev/null -w '%{http_code} ' "http://$REGISTRY/v2/"; done)
 	[[ "$codes" == "200 "*429* ]]
 	req GET /v2/
-	[ "$status_code" = 429 ] && [ "$(header Retry-After)" = 1 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = TOOMANYREQUESTS ]
+	[ "$status_code" = 429 ]
+	[ "$(header Retry-After)" = 1 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = TOOMANYREQUESTS ]
 	req GET /healthz
 	[ "$status_code" = 200 ]
 	registry_stop
@@ -222,6 +226,7 @@ signed() { # HEADER CLAIMS: a token with the registry's own key
 	echo 'ann:$2y$31$abcdefghijklmnopqrstuuVb5EMtsrWeLvtqHSFsMcLdrYF1qYe0u' >"$ROOT/bomb"
 	printf '{"auth":{"htpasswd":"%s"}}' "$ROOT/bomb" >"$ROOT/bad.json"
 	run "$PROA_BUILD/proa-registry" serve --data "$ROOT/never" --listen 127.0.0.1:0 --config "$ROOT/bad.json"
-	[ "$status" -eq 1 ] && [[ "$output" == *"line 1: a cost of 31 is more than 14"* ]]
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"line 1: a cost of 31 is more than 14"* ]]
 	[ ! -e "$ROOT/never" ]
 }

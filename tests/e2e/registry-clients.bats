@@ -166,17 +166,20 @@ make_cert() { # NAME: $ROOT/NAME.crt and .key, signed by $ROOT/ca
 	tar -C "$ROOT/tree" -cf "$ROOT/tree.tar" .
 	docker import "$ROOT/tree.tar" "$REGISTRY/dock/er:1"
 	run docker push -q "$REGISTRY/dock/er:1"
-	[ "$status" -eq 1 ] && [[ "$output" == *"denied: requested access to the resource is denied" ]]
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"denied: requested access to the resource is denied" ]]
 	run docker pull -q "$REGISTRY/dock/er:1"
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"pull access denied for $REGISTRY/dock/er, repository does not exist or may require 'docker login': denied: requested access to the resource is denied" ]]
 	run docker login -u ann --password-stdin "$REGISTRY" <<<wrong
-	[ "$status" -eq 1 ] && [[ "$output" == *unauthorized* ]]
+	[ "$status" -eq 1 ]
+	[[ "$output" == *unauthorized* ]]
 	docker login -u ann --password-stdin "$REGISTRY" <<<secret
 	docker push -q "$REGISTRY/dock/er:1"
 	docker tag "$REGISTRY/dock/er:1" "$REGISTRY/dock/other:1"
 	run docker push "$REGISTRY/dock/other:1"
-	[ "$status" -eq 0 ] && [[ "$output" == *Mounted* ]]
+	[ "$status" -eq 0 ]
+	[[ "$output" == *Mounted* ]]
 	docker rmi -f "$REGISTRY/dock/er:1" "$REGISTRY/dock/other:1"
 	docker pull -q "$REGISTRY/dock/other:1"
 	docker logout "$REGISTRY"

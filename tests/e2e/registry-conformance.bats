@@ -41,11 +41,13 @@ teardown_file() {
 	push_blob m/here "mount me from anywhere"
 	d=sha256:$(sha "mount me from anywhere")
 	req POST "/v2/m/there/blobs/uploads/?mount=$d"
-	[ "$status_code" = 201 ] && [ "$(header Location)" = "/v2/m/there/blobs/$d" ]
+	[ "$status_code" = 201 ]
+	[ "$(header Location)" = "/v2/m/there/blobs/$d" ]
 	req GET "/v2/m/there/blobs/$d"
 	[ "$(cat "$ROOT/body")" = "mount me from anywhere" ]
 	req POST "/v2/m/there/blobs/uploads/?mount=sha256:$(sha nowhere)"
-	[ "$status_code" = 202 ] && [ -n "$(header Location)" ]
+	[ "$status_code" = 202 ]
+	[ -n "$(header Location)" ]
 	req POST "/v2/m/there/blobs/uploads/?mount=sha256:zz&from=m/here"
 	[ "$status_code" = 202 ]
 }
@@ -54,17 +56,21 @@ teardown_file() {
 	push_blob r/ange 0123456789
 	d=sha256:$(sha 0123456789)
 	req HEAD "/v2/r/ange/blobs/$d" -H 'Range: bytes=2-3'
-	[ "$status_code" = 200 ] && [ "$(header Content-Length)" = 10 ]
+	[ "$status_code" = 200 ]
+	[ "$(header Content-Length)" = 10 ]
 	req GET "/v2/r/ange/blobs/$d" -H 'Range: bytes=-3' -H "If-Range: \"$d\""
-	[ "$status_code" = 206 ] && [ "$(cat "$ROOT/body")" = 789 ]
+	[ "$status_code" = 206 ]
+	[ "$(cat "$ROOT/body")" = 789 ]
 	req GET "/v2/r/ange/blobs/$d" -H 'Range: bytes=2-3' -H 'If-Range: "other"'
-	[ "$status_code" = 200 ] && [ "$(cat "$ROOT/body")" = 0123456789 ]
+	[ "$status_code" = 200 ]
+	[ "$(cat "$ROOT/body")" = 0123456789 ]
 	req GET "/v2/r/ange/blobs/$d" -H 'Range: bytes=5-2'
 	[ "$status_code" = 200 ]
 	req GET "/v2/r/ange/blobs/$d" -H 'Range: bytes=8-99999999999999999999'
 	[ "$status_code" = 200 ]
 	req GET "/v2/r/ange/blobs/$d" -H 'Range: bytes=10-'
-	[ "$status_code" = 416 ] && [ "$(header Content-Range)" = 'bytes */10' ]
+	[ "$status_code" = 416 ]
+	[ "$(header Content-Range)" = 'bytes */10' ]
 }
 
 @test "a zero-byte blob, and a stream of chunks without a length" {
@@ -75,11 +81,13 @@ teardown_file() {
 	req PUT "$(header Location)?digest=$d"
 	[ "$status_code" = 201 ]
 	req GET "/v2/e/mpty/blobs/$d"
-	[ "$status_code" = 200 ] && [ "$(header Content-Length)" = 0 ]
+	[ "$status_code" = 200 ]
+	[ "$(header Content-Length)" = 0 ]
 	req POST /v2/e/mpty/blobs/uploads/
 	at=$(header Location)
 	req PATCH "$at" -H 'Transfer-Encoding: chunked' --data-binary "streamed"
-	[ "$status_code" = 202 ] && [ "$(header Range)" = 0-7 ]
+	[ "$status_code" = 202 ]
+	[ "$(header Range)" = 0-7 ]
 	req PUT "$at?digest=sha256:$(sha streamed)"
 	[ "$status_code" = 201 ]
 }
@@ -92,7 +100,8 @@ teardown_file() {
 		[ "$status_code" = 416 ]
 	done
 	req GET "$at"
-	[ "$status_code" = 204 ] && [ "$(header Range)" = 0-0 ]
+	[ "$status_code" = 204 ]
+	[ "$(header Range)" = 0-0 ]
 	req PUT "$at?digest=sha256:$(sha abc)" -H 'Content-Range: 5-7' --data-binary abc
 	[ "$status_code" = 416 ]
 	req PUT "$at?digest=sha256:$(sha abc)" -H 'Content-Range: 0-2' --data-binary abc
@@ -101,19 +110,26 @@ teardown_file() {
 
 @test "an error is the spec's JSON, to the byte" {
 	req GET /v2/no/such/manifests/latest
-	[ "$status_code" = 404 ] && [ "$(header Content-Type)" = application/json ]
+	[ "$status_code" = 404 ]
+	[ "$(header Content-Type)" = application/json ]
 	[ "$(cat "$ROOT/body")" = '{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown: latest","detail":null}]}' ]
 	[ "$(header Docker-Distribution-Api-Version)" = registry/2.0 ]
 	req GET /v2/no/such/tags/list
-	[ "$status_code" = 404 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = NAME_UNKNOWN ]
+	[ "$status_code" = 404 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = NAME_UNKNOWN ]
 	req GET "/v2/no/such/blobs/sha256:$(sha none)"
-	[ "$status_code" = 404 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = BLOB_UNKNOWN ]
+	[ "$status_code" = 404 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = BLOB_UNKNOWN ]
 	req GET /v2/BAD/tags/list
-	[ "$status_code" = 400 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = NAME_INVALID ]
+	[ "$status_code" = 400 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = NAME_INVALID ]
 	req PATCH /v2/no/such/blobs/uploads/00000000000000000000000000000000 --data-binary x
-	[ "$status_code" = 404 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = BLOB_UPLOAD_UNKNOWN ]
+	[ "$status_code" = 404 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = BLOB_UPLOAD_UNKNOWN ]
 	req PATCH /v2/no/such/manifests/t
-	[ "$status_code" = 405 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNSUPPORTED ] && [ -n "$(header Allow)" ]
+	[ "$status_code" = 405 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNSUPPORTED ]
+	[ -n "$(header Allow)" ]
 	req HEAD /v2/no/such/manifests/latest
 	[ "$status_code" = 404 ]
 }
@@ -125,7 +141,8 @@ teardown_file() {
 	req GET /v2/b/ig/manifests/t
 	etag=$(header ETag)
 	req GET /v2/b/ig/manifests/t -H "If-None-Match: $etag"
-	[ "$status_code" = 304 ] && [ ! -s "$ROOT/body" ]
+	[ "$status_code" = 304 ]
+	[ ! -s "$ROOT/body" ]
 	req GET /v2/b/ig/manifests/t -H 'If-None-Match: *'
 	[ "$status_code" = 304 ]
 	req GET /v2/b/ig/manifests/t -H 'If-None-Match: "other"'
@@ -151,10 +168,12 @@ teardown_file() {
 	m=$(manifest_of "{}" ",\"artifactType\":\"test/long\",\"subject\":{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"$subject\",\"size\":7}")
 	other=$(manifest_of "{}" ",\"artifactType\":\"test/other\",\"subject\":{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"$subject\",\"size\":7}")
 	push_manifest "$long" "sha512:$(printf %s "$m" | sha512sum | cut -d' ' -f1)" "$m"
-	[ "$status_code" = 201 ] && [ "$(header OCI-Subject)" = "$subject" ]
+	[ "$status_code" = 201 ]
+	[ "$(header OCI-Subject)" = "$subject" ]
 	push_manifest "$long" "sha512:$(printf %s "$other" | sha512sum | cut -d' ' -f1)" "$other"
 	req GET "/v2/$long/referrers/$subject"
-	[ "$(jq '.manifests|length' "$ROOT/body")" = 2 ] && [ -z "$(header OCI-Filters-Applied)" ]
+	[ "$(jq '.manifests|length' "$ROOT/body")" = 2 ]
+	[ -z "$(header OCI-Filters-Applied)" ]
 	req GET "/v2/$long/referrers/$subject?artifactType=test/long"
 	[ "$(jq -r '.manifests[].digest' "$ROOT/body")" = "sha512:$(printf %s "$m" | sha512sum | cut -d' ' -f1)" ]
 	[ "$(header OCI-Filters-Applied)" = artifactType ]
@@ -174,7 +193,8 @@ teardown_file() {
 	done
 	[ "$seen" = BDace ]
 	req GET '/v2/p/age/tags/list?n=0'
-	[ "$(cat "$ROOT/body")" = '{"name":"p/age","tags":[]}' ] && [ -z "$(header Link)" ]
+	[ "$(cat "$ROOT/body")" = '{"name":"p/age","tags":[]}' ]
+	[ -z "$(header Link)" ]
 	req GET '/v2/p/age/tags/list?last=zzz'
 	[ "$(jq -c .tags "$ROOT/body")" = '[]' ]
 	req GET '/v2/_catalog?n=1&last=p/aga'
@@ -198,7 +218,8 @@ teardown_file() {
 	[ "$status_code" = 404 ]
 	big=$(printf 'x%.0s' $(seq 2000))
 	req POST "/v2/s/parse/blobs/uploads/?digest=sha256:$(sha "$big")" --data-binary "$big"
-	[ "$status_code" = 413 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = SIZE_INVALID ]
+	[ "$status_code" = 413 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = SIZE_INVALID ]
 	run "$PROA_BUILD/proa-registry" gc --data "$ROOT/registry" --grace 0s
 	[ "$status" -eq 0 ]
 	req GET /v2/s/parse/manifests/t

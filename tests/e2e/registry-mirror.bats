@@ -45,7 +45,8 @@ wire() { curl -s "http://$UPSTREAM/wire"; }
 	size=$(stat -c %s "$ROOT/got1")
 	[ $(($(wire) - before)) = "$size" ]
 	req GET "/v2/up/honest/blobs/$d" -H 'Range: bytes=10-19'
-	[ "$status_code" = 206 ] && cmp "$ROOT/body" <(tail -c +11 "$ROOT/got1" | head -c 10)
+	[ "$status_code" = 206 ]
+	cmp "$ROOT/body" <(tail -c +11 "$ROOT/got1" | head -c 10)
 	[ $(($(wire) - before)) = "$size" ]
 }
 
@@ -83,7 +84,8 @@ wire() { curl -s "http://$UPSTREAM/wire"; }
 	req GET /v2/up/honest/manifests/1
 	[ "$status_code" = 200 ]
 	req GET /v2/up/never/manifests/1
-	[ "$status_code" = 502 ] && [ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNKNOWN ]
+	[ "$status_code" = 502 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = UNKNOWN ]
 	push_blob up/own "pushed while it is away"
 	req GET "/v2/up/own/blobs/sha256:$(sha "pushed while it is away")"
 	[ "$status_code" = 200 ]
@@ -143,7 +145,8 @@ wire() { curl -s "http://$UPSTREAM/wire"; }
 	[ "$status_code" = 200 ]
 	d=$(jq -r '.layers[0].digest' "$ROOT/body")
 	req GET "/v2/a/b/blobs/$d" -u ann:secret
-	[ "$status_code" = 200 ] && [ "$(cat "$ROOT/body")" = "behind a redirect" ]
+	[ "$status_code" = 200 ]
+	[ "$(cat "$ROOT/body")" = "behind a redirect" ]
 	kill $pid
 	grep -q "Basic $(printf up:pw | base64)" "$ROOT/up.seen"
 	run ! grep -q "$(printf ann:secret | base64)" "$ROOT/up.seen" "$ROOT/cdn.seen"

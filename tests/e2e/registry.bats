@@ -25,11 +25,14 @@ teardown_file() {
 	d=sha256:$(sha "hello blob")
 	[ "$(header Docker-Content-Digest)" = "$d" ]
 	req HEAD "/v2/a/one/blobs/$d"
-	[ "$status_code" = 200 ] && [ "$(header Content-Length)" = 10 ]
+	[ "$status_code" = 200 ]
+	[ "$(header Content-Length)" = 10 ]
 	req GET "/v2/a/one/blobs/$d"
 	[ "$(cat "$ROOT/body")" = "hello blob" ]
 	req GET "/v2/a/one/blobs/$d" -H 'Range: bytes=6-9'
-	[ "$status_code" = 206 ] && [ "$(cat "$ROOT/body")" = blob ] && [ "$(header Content-Range)" = "bytes 6-9/10" ]
+	[ "$status_code" = 206 ]
+	[ "$(cat "$ROOT/body")" = blob ]
+	[ "$(header Content-Range)" = "bytes 6-9/10" ]
 	req GET "/v2/a/one/blobs/$d" -H 'Range: bytes=10-'
 	[ "$status_code" = 416 ]
 	req GET "/v2/a/one/blobs/$d" -H "If-None-Match: \"$d\""
@@ -41,11 +44,13 @@ teardown_file() {
 	[ "$status_code" = 202 ]
 	at=$(header Location)
 	req PATCH "$at" -H 'Content-Range: 0-2' --data-binary abc
-	[ "$status_code" = 202 ] && [ "$(header Range)" = 0-2 ]
+	[ "$status_code" = 202 ]
+	[ "$(header Range)" = 0-2 ]
 	req PATCH "$at" -H 'Content-Range: 5-7' --data-binary xyz
 	[ "$status_code" = 416 ]
 	req GET "$at"
-	[ "$status_code" = 204 ] && [ "$(header Range)" = 0-2 ]
+	[ "$status_code" = 204 ]
+	[ "$(header Range)" = 0-2 ]
 	req PATCH "$at" -H 'Content-Range: 3-5' --data-binary def
 	[ "$status_code" = 202 ]
 	req PUT "$at?digest=sha256:$(sha abcdefgh)" -H 'Content-Range: 6-7' --data-binary gh
@@ -65,7 +70,8 @@ teardown_file() {
 	: >"$ROOT/registry.log"
 	registry_start
 	req PATCH "$at" --data-binary def
-	[ "$status_code" = 202 ] && [ "$(header Range)" = 0-5 ]
+	[ "$status_code" = 202 ]
+	[ "$(header Range)" = 0-5 ]
 	req PUT "$at?digest=sha256:$(sha abcdef)"
 	[ "$status_code" = 201 ]
 	registry_stop
@@ -82,7 +88,8 @@ teardown_file() {
 
 @test "a wrong digest is refused and leaves nothing" {
 	req POST "/v2/a/wrong/blobs/uploads/?digest=sha256:$(sha other)" --data-binary this
-	[ "$status_code" = 400 ] && grep -q DIGEST_INVALID "$ROOT/body"
+	[ "$status_code" = 400 ]
+	grep -q DIGEST_INVALID "$ROOT/body"
 	req HEAD "/v2/a/wrong/blobs/sha256:$(sha this)"
 	[ "$status_code" = 404 ]
 }
@@ -90,14 +97,17 @@ teardown_file() {
 @test "sha512 blobs and manifests keep their algorithm" {
 	d=sha512:$(printf five | sha512sum | cut -d' ' -f1)
 	req POST "/v2/a/five/blobs/uploads/?digest=$d" --data-binary five
-	[ "$status_code" = 201 ] && [ "$(header Docker-Content-Digest)" = "$d" ]
+	[ "$status_code" = 201 ]
+	[ "$(header Docker-Content-Digest)" = "$d" ]
 	push_blob a/five "{}"
 	m=$(manifest_of "{}")
 	d=sha512:$(printf %s "$m" | sha512sum | cut -d' ' -f1)
 	push_manifest a/five "$d" "$m"
-	[ "$status_code" = 201 ] && [ "$(header Docker-Content-Digest)" = "$d" ]
+	[ "$status_code" = 201 ]
+	[ "$(header Docker-Content-Digest)" = "$d" ]
 	req HEAD "/v2/a/five/manifests/$d"
-	[ "$status_code" = 200 ] && [ "$(header Docker-Content-Digest)" = "$d" ]
+	[ "$status_code" = 200 ]
+	[ "$(header Docker-Content-Digest)" = "$d" ]
 }
 
 @test "end-11: a blob is mounted from another repository, an unknown one is not" {
@@ -125,17 +135,20 @@ teardown_file() {
 	done
 	d=sha256:$(sha "$m")
 	req GET /v2/a/tags/manifests/b
-	[ "$(header Docker-Content-Digest)" = "$d" ] && [ "$(cat "$ROOT/body")" = "$m" ]
+	[ "$(header Docker-Content-Digest)" = "$d" ]
+	[ "$(cat "$ROOT/body")" = "$m" ]
 	[ "$(header Content-Type)" = application/vnd.oci.image.manifest.v1+json ]
 	req HEAD "/v2/a/tags/manifests/$d"
-	[ "$status_code" = 200 ] && [ "$(header Content-Length)" = "${#m}" ]
+	[ "$status_code" = 200 ]
+	[ "$(header Content-Length)" = "${#m}" ]
 	req GET /v2/a/tags/tags/list
 	[ "$(jq -c .tags "$ROOT/body")" = '["a","b","c"]' ]
 	req GET '/v2/a/tags/tags/list?n=2'
 	[ "$(jq -c .tags "$ROOT/body")" = '["a","b"]' ]
 	[[ "$(header Link)" == *'last=b'*'rel="next"' ]]
 	req GET '/v2/a/tags/tags/list?n=2&last=b'
-	[ "$(jq -c .tags "$ROOT/body")" = '["c"]' ] && [ -z "$(header Link)" ]
+	[ "$(jq -c .tags "$ROOT/body")" = '["c"]' ]
+	[ -z "$(header Link)" ]
 	req GET '/v2/a/tags/tags/list?n=0'
 	[ "$(jq -c .tags "$ROOT/body")" = '[]' ]
 	req GET '/v2/a/tags/tags/list?n=x'
@@ -146,9 +159,11 @@ teardown_file() {
 
 @test "a manifest without its blobs, malformed, or too large is refused" {
 	push_manifest a/bad t "$(manifest_of absent)"
-	[ "$status_code" = 404 ] && grep -q MANIFEST_BLOB_UNKNOWN "$ROOT/body"
+	[ "$status_code" = 404 ]
+	grep -q MANIFEST_BLOB_UNKNOWN "$ROOT/body"
 	push_manifest a/bad t '{"schemaVersion":2'
-	[ "$status_code" = 400 ] && grep -q MANIFEST_INVALID "$ROOT/body"
+	[ "$status_code" = 400 ]
+	grep -q MANIFEST_INVALID "$ROOT/body"
 	head -c 5000000 /dev/zero | tr '\0' ' ' >"$ROOT/big"
 	req PUT /v2/a/bad/manifests/t --data-binary "@$ROOT/big"
 	[ "$status_code" = 413 ]
@@ -163,15 +178,18 @@ teardown_file() {
 	d=sha256:$(sha "$m")
 	art=$(manifest_of "{}" ",\"artifactType\":\"test/sig\",\"annotations\":{\"k\":\"v\"},\"subject\":{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"$d\",\"size\":${#m}}")
 	push_manifest a/ref "sha256:$(sha "$art")" "$art"
-	[ "$status_code" = 201 ] && [ "$(header OCI-Subject)" = "$d" ]
+	[ "$status_code" = 201 ]
+	[ "$(header OCI-Subject)" = "$d" ]
 	push_manifest a/ref main "$m"
 	req GET "/v2/a/ref/referrers/$d"
 	[ "$(jq -r '.manifests[0].artifactType' "$ROOT/body")" = test/sig ]
 	[ "$(jq -r '.manifests[0].annotations.k' "$ROOT/body")" = v ]
 	req GET "/v2/a/ref/referrers/$d?artifactType=test/other"
-	[ "$(jq -c .manifests "$ROOT/body")" = '[]' ] && [ "$(header OCI-Filters-Applied)" = artifactType ]
+	[ "$(jq -c .manifests "$ROOT/body")" = '[]' ]
+	[ "$(header OCI-Filters-Applied)" = artifactType ]
 	req GET "/v2/a/ref/referrers/sha256:$(sha none)"
-	[ "$status_code" = 200 ] && [ "$(jq -c .manifests "$ROOT/body")" = '[]' ]
+	[ "$status_code" = 200 ]
+	[ "$(jq -c .manifests "$ROOT/body")" = '[]' ]
 	req GET /v2/a/ref/referrers/sha256:zz
 	[ "$status_code" = 400 ]
 	req DELETE "/v2/a/ref/manifests/sha256:$(sha "$art")"
@@ -188,7 +206,8 @@ teardown_file() {
 	req DELETE /v2/a/del/manifests/one
 	[ "$status_code" = 202 ]
 	req GET /v2/a/del/manifests/one
-	[ "$status_code" = 404 ] && grep -q MANIFEST_UNKNOWN "$ROOT/body"
+	[ "$status_code" = 404 ]
+	grep -q MANIFEST_UNKNOWN "$ROOT/body"
 	req DELETE "/v2/a/del/manifests/sha256:$(sha "$m")"
 	[ "$status_code" = 202 ]
 	req GET /v2/a/del/tags/list
@@ -253,7 +272,8 @@ teardown_file() {
 
 @test "metrics are what Prometheus reads, and count" {
 	req GET /metrics
-	[ "$status_code" = 200 ] && [ "$(header Content-Type)" = 'text/plain; version=0.0.4; charset=utf-8' ]
+	[ "$status_code" = 200 ]
+	[ "$(header Content-Type)" = 'text/plain; version=0.0.4; charset=utf-8' ]
 	cp "$ROOT/body" "$ROOT/metrics"
 	# Each family: HELP, TYPE, samples of that name; names and values as the format has them; no family twice.
 	awk '
@@ -280,7 +300,8 @@ teardown_file() {
 @test "health and readiness, JSON logs, help, and a configuration that is checked" {
 	for p in /healthz /readyz; do
 		req GET $p
-		[ "$status_code" = 200 ] && [ "$(cat "$ROOT/body")" = ok ]
+		[ "$status_code" = 200 ]
+		[ "$(cat "$ROOT/body")" = ok ]
 	done
 	mkdir "$ROOT/json"
 	"$PROA_BUILD/proa-registry" serve --data "$ROOT/json/registry" --listen 127.0.0.1:0 --log-format json --log-level debug \
@@ -291,14 +312,18 @@ teardown_file() {
 	ROOT=$ROOT/json registry_stop
 	[ "$(jq -r 'select(.msg == "request" and .path == "/v2/x/tags/list") | [.level, .method, .status] | join(" ")' "$ROOT/json/registry.log")" = "debug GET 404" ]
 	run "$PROA_BUILD/proa-registry" serve --log-format xml
-	[ "$status" -eq 1 ] && [ "$output" = "proa-registry: log format 'xml': want text or json" ]
+	[ "$status" -eq 1 ]
+	[ "$output" = "proa-registry: log format 'xml': want text or json" ]
 	run "$PROA_BUILD/proa-registry" serve --help
-	[ "$status" -eq 0 ] && [[ "$output" == "Usage:  proa-registry"* ]]
+	[ "$status" -eq 0 ]
+	[[ "$output" == "Usage:  proa-registry"* ]]
 	run "$PROA_BUILD/proa-registry" serv
-	[ "$status" -eq 1 ] && [[ "$output" == *"unknown command 'serv'"* ]]
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"unknown command 'serv'"* ]]
 	echo '{"gc":{"grace":"1h"}}' >"$ROOT/ok.json"
 	run "$PROA_BUILD/proa-registry" validate --config "$ROOT/ok.json"
-	[ "$status" -eq 0 ] && [ "$output" = "configuration OK" ]
+	[ "$status" -eq 0 ]
+	[ "$output" = "configuration OK" ]
 	echo '{"gc":{"grase":"1h"}}' >"$ROOT/bad.json"
 	run "$PROA_BUILD/proa-registry" validate --config "$ROOT/bad.json"
 	[ "$status" -eq 1 ]

@@ -281,7 +281,8 @@ proa" ]
 @test "runtime: each verb tells its flags, list is in order, output in front has no carriage returns" {
 	for verb in create start state kill delete run exec ps list pause resume update features spec events; do
 		run rt "$verb" --help
-		[ "$status" = 0 ] && [[ "${lines[0]}" = NAME:* && "${lines[1]}" == *"proa-runtime $verb"* ]]
+		[ "$status" = 0 ]
+		[[ "${lines[0]}" = NAME:* && "${lines[1]}" == *"proa-runtime $verb"* ]]
 	done
 	rt run -h | grep -q -- '--bundle, -b VALUE'
 	args sleep 1000
@@ -300,7 +301,8 @@ proa" ]
 	rt start "$CID"
 	for _ in $(seq 50); do [ "$(rt state "$CID" | jq -r .status)" = stopped ] && break; sleep 0.1; done
 	run rt ps "$CID"
-	[ "$status" = 0 ] && [ -z "$output" ]
+	[ "$status" = 0 ]
+	[ -z "$output" ]
 	[ "$(rt ps -f json "$CID")" = "[]" ]
 	rt delete "$CID"
 	[ -d /sys/fs/cgroup/cpuset ] || skip "cgroup v1's cpuset"
@@ -341,6 +343,7 @@ proa" ]
 	run rt run -b "$B" "$CID"
 	echo THAWED >"/sys/fs/cgroup/freezer$CG/freezer.state"
 	rmdir "/sys/fs/cgroup/freezer$CG"
-	[ "$status" = 1 ] && [[ "$output" == *"cgroup unexpectedly frozen"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"cgroup unexpectedly frozen"* ]]
 	nothing_left
 }

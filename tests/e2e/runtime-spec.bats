@@ -33,7 +33,8 @@ teardown() { runtime_teardown; }
 		sh "$RT" "$STATE" "$B" "$CID" "$T"
 	[ "$status" = 0 ]
 	[ "${lines[0]}" = "1 1" ]
-	[ "${lines[1]}" = one ] && [ "${lines[2]}" = two ]
+	[ "${lines[1]}" = one ]
+	[ "${lines[2]}" = two ]
 	# Meant for another process: nothing is passed, nothing is told.
 	args sh -c 'echo "x$LISTEN_FDS"; ls /proc/self/fd'
 	run timeout 30 unshare -m --propagation private sh -c '
@@ -86,7 +87,8 @@ teardown() { runtime_teardown; }
 	args sh -c 'echo again >/dev/stdout; echo loud >/dev/stderr'
 	config '.process.user={"uid": 1000, "gid": 1001}'
 	[ "$(rt run -b "$B" "$CID" 2>"$T/err" </dev/null | cat)" = again ]
-	[ "$(cat "$T/err")" = loud ] && [ "$(stat -c %u:%g "$T/err")" = 1000:1001 ]
+	[ "$(cat "$T/err")" = loud ]
+	[ "$(stat -c %u:%g "$T/err")" = 1000:1001 ]
 	# The host's null device keeps its owner.
 	args true
 	rt run -b "$B" "$CID" </dev/null >/dev/null 2>&1
@@ -103,7 +105,8 @@ teardown() { runtime_teardown; }
 	config '.root.readonly=true | .process.cwd="/made/here"'
 	run rt run -b "$B" "$CID"
 	[ "$status" = 0 ]
-	[ "${lines[0]}" = /made/here ] && [[ "$output" == *read-only* ]]
+	[ "${lines[0]}" = /made/here ]
+	[[ "$output" == *read-only* ]]
 	nothing_left
 }
 
@@ -144,7 +147,8 @@ teardown() { runtime_teardown; }
 			{"destination": "/etc/resolv.conf", "type": "bind", "source": "'"$T/resolv"'", "options": ["bind"]}]'
 	run rt run -b "$B" "$CID"
 	[ "$status" = 0 ]
-	[ "${lines[0]}" = 711 ] && [ "${lines[1]}" = 1777 ]
+	[ "${lines[0]}" = 711 ]
+	[ "${lines[1]}" = 1777 ]
 	[[ "$output" == *read-only*resolved*devices* ]]
 	nothing_left
 }

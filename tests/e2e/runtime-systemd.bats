@@ -55,10 +55,13 @@ prop() { call StartTransientUnit ".[2] | map({(.[0]): .[1]}) | add | .$1"; }
 	# Every hierarchy, also those that systemd does not manage.
 	[ -z "$(grep -v "/proatest.slice/$UNIT\$" "$T/out")" ]
 	[ "$(call StartTransientUnit '.[0]')" = "\"$UNIT\"" ]
-	[ "$(prop Slice)" = '"proatest.slice"' ] && [ "$(prop Delegate)" = true ] && [ "$(prop TasksMax)" = 77 ]
+	[ "$(prop Slice)" = '"proatest.slice"' ]
+	[ "$(prop Delegate)" = true ]
+	[ "$(prop TasksMax)" = 77 ]
 	[ "$(prop CPUQuotaPerSecUSec)" = 500000 ]
 	[ "$(prop MemoryLimit)" = 67108864 ] || [ "$(prop MemoryMax)" = 67108864 ]
-	[ "$(prop TimeoutStopUSec)" = 5000000 ] && [ "$(prop CollectMode)" = '"inactive-or-failed"' ]
+	[ "$(prop TimeoutStopUSec)" = 5000000 ]
+	[ "$(prop CollectMode)" = '"inactive-or-failed"' ]
 	[ "$(prop DevicePolicy)" = '"strict"' ]
 	prop DeviceAllow | jq -e 'index([["/dev/char/1:3", "rwm"]])' >/dev/null
 	# The process that held the scope is gone: only the container's own is in it.

@@ -28,7 +28,8 @@ run_bb() { docker run --rm --network none "$@"; }
 	[ "$(docker volume inspect -f '{{.Driver}} {{.Scope}} {{.Mountpoint}}' vol)" = "local local $ROOT/data/volumes/vol/_data" ]
 	[ "$(docker volume rm vol)" = vol ]
 	run docker volume rm vol
-	[ "$status" = 1 ] && [ "${lines[0]}" = "Error response from daemon: get vol: no such volume" ]
+	[ "$status" = 1 ]
+	[ "${lines[0]}" = "Error response from daemon: get vol: no such volume" ]
 	run docker volume create x
 	[[ "$output" == *"volume name is too short"* ]]
 	run docker volume create ../../etc
@@ -42,7 +43,8 @@ run_bb() { docker run --rm --network none "$@"; }
 	[ "$status" = 1 ]
 	docker create --name user --network none -v keep:/d bb:1 true >/dev/null
 	run docker volume rm keep
-	[ "$status" = 1 ] && [[ "$output" == *"remove keep: volume is in use - [$(docker inspect -f '{{.Id}}' user)]"* ]]
+	[ "$status" = 1 ]
+	[[ "$output" == *"remove keep: volume is in use - [$(docker inspect -f '{{.Id}}' user)]"* ]]
 	docker rm user
 	docker volume rm keep
 }
