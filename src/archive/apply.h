@@ -16,7 +16,6 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/stream.h"
 
 struct cancel;
@@ -54,15 +53,19 @@ struct apply_stats {
 MUST_CHECK int apply_layer(int rootfd, struct reader *tar, const struct apply_options *options,
 			   struct apply_stats *ret, struct error *err);
 
+/* Sees each plain file without xattrs and holes as it is written. */
+struct extract_watch {
+	void (*data)(void *arg, const void *bytes, size_t len);
+	void (*end)(void *arg, const struct stat *st); /* as it lies there now */
+};
+
 struct extract_options {
 	bool no_overwrite_dir_non_dir; /* a directory is never replaced by a file or vice versa */
 	bool chown;                    /* everything gets uid:gid below */
 	uid_t uid;
 	gid_t gid;
-	/* Told of each plain file without xattrs and holes: its attributes as it lies there and
-	 * its SHA-256. NULL: nothing is hashed. */
-	void (*file)(void *arg, const struct stat *st, const uint8_t sum[static SHA256_SIZE]);
-	void *arg;
+	const struct extract_watch *watch; /* borrowed; NULL: nobody looks */
+	void *watch_arg;
 	bool keep_existing_dir_meta; /* do not chmod, chown or touch directories that exist */
 	uint64_t max_bytes;          /* as in apply_options */
 	const struct cancel *cancel;

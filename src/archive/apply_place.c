@@ -81,9 +81,9 @@ int apply_attributes(struct applier *a, const struct tar_entry *e, int fd, struc
 
 /* ---- files ---- */
 
-/* hash may be NULL */
-static int copy_data(struct applier *a, uint64_t len, int fd, struct hash *hash, const char *path,
-		     struct error *err)
+/* watch may be NULL */
+static int copy_data(struct applier *a, uint64_t len, int fd, const struct extract_watch *watch,
+		     const char *path, struct error *err)
 {
 	while (len > 0) {
 		size_t n;
@@ -99,20 +99,20 @@ static int copy_data(struct applier *a, uint64_t len, int fd, struct hash *hash,
 		r = fs_write_all(fd, a->piece, n, err);
 		if (r < 0)
 			return error_wrap(err, r, "'%.200s'", path);
-		if (hash)
-			hash_add(hash, a->piece, n);
+		if (watch)
+			watch->data(a->extract->watch_arg, a->piece, n);
 		len -= n;
 	}
 	return 0;
 }
 
-static int copy_file(struct applier *a, const struct tar_entry *e, int fd, struct hash *hash,
-		     struct error *err)
+static int copy_file(struct applier *a, const struct tar_entry *e, int fd,
+		     const struct extract_watch *watch, struct error *err)
 {
 	int r = 0;
 
 	if (!e->extents)
-		return copy_data(a, e->size, fd, hash, e->path, err);
+		return copy_data(a, e->size, fd, watch, e->path, err);
 	for (size_t i = 0; r == 0 && i < e->n_extents; i++) {
 		if (lseek(fd, (off_t)e->extents[i].offset, SEEK_SET) < 0)
 			return failed(e->path, "seek", err);
@@ -123,23 +123,14 @@ static int copy_file(struct applier *a, const struct tar_entry *e, int fd, struc
 	return r;
 }
 
-static void tell_file(const struct extract_options *o, int fd, struct hash *hash)
-{
-	uint8_t sum[SHA256_SIZE];
-	struct stat st;
-
-	hash_finish(hash, sum);
-	if (fstat(fd, &st) == 0)
-		o->file(o->arg, &st, sum);
-}
-
 static int make_file(struct applier *a, const struct tar_entry *e, int dir, const char *name,
 		     struct error *err)
 {
-	bool told = a->extract && a->extract->file && !e->extents && e->n_xattrs == 0;
+	const struct extract_watch *watch =
+	    a->extract && !e->extents && e->n_xattrs == 0 ? a->extract->watch : NULL;
 	autoclose int fd = FD_NONE;
 	struct timespec times[2];
-	auto_(hash) hash = { 0 };
+	struct stat st;
 	int r;
 
 	if (fault_hit("open"))
@@ -148,9 +139,7 @@ static int make_file(struct applier *a, const struct tar_entry *e, int dir, cons
 	    openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, e->mode & 0777);
 	if (fd < 0)
 		return errno == EEXIST ? -ERR_CONFLICT : failed(e->path, "create", err);
-	if (told)
-		hash_init_sha256(&hash);
-	r = copy_file(a, e, fd, told ? &hash : NULL, err);
+	r = copy_file(a, e, fd, watch, err);
 	if (r == 0)
 		r = apply_attributes(a, e, fd, err);
 	if (r < 0)
@@ -158,8 +147,8 @@ static int make_file(struct applier *a, const struct tar_entry *e, int dir, cons
 	to_times(e->mtime_ns, times);
 	if (futimens(fd, times) < 0)
 		return failed(e->path, "set times", err);
-	if (told)
-		tell_file(a->extract, fd, &hash);
+	if (watch && fstat(fd, &st) == 0)
+		watch->end(a->extract->watch_arg, &st);
 	return 0;
 }
 

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <stdatomic.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"

@@ -16,37 +16,62 @@
 #define CONTEXT_MAX_BYTES (64ULL << 30)
 
 /* What arrives is hashed on the way: it need not be read again for the key. */
-static void note_file(void *arg, const struct stat *st, const uint8_t sum[static SHA256_SIZE])
+struct arrival {
+	struct stat_cache *cache;
+	struct hash hash; /* of the file that is being written */
+};
+
+static void arrival_data(void *arg, const void *bytes, size_t len)
 {
-	stat_cache_put(arg, st, sum);
+	struct arrival *a = arg;
+
+	hash_add(&a->hash, bytes, len);
+}
+
+static void arrival_end(void *arg, const struct stat *st)
+{
+	struct arrival *a = arg;
+	uint8_t sum[SHA256_SIZE];
+
+	hash_finish(&a->hash, sum);
+	hash_release(&a->hash);
+	hash_init_sha256(&a->hash);
+	stat_cache_put(a->cache, st, sum);
+}
+
+static const struct extract_watch arrival_watch = { arrival_data, arrival_end };
+
+static void name_directory(struct build *b, struct opened_context *o)
+{
+	snprintf(o->dirname, sizeof(o->dirname), "context-%s-%zu", b->id, b->n_contexts);
 }
 
 /* Owners of contexts never count. */
 static int unpack_context(struct build *b, const struct build_context *c, struct opened_context *o,
 			  struct error *err)
 {
-	struct extract_options options = { .cancel = b->cancel, .chown = true, .file = note_file };
+	struct arrival arrival = { .cache = NULL };
+	struct extract_options options = {
+		.cancel = b->cancel, .chown = true, .watch = &arrival_watch, .watch_arg = &arrival
+	};
 	struct decompressor *d = NULL;
 	struct apply_stats stats;
 	int r;
 
-	snprintf(o->dirname, sizeof(o->dirname), "context-%s-%zu", b->id, b->n_contexts);
+	name_directory(b, o);
 	if (mkdirat(b->builder->dir_fd, o->dirname, 0700) < 0)
 		return error_sys(err, errno, "create '%s'", o->dirname);
 	o->unpacked = true;
 	r = fs_open_beneath(b->builder->dir_fd, o->dirname, O_RDONLY | O_DIRECTORY, 0, &o->fd, err);
-	options.arg = o->cache = stat_cache_new();
+	arrival.cache = o->cache = stat_cache_new();
+	hash_init_sha256(&arrival.hash);
 	if (r == 0)
 		r = decompressor_new(c->tar, &d, err);
 	if (r == 0)
 		r = archive_extract(o->fd, ".", decompressor_reader(d), &options, &stats, err);
 	decompressor_free(d);
+	hash_release(&arrival.hash);
 	return r < 0 ? error_wrap(err, r, "read build context") : 0;
-}
-
-static int name_directory(struct build *b, struct opened_context *o)
-{
-	return snprintf(o->dirname, sizeof(o->dirname), "context-%s-%zu", b->id, b->n_contexts);
 }
 
 /* What a URL gives: an archive is the context, a text is its Dockerfile. */

@@ -178,7 +178,7 @@ pull_says() {
 	git -C "$CTX/lib" -c user.name=a -c user.email=a@b commit -qm one
 	git clone -q --bare "$CTX/lib" "$CTX/lib.git"
 	tar -C "$CTX/lib" -cf "$CTX/lib.tar" f
-	(cd "$CTX" && exec python3 -m http.server --bind 127.0.0.1 0) >"$CTX/http.log" 2>&1 3>&- &
+	(cd "$CTX" && exec python3 -u -m http.server --bind 127.0.0.1 0) >"$CTX/http.log" 2>&1 3>&- &
 	server=$!
 	for _ in $(seq 50); do
 		port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$CTX/http.log")
