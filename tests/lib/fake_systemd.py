@@ -135,7 +135,7 @@ def serve(member, args, serial, send):
         if "exists" in name:
             return send(message(3, reply + [(4, "s", "org.freedesktop.systemd1.UnitExists")], "s", string("Unit exists.")))
         send(message(2, reply, "o", string("/job/1")))
-        for g in groups(props, name):
+        for g in [] if "refused" in name else groups(props, name):
             os.makedirs(g, exist_ok=True)
             for pid in props["PIDs"]:
                 open(g + "/cgroup.procs", "w").write(str(pid))
