@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -10,11 +11,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "store/schema.h"
 
-#define LAYOUT_VERSION "1\n"
+#define LAYOUT_VERSION   "1\n"
+#define LOCK_PATIENCE_NS (2 * NS_PER_SEC)
 
 static int choose_driver(const char *name, const char *snapshots, enum snapshot_driver *ret,
 			 struct error *err)
@@ -50,14 +53,21 @@ static int check_version(struct store *s, struct error *err)
 	return 0;
 }
 
+/* A process that was killed holds the lock until the kernel has taken it down: with many threads
+ * and streams that is some hundred milliseconds, and its successor may be there sooner. */
 static int take_lock(struct store *s, struct error *err)
 {
+	int64_t until = clock_mono_ns() + LOCK_PATIENCE_NS;
+
 	s->lock_fd = openat(s->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0)
 		return error_sys(err, errno, "open '%s/lock'", s->root);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return error_set(err, ERR_UNAVAILABLE, "the store '%s' is used by another process",
-				 s->root);
+	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (clock_mono_ns() > until)
+			return error_set(err, ERR_UNAVAILABLE,
+					 "the store '%s' is used by another process", s->root);
+		poll(NULL, 0, 20);
+	}
 	return 0;
 }
 
