@@ -9,6 +9,7 @@
 #include "cli/api.h"
 #include "cli/commands.h"
 #include "cli/listing.h"
+#include "cli/prune.h"
 #include "cli/rows.h"
 #include "cli/units.h"
 
@@ -33,7 +34,7 @@ int cmd_builder_prune(struct cli *cli, const struct args *args, struct error *er
 	static const char *const limits[] = { "keep-storage", "reserved-space", "max-used-space",
 					      "min-free-space" };
 	auto_(buf) q = api_query();
-	const struct json *answer = NULL, *deleted;
+	int64_t total = 0;
 	bool all = args_bool(args, "all");
 	int r;
 
@@ -49,19 +50,11 @@ int cmd_builder_prune(struct cli *cli, const struct args *args, struct error *er
 		if (args_set(args, limits[i]))
 			client_query_add_int(&q, limits[i], args_int(args, limits[i]));
 	client_query_add(&q, "filters", api_filters(cli, args));
-	r = api_json(cli, "POST", "/build/prune", q.data, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	deleted = json_get(answer, "CachesDeleted");
-	if (deleted && deleted->type == JSON_ARRAY && deleted->n_items > 0) {
-		puts("Deleted build cache objects:");
-		json_for_each_item (d, deleted)
-			printf("%s\n", d->type == JSON_STRING ? d->s : "");
-		putchar('\n');
-	}
-	printf("Total reclaimed space: %s\n",
-	       human_size(&cli->arena, (double)json_int(answer, "SpaceReclaimed", 0), 4));
-	return 0;
+	r = prune_run(cli, "/build/prune", q.data, "Deleted build cache objects:", "CachesDeleted",
+		      &total, err);
+	if (r == 0)
+		prune_print_total(cli, total);
+	return r;
 }
 
 static bool bool_meets(bool have, const char *value)

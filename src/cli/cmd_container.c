@@ -9,6 +9,7 @@
 #include "cli/each.h"
 #include "cli/flag_check.h"
 #include "cli/ports.h"
+#include "cli/prune.h"
 #include "cli/units.h"
 
 static int post(struct client *c, const char *name, const char *verb, const char *query,
@@ -317,7 +318,7 @@ int cmd_top(struct cli *cli, const struct args *args, struct error *err)
 int cmd_container_prune(struct cli *cli, const struct args *args, struct error *err)
 {
 	auto_(buf) q = api_query();
-	const struct json *answer = NULL, *deleted;
+	int64_t total = 0;
 	int r;
 
 	if (!args_bool(args, "force") &&
@@ -325,17 +326,9 @@ int cmd_container_prune(struct cli *cli, const struct args *args, struct error *
 			      "Are you sure you want to continue?"))
 		return 0;
 	client_query_add(&q, "filters", api_filters(cli, args));
-	r = api_json(cli, "POST", "/containers/prune", q.data, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	deleted = json_get(answer, "ContainersDeleted");
-	if (deleted && deleted->type == JSON_ARRAY && deleted->n_items > 0) {
-		puts("Deleted Containers:");
-		json_for_each_item (d, deleted)
-			printf("%s\n", d->type == JSON_STRING ? d->s : "");
-		putchar('\n');
-	}
-	printf("Total reclaimed space: %s\n",
-	       human_size(&cli->arena, (double)json_int(answer, "SpaceReclaimed", 0), 4));
-	return 0;
+	r = prune_run(cli, "/containers/prune", q.data, "Deleted Containers:", "ContainersDeleted",
+		      &total, err);
+	if (r == 0)
+		prune_print_total(cli, total);
+	return r;
 }

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/api.h"
 #include "cli/commands.h"
+#include "cli/prune.h"
 #include "cli/rows.h"
 #include "cli/units.h"
 #include "oci/reference.h"
@@ -272,7 +273,7 @@ int cmd_rmi(struct cli *cli, const struct args *args, struct error *err)
 int cmd_image_prune(struct cli *cli, const struct args *args, struct error *err)
 {
 	auto_(buf) q = api_query();
-	const struct json *answer = NULL, *deleted;
+	int64_t total = 0;
 	bool all = args_bool(args, "all");
 	char *filters;
 	int r;
@@ -286,24 +287,11 @@ int cmd_image_prune(struct cli *cli, const struct args *args, struct error *err)
 		return 0;
 	filters = api_filters_with(cli, args, "dangling", all ? "false" : "true");
 	client_query_add(&q, "filters", filters);
-	r = api_json(cli, "POST", "/images/prune", q.data, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	deleted = json_get(answer, "ImagesDeleted");
-	if (deleted && deleted->type == JSON_ARRAY && deleted->n_items > 0) {
-		puts("Deleted Images:");
-		json_for_each_item (d, deleted) {
-			if (json_str(d, "Untagged"))
-				printf("untagged: %s\n", json_str(d, "Untagged"));
-			else
-				printf("deleted: %s\n",
-				       json_str(d, "Deleted") ? json_str(d, "Deleted") : "");
-		}
-		putchar('\n');
-	}
-	printf("Total reclaimed space: %s\n",
-	       human_size(&cli->arena, (double)json_int(answer, "SpaceReclaimed", 0), 4));
-	return 0;
+	r = prune_run(cli, "/images/prune", q.data, "Deleted Images:", "ImagesDeleted", &total,
+		      err);
+	if (r == 0)
+		prune_print_total(cli, total);
+	return r;
 }
 
 static const struct listing_title history_titles[] = {

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/api.h"
 #include "cli/commands.h"
+#include "cli/prune.h"
 #include "cli/rows.h"
 #include "cli/units.h"
 
@@ -315,30 +316,10 @@ static int prune_one(struct cli *cli, const char *path, const char *filters, boo
 		     const char *title, const char *key, int64_t *total, struct error *err)
 {
 	auto_(buf) q = api_query();
-	const struct json *answer = NULL, *deleted;
-	int r;
 
 	client_query_add_bool(&q, "all", all);
 	client_query_add(&q, "filters", filters);
-	r = api_json(cli, "POST", path, q.data, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	deleted = json_get(answer, key);
-	if (deleted && deleted->type == JSON_ARRAY && deleted->n_items > 0) {
-		printf("%s\n", title);
-		json_for_each_item (d, deleted) {
-			if (d->type == JSON_STRING)
-				printf("%s\n", d->s);
-			else if (json_str(d, "Untagged"))
-				printf("untagged: %s\n", json_str(d, "Untagged"));
-			else
-				printf("deleted: %s\n",
-				       json_str(d, "Deleted") ? json_str(d, "Deleted") : "");
-		}
-		putchar('\n');
-	}
-	*total += json_int(answer, "SpaceReclaimed", 0);
-	return 0;
+	return prune_run(cli, path, q.data, title, key, total, err);
 }
 
 static bool prune_confirmed(struct cli *cli, const struct args *args)
@@ -391,6 +372,6 @@ int cmd_system_prune(struct cli *cli, const struct args *args, struct error *err
 		r = prune_one(cli, "/build/prune", filters, all,
 			      "Deleted build cache objects:", "CachesDeleted", &total, err);
 	if (r == 0)
-		printf("Total reclaimed space: %s\n", human_size(&cli->arena, (double)total, 4));
+		prune_print_total(cli, total);
 	return r;
 }

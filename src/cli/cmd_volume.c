@@ -6,6 +6,7 @@
 #include "cli/api.h"
 #include "cli/body.h"
 #include "cli/commands.h"
+#include "cli/prune.h"
 #include "cli/rows.h"
 #include "cli/units.h"
 
@@ -161,7 +162,7 @@ int cmd_volume_rm(struct cli *cli, const struct args *args, struct error *err)
 int cmd_volume_prune(struct cli *cli, const struct args *args, struct error *err)
 {
 	auto_(buf) q = api_query();
-	const struct json *answer = NULL, *deleted;
+	int64_t total = 0;
 	bool all = args_bool(args, "all");
 	int r;
 
@@ -184,17 +185,9 @@ int cmd_volume_prune(struct cli *cli, const struct args *args, struct error *err
 		return 0;
 	client_query_add(&q, "filters",
 			 all ? api_filters_with(cli, args, "all", "true") : api_filters(cli, args));
-	r = api_json(cli, "POST", "/volumes/prune", q.data, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	deleted = json_get(answer, "VolumesDeleted");
-	if (deleted && deleted->type == JSON_ARRAY && deleted->n_items > 0) {
-		puts("Deleted Volumes:");
-		json_for_each_item (d, deleted)
-			printf("%s\n", d->type == JSON_STRING ? d->s : "");
-		putchar('\n');
-	}
-	printf("Total reclaimed space: %s\n",
-	       human_size(&cli->arena, (double)json_int(answer, "SpaceReclaimed", 0), 4));
-	return 0;
+	r = prune_run(cli, "/volumes/prune", q.data, "Deleted Volumes:", "VolumesDeleted", &total,
+		      err);
+	if (r == 0)
+		prune_print_total(cli, total);
+	return r;
 }
