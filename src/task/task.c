@@ -39,21 +39,17 @@
 static void deliver(struct task *t, const struct task_event *ev)
 {
 	pthread_mutex_lock(&t->mutex);
+	/* Nothing comes after TASK_GONE: with it went what the events' receiver held for us. */
+	if (t->gone || (ev->kind == TASK_EXIT && t->exited)) {
+		pthread_mutex_unlock(&t->mutex);
+		return;
+	}
 	if (ev->kind == TASK_EXIT) {
-		if (t->exited) {
-			pthread_mutex_unlock(&t->mutex);
-			return;
-		}
 		t->exited = true;
 		t->exit = ev->exit;
 	}
-	if (ev->kind == TASK_GONE) {
-		if (t->gone) {
-			pthread_mutex_unlock(&t->mutex);
-			return;
-		}
+	if (ev->kind == TASK_GONE)
 		t->gone = true;
-	}
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->mutex);
 	if (t->on_event)
@@ -118,14 +114,22 @@ static void message_arrived(struct task *t, const char *text, size_t len)
 	deliver(t, &ev);
 }
 
-/* The shim has died without a word: end what it watched, then say so. */
+/* The shim has died without a word: end what it watched, then say so. Of a start under way
+ * task_start tells that it failed; only what was started has an exit. */
 static void bury(void *arg)
 {
 	struct task *t = arg;
 	struct task_event ev = { .kind = TASK_EXIT };
+	bool started;
 
 	task_bury(t->host, t->id, t->dir_fd, &ev.exit);
-	deliver(t, &ev);
+	pthread_mutex_lock(&t->mutex);
+	while (t->starting)
+		pthread_cond_wait(&t->changed, &t->mutex);
+	started = t->started;
+	pthread_mutex_unlock(&t->mutex);
+	if (started)
+		deliver(t, &ev);
 	ev.kind = TASK_GONE;
 	deliver(t, &ev);
 	task_unref(t);
@@ -139,11 +143,11 @@ static void control_ended(struct task *t)
 	epoll_ctl(t->host->epoll_fd, EPOLL_CTL_DEL, t->sock, NULL);
 	pthread_mutex_lock(&t->mutex);
 	t->closed = true;
-	orphan = t->started && !t->exited;
+	orphan = (t->started || t->starting) && !t->exited && !t->gone;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->mutex);
 	if (orphan) {
-		if (thread_start(bury, task_ref(t), "task-bury", NULL) == 0)
+		if (workers_start(&t->host->workers, bury, task_ref(t), "task-bury", NULL) == 0)
 			goto out;
 		task_unref(t);
 	}
@@ -221,6 +225,7 @@ int task_host_open(const struct task_host_config *cfg, struct task_host **ret, s
 
 	h->epoll_fd = h->dir_fd = FD_NONE;
 	h->stop.fd = FD_NONE;
+	workers_init(&h->workers);
 	h->shim_path = xstrdup(cfg->shim_path);
 	h->tasks_dir = xstrdup(cfg->tasks_dir);
 	r = fs_mkdir_all(h->tasks_dir, 0711, err);
@@ -258,6 +263,7 @@ void task_host_close(struct task_host *h)
 		cancel_fire(&h->stop);
 		pthread_join(h->thread, NULL);
 	}
+	workers_finish(&h->workers);
 	if (h->epoll_fd >= 0)
 		close(h->epoll_fd);
 	if (h->dir_fd >= 0)
@@ -429,16 +435,17 @@ int task_start(struct task *t, pid_t *ret_pid, int64_t *ret_started_ns, struct e
 	int r;
 
 	pthread_mutex_lock(&t->mutex);
-	t->started = true;
+	t->starting = true;
 	pthread_mutex_unlock(&t->mutex);
 	task_request_begin(t, &q, "start");
 	r = task_request_send(t, &q, NULL, 0, FD_NONE, err);
-	if (r < 0) {
-		pthread_mutex_lock(&t->mutex);
-		t->started = false;
-		pthread_mutex_unlock(&t->mutex);
+	pthread_mutex_lock(&t->mutex);
+	t->starting = false;
+	t->started = r == 0;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->mutex);
+	if (r < 0)
 		return r;
-	}
 	*ret_pid = (pid_t)json_int(q.answer, "pid", 0);
 	*ret_started_ns = json_int(q.answer, "started", 0);
 	return 0;

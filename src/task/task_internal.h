@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/jsonw.h"
+#include "base/queue.h"
 #include "task/task.h"
 
 #define TASK_MESSAGE_MAX 65536
@@ -32,6 +33,7 @@ struct task_host {
 	struct cancel stop;
 	struct task_watch stop_watch;
 	char message[TASK_MESSAGE_MAX]; /* the monitor's */
+	struct workers workers;         /* what ends for a shim that died */
 };
 
 /* Someone who waits for an answer; on his stack. */
@@ -57,7 +59,7 @@ struct task {
 	pthread_cond_t changed;
 	int64_t seq;
 	struct task_pending *pending;
-	bool started, exited, gone, closed;
+	bool starting, started, exited, gone, closed;
 	struct task_exit exit;
 };
 

@@ -29,6 +29,22 @@ teardown() { "$PROA_BUILD/proa" rm -f "$NAME" >/dev/null 2>&1 || true; }
 	[ "$status" = 126 ]
 }
 
+failed_starts() {
+	for _ in $(seq 12); do
+		"$P" run --rm busybox nosuch
+		"$P" run --rm busybox /etc
+	done >/dev/null 2>&1
+}
+
+@test "a hundred starts that fail, four at a time, do not hurt the engine" {
+	for _ in 1 2 3 4; do failed_starts 3>&- & jobs="${jobs:-} $!"; done
+	wait $jobs || true
+	[ "$("$P" run --rm busybox echo hi)" = hi ]
+	[ -z "$("$P" ps -aq)" ]
+	# An exit of something that never ran would try to remove it once more.
+	run ! grep "container not removed" "$ROOT/proad.log"
+}
+
 @test "run -i: stdin flows and its end arrives" {
 	[ "$(printf 'a\nb\n' | "$P" run -i --rm busybox wc -l | tr -d ' ')" = 2 ]
 	head -c 300000 /dev/zero | "$P" run -i --rm busybox cat | wc -c | grep -qx 300000
