@@ -31,7 +31,8 @@ truncate -s 200M "$ROOT/disk"
 mkfs.ext4 -q "$ROOT/disk"
 mkdir -p "$ROOT/data"
 on
-trap 'kill -9 "$(cat "$ROOT/test.pid")"; umount -l "$ROOT/data"' EXIT
+# Stopped, not killed: the firewall table goes with it.
+trap 'engine_stop; umount -l "$ROOT/data"' EXIT
 for what in "import $ROOT/in.tar a:1" "tag a:1 $REGISTRY/a:1" "push -q $REGISTRY/a:1" "rmi -f a:1 $REGISTRY/a:1" \
 	"pull -q $REGISTRY/a:1" "save -o $ROOT/a.tar $REGISTRY/a:1" "rmi $REGISTRY/a:1" "load -q -i $ROOT/a.tar"; do
 	echo "$what"
