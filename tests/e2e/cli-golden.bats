@@ -3,6 +3,7 @@
 # stdout and stderr and the exit code must be equal. Needs docker CLI 28 and dockerd.
 
 load ../lib/engine
+load ../lib/peer
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || return 0
@@ -14,7 +15,7 @@ setup_file() {
 	ln -s "$(realpath "$PROA_BUILD/proa")" "$ROOT/bin/docker"
 	ip link add "$BRIDGE" type bridge && ip addr add 172.31.78.1/24 dev "$BRIDGE" && ip link set "$BRIDGE" up
 	dockerd --data-root "$ROOT/data" --exec-root "$ROOT/exec" -p "$ROOT/pid" -H "$DOCKER_HOST" --bridge "$BRIDGE" \
-		--iptables=false --ip6tables=false >"$ROOT/log" 2>&1 3>&- &
+		--cgroup-parent "/${ROOT##*/}" --iptables=false --ip6tables=false >"$ROOT/log" 2>&1 3>&- &
 	echo $! >"$ROOT/dockerd.pid"
 	for _ in $(seq 200); do
 		curl -sf --unix-socket "$SOCK" http://x/_ping >/dev/null && break
@@ -31,6 +32,7 @@ setup_file() {
 teardown_file() {
 	[ -n "${ROOT:-}" ] || return 0
 	docker rm -f c1 >/dev/null 2>&1 || true
+	docker network rm n1 >/dev/null 2>&1 || true
 	local pid
 	pid=$(cat "$ROOT/dockerd.pid")
 	kill "$pid" 2>/dev/null || true
@@ -40,6 +42,7 @@ teardown_file() {
 	done
 	ip link del "$BRIDGE" || true
 	umount -R "$ROOT"/data 2>/dev/null || true
+	remove_peer_cgroups "${ROOT##*/}"
 	rm -rf "$ROOT"
 }
 

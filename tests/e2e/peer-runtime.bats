@@ -4,6 +4,7 @@
 # bats file_tags=root,peer
 
 load ../lib/runtime.bash
+load ../lib/peer
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || return 0
@@ -14,7 +15,7 @@ setup_file() {
 	if command -v dockerd >/dev/null && [ -x "$P" ]; then
 		unshare -m --propagation private dockerd --data-root "$D/data" --exec-root "$D/exec" \
 			-p "$D/pid" -H "unix://$D/sock" -b none --iptables=false --ip6tables=false \
-			--add-runtime "proa=$P" --default-runtime proa >"$D/log" 2>&1 3>&- </dev/null &
+			--cgroup-parent "/${D##*/}" --add-runtime "proa=$P" --default-runtime proa >"$D/log" 2>&1 3>&- </dev/null &
 		for i in $(seq 100); do
 			docker -H "unix://$D/sock" version >/dev/null 2>&1 && break
 			sleep 0.1
@@ -32,6 +33,7 @@ teardown_file() {
 		kill "$pid"
 		for i in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
 	fi
+	remove_peer_cgroups "${D##*/}"
 	rm -rf --one-file-system "$D"
 }
 
@@ -114,9 +116,10 @@ b" ]
 		timeout 60 unshare -m --propagation private podman --root "$D/pm/root" --runroot "$D/pm/run" \
 			--tmpdir "$D/pm/tmp" --runtime "$P" --cgroup-manager cgroupfs "$@"
 	}
+	# conmon's cgroup follows the parent too; without one podman keeps a libpod_parent for ever.
 	[ -d "$D/rootfs" ] || make_rootfs "$D/rootfs"
 	tar -C "$D/rootfs" -c . | pm import - bb:1 >/dev/null 2>&1 || skip "podman does not work here"
-	lim="--ulimit nofile=1000:1000 --ulimit nproc=1000:1000"
+	lim="--ulimit nofile=1000:1000 --ulimit nproc=1000:1000 --cgroup-parent /${D##*/}"
 	run pm run --rm $lim --network none bb:1 sh -c 'echo hi; exit 3'
 	[ "$status" -eq 3 ]
 	[ "$output" = hi ]
