@@ -51,6 +51,13 @@ setup() {
 	[[ "$output" == *"src/oci/leak.c:3: open without O_CLOEXEC"* ]]
 }
 
+@test "check-banned names a change of mode that follows a symlink" {
+	printf 'static int follow(void)\n{\n\treturn fchmodat(3, "x", 0, 0);\n}\n' >src/oci/follow.c
+	run tools/check-banned .
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"src/oci/follow.c:3: fchmodat without AT_SYMLINK_NOFOLLOW"* ]]
+}
+
 @test "check-banned names an assertion that cannot fail" {
 	printf '@test "x" {\n\t! true\n\t[ a ] && [ b ]\n\ttrue\n}\n' >tests/silent.bats
 	run tools/check-banned .

@@ -18,7 +18,6 @@
 #include "archive/apply_impl.h"
 #include "base/alloc.h"
 #include "base/cancel.h"
-#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 
@@ -191,7 +190,7 @@ static int place_root(struct applier *a, const struct tar_entry *e, struct error
 				 e->path);
 	if (!a->layer)
 		return 0;
-	*vec_push(&a->dirs) = (struct late_dir){ xstrdup(""), e->mtime_ns };
+	apply_late_time(a, "", a->rootfd, e->mtime_ns);
 	return apply_attributes(a, e, a->rootfd, err);
 }
 
@@ -245,19 +244,27 @@ static int place_entry(struct applier *a, const struct tar_entry *e, struct buf 
 	return apply_place(a, e, path->data, dir, name, err);
 }
 
+void apply_late_time(struct applier *a, const char *path, int fd, int64_t mtime_ns)
+{
+	struct timespec times[2];
+
+	if (a->dirs_bytes < LATE_BYTES_MAX) {
+		a->dirs_bytes += sizeof(struct late_dir) + strlen(path);
+		*vec_push(&a->dirs) = (struct late_dir){ xstrdup(path), mtime_ns };
+		return;
+	}
+	apply_times(mtime_ns, times);
+	(void)futimens(fd, times);
+}
+
 /* Below its directories nothing changes any more: now their times hold. */
 static void set_late_times(struct applier *a)
 {
 	vec_for_each (d, &a->dirs) {
-		int64_t s = d->mtime_ns / NS_PER_SEC, ns = d->mtime_ns % NS_PER_SEC;
 		struct timespec times[2];
 		int fd;
 
-		if (ns < 0) {
-			s--;
-			ns += NS_PER_SEC;
-		}
-		times[0] = times[1] = (struct timespec){ .tv_sec = s, .tv_nsec = ns };
+		apply_times(d->mtime_ns, times);
 		/* A directory that a later entry replaced has no time to set. */
 		if ((a->layer ? fs_open_beneath(a->rootfd, *d->path ? d->path : ".",
 						O_RDONLY | O_DIRECTORY, 0, &fd, NULL)

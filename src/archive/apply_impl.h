@@ -6,7 +6,8 @@
 #include "base/buf.h"
 #include "base/vec.h"
 
-#define APPLY_PIECE (128 * 1024)
+#define APPLY_PIECE    (128 * 1024)
+#define LATE_BYTES_MAX (16U << 20)
 
 struct late_dir {
 	char *path;
@@ -30,6 +31,7 @@ struct applier {
 	char *parent_path;
 	/* Times of directories, set when nothing below them changes any more. */
 	VEC(struct late_dir) dirs;
+	size_t dirs_bytes; /* what they take; a hostile tar has millions with long names */
 	char *piece; /* APPLY_PIECE */
 };
 
@@ -42,6 +44,10 @@ void apply_forget_parent(struct applier *a);
 /* Put one entry at dir/name, replacing what is there. */
 MUST_CHECK int apply_place(struct applier *a, const struct tar_entry *e, const char *path, int dir,
 			   const char *name, struct error *err);
+/* Directory `fd` at `path` gets its time in the end; past a ceiling at once, which what comes
+ * into it later may change. */
+void apply_late_time(struct applier *a, const char *path, int fd, int64_t mtime_ns);
+void apply_times(int64_t ns, struct timespec times[2]);
 /* Owner, mode, xattrs of an open file or directory. */
 MUST_CHECK int apply_attributes(struct applier *a, const struct tar_entry *e, int fd,
 				struct error *err);

@@ -22,7 +22,7 @@ static int failed(const char *path, const char *what, struct error *err)
 	return error_sys(err, errno, "'%.200s': %s", path, what);
 }
 
-static void to_times(int64_t ns, struct timespec times[2])
+void apply_times(int64_t ns, struct timespec times[2])
 {
 	int64_t s = ns / NS_PER_SEC, rest = ns % NS_PER_SEC;
 
@@ -144,7 +144,7 @@ static int make_file(struct applier *a, const struct tar_entry *e, int dir, cons
 		r = apply_attributes(a, e, fd, err);
 	if (r < 0)
 		return r;
-	to_times(e->mtime_ns, times);
+	apply_times(e->mtime_ns, times);
 	if (futimens(fd, times) < 0)
 		return failed(e->path, "set times", err);
 	if (watch && fstat(fd, &st) == 0)
@@ -164,10 +164,10 @@ static int attributes_by_name(struct applier *a, const struct tar_entry *e, int 
 	owner(a, e, &uid, &gid);
 	if (!a->no_owner && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(e->path, "set owner", err);
-	/* It was just made here and is no symlink: nothing to follow. */
-	if (e->type != TAR_SYMLINK && fchmodat(dir, name, e->mode, 0) < 0)
+	/* A container that runs may have put a symlink in the place of what was just made. */
+	if (e->type != TAR_SYMLINK && fchmodat(dir, name, e->mode, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(e->path, "set mode", err);
-	to_times(e->mtime_ns, times);
+	apply_times(e->mtime_ns, times);
 	if (utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(e->path, "set times", err);
 	return 0;
@@ -279,7 +279,7 @@ static int make_dir(struct applier *a, const struct tar_entry *e, const char *pa
 		      0) < 0)
 		r = failed(e->path, "mark opaque", err);
 	if (r == 0)
-		*vec_push(&a->dirs) = (struct late_dir){ xstrdup(path), e->mtime_ns };
+		apply_late_time(a, path, fd, e->mtime_ns);
 	return r;
 }
 

@@ -104,7 +104,7 @@ static int read_dir(struct differ *d, int upper, const char *dir, struct error *
 	stream = copy < 0 ? NULL : fdopendir(copy);
 	if (!stream)
 		return error_sys(err, errno, "read '%s'", dir);
-	while ((e = readdir(stream)) != NULL) {
+	while (errno = 0, (e = readdir(stream)) != NULL) {
 		char *path;
 		struct stat st;
 
@@ -116,8 +116,9 @@ static int read_dir(struct differ *d, int upper, const char *dir, struct error *
 		if (S_ISDIR(st.st_mode))
 			*vec_push(&d->dirs) = xstrdup(path);
 	}
+	r = errno != 0 ? error_sys(err, errno, "read '%s'", dir) : 0;
 	closedir(stream);
-	return 0;
+	return r;
 }
 
 /* '/' sorts before everything else, so that a directory's children follow it. */

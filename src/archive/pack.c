@@ -28,6 +28,8 @@
 #define DEPTH_MAX   2048
 #define XATTR_NAMES 65536
 #define XATTR_BYTES 65536
+/* Of the names kept to find hard links again; past it a file is packed once a name. */
+#define LINKS_BYTES_MAX (64U << 20)
 
 struct level {
 	int fd;
@@ -43,6 +45,7 @@ struct packer {
 	struct buf path;   /* name in the archive of the present entry */
 	size_t prefix_len; /* of the part that `rename` gave */
 	struct map links;  /* "dev:ino" -> path in the archive */
+	size_t links_bytes;
 	VEC(struct level) levels;
 	VEC(struct tar_xattr) xattrs;
 	char *piece, *xattr_names, *xattr_values;
@@ -86,9 +89,10 @@ static int push_level(struct packer *p, int take_fd, struct error *err)
 	struct dirent *e;
 	int copy = openat(take_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	int r = 0;
 
 	if (!d || p->levels.len >= DEPTH_MAX) {
-		int r = d ? error_set(err, ERR_INVALID, "'%.80s...': directories deeper than %d",
+		r = d ? error_set(err, ERR_INVALID, "'%.80s...': directories deeper than %d",
 				      p->path.data, DEPTH_MAX)
 			  : failed(p, "open directory", err);
 
@@ -97,10 +101,13 @@ static int push_level(struct packer *p, int take_fd, struct error *err)
 		close(take_fd);
 		return r;
 	}
-	while ((e = readdir(d)) != NULL) {
+	while (errno = 0, (e = readdir(d)) != NULL) {
 		if (fs_is_component(e->d_name))
 			*vec_push(&names) = typed_name(e);
 	}
+	/* Half a directory must not pass for the whole. */
+	if (errno != 0)
+		r = failed(p, "read directory", err);
 	closedir(d);
 	if (names.len)
 		qsort(names.at, names.len, sizeof(*names.at), compare_names);
@@ -108,7 +115,7 @@ static int push_level(struct packer *p, int take_fd, struct error *err)
 	*l = (struct level){
 		.fd = take_fd, .names = names.at, .n = names.len, .path_len = p->path.len
 	};
-	return 0;
+	return r;
 }
 
 /* ---- one entry ---- */
@@ -213,8 +220,10 @@ static const char *known_link(struct packer *p, const struct stat *st)
 	snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)st->st_dev,
 		 (unsigned long long)st->st_ino);
 	first = map_get(&p->links, key);
-	if (!first)
+	if (!first && p->links_bytes < LINKS_BYTES_MAX) {
+		p->links_bytes += sizeof(key) + p->path.len;
 		map_set(&p->links, key, xstrdup(p->path.data));
+	}
 	return first;
 }
 

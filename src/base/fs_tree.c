@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "base/fs_walk.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "base/vec.h"
 
 static int unlink_failed(int sys, const char *name, struct error *err)
@@ -258,7 +259,8 @@ static int copy_meta(const struct copy *c, const struct stat *st, int dirfd, con
 	    fchownat(dirfd, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_sys(err, errno, "change owner of '%s'", name);
 	snprintf(to, sizeof(to), "/proc/self/fd/%d/%s", dirfd, name);
-	if (!S_ISLNK(st->st_mode) && fchmodat(dirfd, name, st->st_mode & 07777, 0) < 0)
+	if (!S_ISLNK(st->st_mode) &&
+	    fchmodat(dirfd, name, st->st_mode & 07777, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_sys(err, errno, "change mode of '%s'", name);
 	if (c->flags & FS_COPY_XATTRS) {
 		snprintf(from, sizeof(from), "/proc/self/fd/%d/%s", from_dirfd, from_name);
@@ -301,6 +303,26 @@ static int copy_symlink(int from_dirfd, const char *from_name, int to_dirfd, con
 	return 0;
 }
 
+/* A hard link to what was copied to `first`. Who shares the copy's directory may have put a
+ * symlink on the way, or another file in its place: then there is none. */
+static bool link_to(const struct copy *c, const char *first, const struct stat *st,
+		    const char *name)
+{
+	const char *slash = strrchr(first, '/');
+	autofree char *parent = str_dup((struct str){ first, slash ? (size_t)(slash - first) : 0 });
+	autoclose int dir = FD_NONE;
+	struct stat made;
+
+	if (fs_open_beneath(c->root, parent, O_PATH | O_DIRECTORY, 0, &dir, NULL) < 0 ||
+	    linkat(dir, slash ? slash + 1 : first, c->fd, name, 0) < 0)
+		return false;
+	if (fstatat(c->fd, name, &made, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (made.st_mode & S_IFMT) == (st->st_mode & S_IFMT))
+		return true;
+	(void)unlinkat(c->fd, name, 0);
+	return false;
+}
+
 /* True when the entry now exists as a hard link; else remembers it as the first. */
 static bool link_known(struct copy *c, const struct stat *st, const char *name)
 {
@@ -312,7 +334,7 @@ static bool link_known(struct copy *c, const struct stat *st, const char *name)
 	snprintf(key, sizeof(key), "%ju:%ju", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino);
 	first = map_get(&c->links, key);
 	if (first != NULL)
-		return linkat(c->root, first, c->fd, name, 0) == 0;
+		return link_to(c, first, st, name);
 	if (buf_addf(&c->path, NULL, "%s", name) == 0) {
 		map_set(&c->links, key, xstrdup(c->path.data));
 		c->path.len -= strlen(name);

@@ -227,7 +227,7 @@ static int copy_special(struct copier *c, const struct tree_entry *e, int dirfd,
 	owner_of(c, e->st, &uid, &gid);
 	if (mknodat(dirfd, name, e->st->st_mode, e->st->st_rdev) < 0 ||
 	    fchownat(dirfd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    fchmodat(dirfd, name, e->st->st_mode & 07777, 0) < 0)
+	    fchmodat(dirfd, name, e->st->st_mode & 07777, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_sys(err, errno, "create '%s'", e->path);
 	set_time(times, mtime_of(c, e->st));
 	(void)!utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW);

@@ -430,7 +430,7 @@ static int make_directories(struct volume_room *r, const char *name, struct erro
 	if (status == 0 && mkdirat(fd, "_data", 0755) < 0 && errno != EEXIST)
 		status = error_sys(err, errno, "create volume '%s'", name);
 	/* The umask must not narrow what containers expect. */
-	if (status == 0 && fchmodat(fd, "_data", 0755, 0) < 0)
+	if (status == 0 && fchmodat(fd, "_data", 0755, AT_SYMLINK_NOFOLLOW) < 0)
 		status = error_sys(err, errno, "create volume '%s'", name);
 	if (status == 0)
 		status = fs_sync_dir(fd, err);

@@ -421,10 +421,12 @@ static int copy_entries(int from, int to, struct error *err)
 			close(copy);
 		return r;
 	}
-	while (r == 0 && (entry = readdir(dir)))
+	while (errno = 0, r == 0 && (entry = readdir(dir)))
 		if (fs_is_component(entry->d_name))
 			r = fs_copy_tree(from, entry->d_name, to, entry->d_name,
 					 FS_COPY_OWNER | FS_COPY_TIMES | FS_COPY_XATTRS, err);
+	if (r == 0 && errno != 0)
+		r = error_sys(err, errno, "read image directory");
 	closedir(dir);
 	return r;
 }

@@ -116,10 +116,12 @@ static int merge_dir(int from, int to, unsigned depth, struct error *err)
 	d = copy < 0 ? NULL : fdopendir(copy);
 	if (!d)
 		return error_sys(err, errno, "open directory");
-	while (r == 0 && (e = readdir(d)) != NULL) {
+	while (errno = 0, r == 0 && (e = readdir(d)) != NULL) {
 		if (fs_is_component(e->d_name))
 			r = merge_one(from, to, e->d_name, depth, err);
 	}
+	if (r == 0 && errno != 0)
+		r = error_sys(err, errno, "read directory");
 	closedir(d);
 	return r < 0 ? r : copy_attributes(from, to, err);
 }
