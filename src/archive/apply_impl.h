@@ -32,7 +32,7 @@ struct applier {
 	/* Times of directories, set when nothing below them changes any more. */
 	VEC(struct late_dir) dirs;
 	size_t dirs_bytes; /* what they take; a hostile tar has millions with long names */
-	char *piece; /* APPLY_PIECE */
+	char *piece;       /* APPLY_PIECE */
 };
 
 /* Clean relative path into out: no leading '/', no '.' parts; "" is the root.

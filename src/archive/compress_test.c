@@ -122,6 +122,52 @@ static void gzip_is_what_zlib_reads(void)
 	free(out);
 }
 
+/* What other programs made of "one"; the second says that it needs a dictionary of 1 GiB. */
+static const char xz_one[] =
+    "\xfd\x37\x7a\x58\x5a\x00\x00\x01\x69\x22\xde\x36\x02\x00\x21\x01\x0c\x00\x00\x00"
+    "\x8f\x98\x41\x9c\x01\x00\x02\x6f\x6e\x65\x00\x00\xf1\x86\x6c\x7a\x00\x01\x17\x03"
+    "\x07\x60\x0c\xbc\x90\x42\x99\x0d\x01\x00\x00\x00\x00\x01\x59\x5a";
+static const char xz_one_of_a_gigabyte[] =
+    "\xfd\x37\x7a\x58\x5a\x00\x00\x01\x69\x22\xde\x36\x02\x00\x21\x01\x24\x00\x00\x00"
+    "\x5e\x1f\xc7\xf9\x01\x00\x02\x6f\x6e\x65\x00\x00\xf1\x86\x6c\x7a\x00\x01\x17\x03"
+    "\x07\x60\x0c\xbc\x90\x42\x99\x0d\x01\x00\x00\x00\x00\x01\x59\x5a";
+static const char bzip2_one[] =
+    "\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xbb\x70\x1b\x10\x00\x00\x01\x01\x00\x02"
+    "\x01\xa0\x00\x21\x98\x19\x81\x61\x77\x24\x53\x85\x09\x0b\xb7\x01\xb1\x00";
+
+static void foreign(enum compression kind, const char *one, size_t len)
+{
+	auto_(buf) b = BUF_INIT(1 << 20), back = BUF_INIT(1000);
+	enum compression seen;
+	struct error err;
+
+	ok(unpack(one, len, &back, &seen) == 0 && seen == kind && back.len == 3 &&
+	       memcmp(back.data, "one", 3) == 0,
+	   compression_name(kind));
+	for (size_t n = 8; n < len; n++) {
+		back.len = 0;
+		if (unpack(one, n, &back, &seen) != -ERR_CORRUPT)
+			ok(0, "  a cut stream passes");
+	}
+	back.len = 0;
+	ok(buf_add(&b, one, len, &err) == 0 && buf_add(&b, "\0\0\0\0", 4, &err) == 0 &&
+	       buf_add(&b, one, len, &err) == 0 && unpack(b.data, b.len, &back, &seen) == 0 &&
+	       back.len == 6 && memcmp(back.data, "oneone", 6) == 0,
+	   "  two members with padding between are one stream");
+	back.len = 0;
+	ok(buf_add(&b, "hello, world", 12, &err) == 0, "  garbage after the end");
+	is_int(unpack(b.data, b.len, &back, &seen), -ERR_CORRUPT, "  is refused");
+}
+
+static void xz_memory_has_a_ceiling(void)
+{
+	auto_(buf) back = BUF_INIT(1000);
+	enum compression seen;
+
+	is_int(unpack(xz_one_of_a_gigabyte, sizeof(xz_one_of_a_gigabyte) - 1, &back, &seen),
+	       -ERR_INVALID, "an xz header does not get a gigabyte");
+}
+
 int main(void)
 {
 	make_data();
@@ -130,5 +176,8 @@ int main(void)
 	round_trip(COMPRESSION_ZSTD);
 	gzip_padding_and_garbage();
 	gzip_is_what_zlib_reads();
+	foreign(COMPRESSION_XZ, xz_one, sizeof(xz_one) - 1);
+	foreign(COMPRESSION_BZIP2, bzip2_one, sizeof(bzip2_one) - 1);
+	xz_memory_has_a_ceiling();
 	return tap_done();
 }

@@ -1,10 +1,10 @@
 /*
  * archive/decompress.c: see compress.h. gzip by isa-l (750 MB/s against zlib's
- * 352), zstd by libzstd, bzip2 and xz by libarchive's filters.
+ * 352), zstd by libzstd, bzip2 by libbz2, xz by liblzma.
  */
-#include <archive.h>
-#include <errno.h>
+#include <bzlib.h>
 #include <isa-l.h>
+#include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -17,6 +17,8 @@
 #define DETECT_BYTES 6
 /* 32 MiB: what zstd -19 makes; a hostile frame cannot ask for more memory. */
 #define ZSTD_WINDOW_LOG_MAX 25
+/* xz -9 asks for 65 MiB; what a hostile header asks for may be 4 GiB. */
+#define XZ_MEMORY_MAX (66ULL << 20)
 
 struct decompressor {
 	struct reader reader;
@@ -26,9 +28,8 @@ struct decompressor {
 	size_t in_at, in_len;
 	struct inflate_state *gzip;
 	ZSTD_DStream *zstd;
-	struct archive *other;
-	int other_result; /* error of `from` seen inside libarchive's callback */
-	struct error other_error;
+	lzma_stream xz;
+	bz_stream bzip2;
 	char in[IN_SIZE];
 };
 
@@ -140,8 +141,8 @@ static int gzip_check_header(struct decompressor *d, struct error *err)
 	return 0;
 }
 
-/* After a member: padding, the end, or another member. */
-static int gzip_border(struct decompressor *d, struct error *err)
+/* After a member: padding, then the end (`done`) or another member. */
+static int skip_padding(struct decompressor *d, struct error *err)
 {
 	int r;
 
@@ -156,8 +157,16 @@ static int gzip_border(struct decompressor *d, struct error *err)
 		while (d->in_at < d->in_len && d->in[d->in_at] == 0)
 			d->in_at++;
 		if (d->in_at < d->in_len)
-			break;
+			return 0;
 	}
+}
+
+static int gzip_border(struct decompressor *d, struct error *err)
+{
+	int r = skip_padding(d, err);
+
+	if (r < 0 || d->done)
+		return r;
 	r = gzip_check_header(d, err);
 	if (r < 0)
 		return r;
@@ -234,63 +243,83 @@ static int zstd_read(struct decompressor *d, void *out, size_t len, size_t *ret_
 	return 0;
 }
 
-static ssize_t other_fill(struct archive *a, void *arg, const void **ret_bytes)
+static int xz_read(struct decompressor *d, void *out, size_t len, size_t *ret_n, struct error *err)
 {
-	struct decompressor *d = arg;
+	lzma_stream *z = &d->xz;
+	lzma_ret code = LZMA_OK;
+	int r;
 
-	d->other_result = fill(d, &d->other_error);
-	if (d->other_result < 0) {
-		archive_set_error(a, EIO, "read");
-		return -1;
+	z->next_out = out;
+	z->avail_out = len;
+	while (z->avail_out == len && code == LZMA_OK) {
+		r = fill(d, err);
+		if (r < 0)
+			return r;
+		z->next_in = (uint8_t *)d->in + d->in_at;
+		z->avail_in = d->in_len - d->in_at;
+		code = lzma_code(z, d->in_end ? LZMA_FINISH : LZMA_RUN);
+		d->in_at = d->in_len - z->avail_in;
 	}
-	*ret_bytes = d->in + d->in_at;
-	d->in_at = d->in_len;
-	return d->in_end ? 0 : (ssize_t)(d->in_len);
-}
-
-static int other_error(struct decompressor *d, struct error *err)
-{
-	if (d->other_result < 0) {
-		if (err)
-			*err = d->other_error;
-		return d->other_result;
-	}
-	return error_set(err, ERR_CORRUPT, "%s: %s", compression_name(d->kind),
-			 archive_error_string(d->other));
-}
-
-static int other_open(struct decompressor *d, struct error *err)
-{
-	struct archive_entry *entry;
-
-	d->other = archive_read_new();
-	if (d->kind == COMPRESSION_XZ)
-		archive_read_support_filter_xz(d->other);
-	else
-		archive_read_support_filter_bzip2(d->other);
-	archive_read_support_format_raw(d->other);
-	if (archive_read_open(d->other, d, NULL, other_fill, NULL) != ARCHIVE_OK ||
-	    archive_read_next_header(d->other, &entry) != ARCHIVE_OK)
-		return other_error(d, err);
+	if (code == LZMA_MEMLIMIT_ERROR)
+		return error_set(err, ERR_INVALID, "xz: needs more than %llu MiB of memory",
+				 XZ_MEMORY_MAX >> 20);
+	if (code == LZMA_BUF_ERROR)
+		return cut(d, err);
+	if (code != LZMA_OK && code != LZMA_STREAM_END)
+		return error_set(err, ERR_CORRUPT, "xz: damaged data (%d)", (int)code);
+	d->done = code == LZMA_STREAM_END;
+	*ret_n = len - z->avail_out;
 	return 0;
 }
 
-static int other_read(struct decompressor *d, void *out, size_t len, size_t *ret_n,
+static int bzip2_border(struct decompressor *d, struct error *err)
+{
+	int r = skip_padding(d, err);
+
+	if (r < 0 || d->done)
+		return r;
+	BZ2_bzDecompressEnd(&d->bzip2);
+	d->bzip2 = (bz_stream){ 0 };
+	d->between = false;
+	if (BZ2_bzDecompressInit(&d->bzip2, 0, 0) != BZ_OK)
+		return error_set(err, ERR_SYSTEM, "bzip2: cannot start");
+	return 0;
+}
+
+static int bzip2_read(struct decompressor *d, void *out, size_t len, size_t *ret_n,
 		      struct error *err)
 {
-	ssize_t n;
+	bz_stream *z = &d->bzip2;
 	int r;
 
-	if (!d->other) {
-		r = other_open(d, err);
+	if (len > UINT32_MAX)
+		len = UINT32_MAX;
+	z->avail_out = (unsigned)len;
+	while (z->avail_out == len) {
+		if (d->between) {
+			r = bzip2_border(d, err);
+			if (r < 0 || d->done)
+				break;
+		}
+		r = fill(d, err);
 		if (r < 0)
 			return r;
+		z->next_out = out;
+		z->avail_out = (unsigned)len;
+		z->next_in = d->in + d->in_at;
+		z->avail_in = (unsigned)(d->in_len - d->in_at);
+		r = BZ2_bzDecompress(z);
+		d->in_at = d->in_len - z->avail_in;
+		if (r != BZ_OK && r != BZ_STREAM_END)
+			return error_set(err, ERR_CORRUPT, "bzip2: damaged data (%d)", r);
+		d->between = r == BZ_STREAM_END;
+		r = 0;
+		if (d->in_end && !d->between && z->avail_out == len)
+			return cut(d, err);
 	}
-	n = archive_read_data(d->other, out, len);
-	if (n < 0)
-		return other_error(d, err);
-	d->done = n == 0;
-	*ret_n = (size_t)n;
+	if (r < 0)
+		return r;
+	*ret_n = len - z->avail_out;
 	return 0;
 }
 
@@ -308,8 +337,9 @@ static int decompressor_read(struct reader *r, void *out, size_t len, size_t *re
 	case COMPRESSION_ZSTD:
 		return zstd_read(d, out, len, ret_n, err);
 	case COMPRESSION_BZIP2:
+		return bzip2_read(d, out, len, ret_n, err);
 	case COMPRESSION_XZ:
-		return other_read(d, out, len, ret_n, err);
+		return xz_read(d, out, len, ret_n, err);
 	case COMPRESSION_NONE:
 	default:
 		return none_read(d, out, len, ret_n, err);
@@ -333,6 +363,40 @@ static int detect(struct decompressor *d, struct error *err)
 	return 0;
 }
 
+static int begin(struct decompressor *d, struct error *err)
+{
+	int r = detect(d, err);
+
+	if (r == 0 && d->kind == COMPRESSION_GZIP)
+		r = gzip_check_header(d, err);
+	if (r < 0)
+		return r;
+	switch (d->kind) {
+	case COMPRESSION_GZIP:
+		d->gzip = new0(struct inflate_state);
+		isal_inflate_init(d->gzip);
+		d->gzip->crc_flag = ISAL_GZIP;
+		d->gzip->avail_in = 0;
+		return 0;
+	case COMPRESSION_ZSTD:
+		d->zstd = ZSTD_createDStream();
+		ZSTD_initDStream(d->zstd);
+		ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
+		return 0;
+	case COMPRESSION_BZIP2:
+		if (BZ2_bzDecompressInit(&d->bzip2, 0, 0) != BZ_OK)
+			return error_set(err, ERR_SYSTEM, "bzip2: cannot start");
+		return 0;
+	case COMPRESSION_XZ:
+		if (lzma_stream_decoder(&d->xz, XZ_MEMORY_MAX, LZMA_CONCATENATED) != LZMA_OK)
+			return error_set(err, ERR_SYSTEM, "xz: cannot start");
+		return 0;
+	case COMPRESSION_NONE:
+	default:
+		return 0;
+	}
+}
+
 int decompressor_new(struct reader *from, struct decompressor **ret, struct error *err)
 {
 	static const struct reader_ops ops = { decompressor_read };
@@ -341,25 +405,10 @@ int decompressor_new(struct reader *from, struct decompressor **ret, struct erro
 
 	d->reader.ops = &ops;
 	d->from = from;
-	r = detect(d, err);
+	r = begin(d, err);
 	if (r < 0) {
 		decompressor_free(d);
 		return r;
-	}
-	if (d->kind == COMPRESSION_GZIP) {
-		r = gzip_check_header(d, err);
-		if (r < 0) {
-			decompressor_free(d);
-			return r;
-		}
-		d->gzip = new0(struct inflate_state);
-		isal_inflate_init(d->gzip);
-		d->gzip->crc_flag = ISAL_GZIP;
-		d->gzip->avail_in = 0;
-	} else if (d->kind == COMPRESSION_ZSTD) {
-		d->zstd = ZSTD_createDStream();
-		ZSTD_initDStream(d->zstd);
-		ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
 	}
 	*ret = d;
 	return 0;
@@ -381,7 +430,8 @@ void decompressor_free(struct decompressor *d)
 		return;
 	free(d->gzip);
 	ZSTD_freeDStream(d->zstd);
-	if (d->other)
-		archive_read_free(d->other);
+	/* Both do nothing to a stream that was never begun. */
+	lzma_end(&d->xz);
+	BZ2_bzDecompressEnd(&d->bzip2);
 	free(d);
 }

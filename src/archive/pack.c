@@ -93,8 +93,8 @@ static int push_level(struct packer *p, int take_fd, struct error *err)
 
 	if (!d || p->levels.len >= DEPTH_MAX) {
 		r = d ? error_set(err, ERR_INVALID, "'%.80s...': directories deeper than %d",
-				      p->path.data, DEPTH_MAX)
-			  : failed(p, "open directory", err);
+				  p->path.data, DEPTH_MAX)
+		      : failed(p, "open directory", err);
 
 		if (d)
 			closedir(d);
