@@ -18,8 +18,9 @@
 #define UDP_ROUND_MAX  512 /* datagrams of one socket before the others have their turn */
 #define CLIENTS_MAX    256U
 #define CLIENT_IDLE_NS (10 * NS_PER_SEC)
-#define CLIENT_OUT_MAX (4U << 20)
-#define ANSWER_TTL_S   600 /* as Docker's; an address that rests is not reused soon */
+#define CLIENT_OUT_MAX (256U << 10)
+#define QUERY_MAX      4096U /* no question is longer; the rest would be kept until it is answered */
+#define ANSWER_TTL_S   600   /* as Docker's; an address that rests is not reused soon */
 #define ANSWERS_MAX    64
 
 typedef VEC(struct dns_endpoint *) endpoint_list;
@@ -352,7 +353,8 @@ static void client_flush(struct dns *d, struct source *c)
 	c->out_sent += n > 0 ? (size_t)n : 0;
 	if (c->out_sent == c->out_len)
 		c->out_sent = c->out_len = 0;
-	dns_source_events(d, c, c->out_len ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	/* Who does not read its answers is not read from either. */
+	dns_source_events(d, c, c->out_len ? EPOLLOUT : EPOLLIN);
 }
 
 void dns_reply_tcp(struct dns *d, struct source *c, const uint8_t *bytes, size_t len)
@@ -399,12 +401,14 @@ static void serve_query(struct dns *d, struct dns_request *rq)
 		reply(d, rq, out, a.len);
 		return;
 	}
-	if (q.class == 1 && forward) {
+	if (q.class == 1 && forward && rq->len <= QUERY_MAX) {
 		dns_forward(d, rq);
 		return;
 	}
 	dns_answer_begin(&a, out, sizeof(out), rq->bytes, &q,
-			 q.class == 1 ? DNS_NXDOMAIN : DNS_REFUSED);
+			 q.class != 1 ? DNS_REFUSED
+			 : forward    ? DNS_FORMERR
+				      : DNS_NXDOMAIN);
 	reply(d, rq, out, a.len);
 }
 

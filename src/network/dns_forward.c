@@ -152,6 +152,8 @@ static void free_pending(struct dns *d, struct pending *p)
 	unlink_pending(d, p);
 	if (p->client)
 		p->client->waiting--;
+	if (p->sandbox)
+		p->sandbox->pending--;
 	if (p->upstream && p->upstream->kind == SOURCE_UPSTREAM_TCP) {
 		p->upstream->pending = NULL;
 		dns_source_kill(d, p->upstream);
@@ -258,7 +260,8 @@ void dns_forward(struct dns *d, const struct dns_request *rq)
 	struct pending *p;
 
 	refresh_servers(d);
-	if (d->n_pending >= PENDING_MAX) {
+	if (d->n_pending >= PENDING_MAX ||
+	    rq->sandbox->pending >= (rq->client ? SANDBOX_PENDING_TCP : SANDBOX_PENDING)) {
 		d->counters.dropped++;
 		return;
 	}
@@ -276,6 +279,7 @@ void dns_forward(struct dns *d, const struct dns_request *rq)
 	p->id = free_id(d);
 	d->by_id[p->id] = p;
 	d->n_pending++;
+	p->sandbox->pending++;
 	if (p->client)
 		p->client->waiting++;
 	link_pending(d, p, 0);

@@ -57,7 +57,7 @@ struct dns_sandbox {
 	struct source *udp, *listen; /* NULL until dns_sandbox_add */
 	struct net_addr servers[RESOLV_SERVERS_MAX];
 	size_t n_servers; /* 0 = the common ones */
-	unsigned clients;
+	unsigned clients, pending;
 };
 
 /* A query on its way upstream. */
@@ -74,8 +74,11 @@ struct pending {
 	struct pending *next, *prev; /* by deadline */
 };
 
-#define PENDING_MAX        32768U
-#define SOCKETS_PER_SERVER 8U
+#define PENDING_MAX 32768U
+/* Of them: one container does not take the others'; by TCP each has a socket of its own. */
+#define SANDBOX_PENDING     8192U
+#define SANDBOX_PENDING_TCP 512U
+#define SOCKETS_PER_SERVER  8U
 
 struct dns {
 	struct lock lock;

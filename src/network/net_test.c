@@ -414,6 +414,24 @@ static int storm(void *arg)
 	return answers == SOCKETS * EACH ? 0 : 4;
 }
 
+/* The code of the answer to a foreign question with 5,000 bytes of nothing behind it. */
+static int long_query(void *arg)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(53) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint8_t out[6000] = { 0 }, in[2048];
+	struct timeval tv = { .tv_sec = 5 };
+	size_t len = build_query(out, "example.org", 1, 7) + 5000;
+
+	(void)arg;
+	sa.sin_addr.s_addr = htonl(0x7f00000b);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || send(fd, out, len, 0) < 0 ||
+	    recv(fd, in, sizeof(in), 0) < 12)
+		return 100;
+	return in[3] & 15;
+}
+
 static int bind_53(void *arg)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(53) };
@@ -445,6 +463,7 @@ static void test_dns(struct box *a, struct box *b, struct box *i)
 	is_int(resolves(a, "example.org", 1, true, "9.8.7.6"), 0, "also over TCP");
 	is_int(resolves(i, "example.org", 1, false, ""), 13, "never from an internal network");
 	is_int(resolves(i, "four", 1, false, "10.83.0.2"), 0, "which has its own names");
+	is_int(inside(a, long_query, NULL), 1, "what is longer than a question is not forwarded");
 	is_int(inside(b, bind_53, NULL), 0, "port 53 stays free for the container");
 	is_int(inside(a, storm, NULL), 0, "5,000 look-ups at once, none lost");
 	kill(upstream, SIGKILL);
