@@ -16,15 +16,19 @@
 #include <linux/netlink.h>
 #include <linux/openat2.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -119,12 +123,79 @@ static bool file_has_word(const char *path, const char *word)
 	return fs_read_file(path, &b, NULL) == 0 && b.data != NULL && strstr(b.data, word) != NULL;
 }
 
+/* The errno that `probe` ends with in a process of its own, whose namespaces go with it. */
+static int ask_in_child(int (*probe)(void))
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0)
+		_exit(probe());
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return errno ? errno : ECHILD;
+	return WEXITSTATUS(status);
+}
+
+/* Where the engine keeps its data unless it is told otherwise, or will. */
+static const char *data_root(void)
+{
+	return access("/var/lib/proa", F_OK) == 0 ? "/var/lib/proa" : "/var/lib";
+}
+
+/* An overlay whose upper directory is the working directory's. */
+static int probe_overlay(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) < 0)
+		return 0; /* another check tells of that */
+	return mount("overlay", "m", "overlay", 0, "lowerdir=l,upperdir=u,workdir=w") < 0 ? errno
+											  : 0;
+}
+
+/* Does the data root's file system carry an overlay? Only root may ask, and leaves nothing. */
+static int overlay_refused(void)
+{
+	autofree char *dir = cstr_format("%s/.proa-doctor-XXXXXX", data_root());
+	autoclose int parent = FD_NONE;
+	int sys = 0;
+
+	if (geteuid() != 0 || mkdtemp(dir) == NULL)
+		return 0;
+	if (chdir(dir) == 0 && mkdir("l", 0700) == 0 && mkdir("u", 0700) == 0 &&
+	    mkdir("w", 0700) == 0 && mkdir("m", 0700) == 0)
+		sys = ask_in_child(probe_overlay);
+	if (chdir("/") == 0 && fs_open(data_root(), O_RDONLY | O_DIRECTORY, 0, &parent, NULL) == 0)
+		(void)!fs_remove_tree(parent, strrchr(dir, '/') + 1, NULL);
+	return sys;
+}
+
 static struct finding check_overlay(void)
 {
-	if (file_has_word("/proc/filesystems", "\toverlay\n"))
+	struct finding f = bad(WARN, "", "proad --data-root on ext4, XFS or btrfs");
+	int sys;
+
+	if (!file_has_word("/proc/filesystems", "\toverlay\n"))
+		return bad(WARN, "no overlay file system: layers are copied, which is slow",
+			   "modprobe overlay && echo overlay > /etc/modules-load.d/proa.conf");
+	sys = overlay_refused();
+	if (sys == 0)
 		return good("the overlay file system is there");
-	return bad(WARN, "no overlay file system: layers are copied, which is slow",
-		   "modprobe overlay && echo overlay > /etc/modules-load.d/proa.conf");
+	errno = sys;
+	snprintf(f.detail, sizeof(f.detail),
+		 "%s carries no overlay (%m): layers are copied, which is slow", data_root());
+	return f;
+}
+
+/* pivot_root and mount propagation need it; chroot into a plain directory takes it away. */
+static struct finding check_root(void)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, "/", 0, 0, &st) == 0 &&
+	    (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
+	    !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return bad(BAD, "'/' is a chroot that is no mount point: no container can start",
+			   "mount --bind DIR DIR, before chroot DIR");
+	return good("'/' is a mount point");
 }
 
 /* Is the controller compiled in and not switched off? v1 and mixed: the line
@@ -147,12 +218,37 @@ static bool has_controller(const char *name, const char *all, bool v1)
 	return false;
 }
 
-static struct finding check_cgroups(void)
+/*
+ * The first control group file system that nothing can be written to, or NULL.
+ * A line of mountinfo: id, parent, device, root, place, options, ... - type.
+ */
+static const char *readonly_cgroup(struct cli *cli)
+{
+	auto_(buf) b = BUF_INIT(TEXT_MAX);
+	struct str rest, line, field, place = { 0 };
+
+	if (fs_read_file("/proc/self/mountinfo", &b, NULL) < 0 || b.data == NULL)
+		return NULL;
+	rest = str_of(b.data);
+	while (str_split(&rest, '\n', &line)) {
+		bool cgroup = memmem(line.at, line.len, " - cgroup", 9) != NULL;
+
+		for (unsigned i = 0; i < 5 && str_split(&line, ' ', &field); i++)
+			place = field;
+		if (cgroup && str_split(&line, ' ', &field) && field.len >= 2 &&
+		    memcmp(field.at, "ro", 2) == 0)
+			return arena_format(&cli->arena, "%.*s", STR_ARG(place));
+	}
+	return NULL;
+}
+
+static struct finding check_cgroups(struct cli *cli)
 {
 	static const char *const needed[] = { "cpu", "memory", "pids" };
 	auto_(buf) b = BUF_INIT(TEXT_MAX);
 	bool v2 = file_has_word("/proc/self/mountinfo", " - cgroup2 ");
 	bool v1 = file_has_word("/proc/self/mountinfo", " - cgroup ");
+	const char *readonly;
 
 	if (!v1 && !v2)
 		return bad(BAD, "no control groups are mounted",
@@ -173,6 +269,15 @@ static struct finding check_cgroups(void)
 				 needed[i]);
 			return f;
 		}
+	}
+	readonly = readonly_cgroup(cli);
+	if (readonly != NULL) {
+		struct finding f =
+		    bad(BAD, "", arena_format(&cli->arena, "mount -o remount,rw %s", readonly));
+
+		snprintf(f.detail, sizeof(f.detail),
+			 "%s is mounted read-only: no container can start", readonly);
+		return f;
 	}
 	return good(v1 && v2 ? "control groups v1 and v2, mixed"
 		    : v2     ? "control groups v2"
@@ -265,6 +370,11 @@ static struct finding check_seccomp(void)
 		   "seccomp=unconfined");
 }
 
+static int probe_userns(void)
+{
+	return unshare(CLONE_NEWUSER) < 0 ? errno : 0;
+}
+
 static struct finding check_userns(void)
 {
 	auto_(buf) b = BUF_INIT(64);
@@ -272,8 +382,11 @@ static struct finding check_userns(void)
 
 	if (fs_read_file("/proc/sys/user/max_user_namespaces", &b, NULL) == 0 && b.data != NULL)
 		(void)!parse_u64(str_trim(str_of(b.data)), UINT64_MAX, &n, NULL);
-	if (n > 0)
+	if (n > 0 && ask_in_child(probe_userns) == 0)
 		return good("user namespaces are there");
+	if (n > 0)
+		return bad(WARN, "user namespaces are refused here: --userns=auto cannot work",
+			   "leave the chroot or the sandbox that forbids them");
 	return bad(WARN, "user namespaces are switched off: --userns=auto cannot work",
 		   "sysctl -w user.max_user_namespaces=65536");
 }
@@ -291,7 +404,7 @@ static struct finding check_capabilities(void)
 
 static struct finding check_space(void)
 {
-	const char *dir = access("/var/lib/proa", F_OK) == 0 ? "/var/lib/proa" : "/var/lib";
+	const char *dir = data_root();
 	struct finding f = { .verdict = GOOD };
 	struct statvfs st;
 	uint64_t free_bytes;
@@ -408,16 +521,16 @@ static int print_json(struct cli *cli, const char *const *names, const struct fi
 
 int cmd_doctor(struct cli *cli, const struct args *args, struct error *err)
 {
-	static const char *const names[] = { "kernel",   "system calls",    "overlay",
-					     "cgroups",  "network",         "forwarding",
-					     "seccomp",  "user namespaces", "capabilities",
-					     "resolver", "disk space",      "programs",
-					     "helpers",  "engine" };
+	static const char *const names[] = { "kernel",       "system calls", "root",
+					     "overlay",      "cgroups",      "network",
+					     "forwarding",   "seccomp",      "user namespaces",
+					     "capabilities", "resolver",     "disk space",
+					     "programs",     "helpers",      "engine" };
 	const struct finding found[] = {
-		check_kernel(),       check_calls(),      check_overlay(), check_cgroups(),
-		check_network(),      check_forwarding(), check_seccomp(), check_userns(),
-		check_capabilities(), check_resolver(),   check_space(),   check_programs(cli),
-		check_helpers(cli),   check_socket(),
+		check_kernel(),      check_calls(),        check_root(),       check_overlay(),
+		check_cgroups(cli),  check_network(),      check_forwarding(), check_seccomp(),
+		check_userns(),      check_capabilities(), check_resolver(),   check_space(),
+		check_programs(cli), check_helpers(cli),   check_socket(),
 	};
 	bool missing = false;
 

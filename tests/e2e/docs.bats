@@ -51,3 +51,25 @@ load ../lib/engine
 	fi
 	"$PROA_BUILD/proa" doctor --format json | jq -e '.[] | select(.Check == "programs") | .Verdict == "ok"'
 }
+
+@test "doctor sees a read-only cgroup, a data root without overlay, and a chroot that is no mount" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	dir=$BATS_TEST_TMPDIR
+	run unshare -m --propagation private sh -c 'at=$(sed -n "s/.* \(.*\) rw.* - cgroup.*/\1/p" /proc/self/mountinfo | head -1)
+		mount -o remount,bind,ro "$at" && "$0" doctor' "$PROA_BUILD/proa"
+	[ "$status" = 1 ]
+	[[ "$output" == *"cgroups "*"missing"*"read-only"*"-> mount -o remount,rw /sys/fs/cgroup"* ]]
+
+	mkdir "$dir/u" "$dir/w"
+	run unshare -m --propagation private sh -c 'mount -t overlay o -o "lowerdir=/var/lib,upperdir=$1/u,workdir=$1/w" \
+		/var/lib && "$0" doctor && ls -A /var/lib' "$PROA_BUILD/proa" "$dir"
+	[[ "$output" == *"overlay "*"warning"*"carries no overlay"*"-> proad --data-root"* ]]
+	[[ "$output" != *.proa-doctor* ]]
+
+	mkdir "$dir/r" "$dir/r/usr" "$dir/r/proc" "$dir/r/build"
+	ln -s usr/lib usr/lib64 "$dir/r"
+	run unshare -m --propagation private sh -c 'cd "$1" && mount --bind /usr usr && mount --rbind /proc proc &&
+		mount --bind "$2" build && chroot . /build/proa doctor' sh "$dir/r" "$(realpath "$PROA_BUILD")"
+	[ "$status" = 1 ]
+	[[ "$output" == *"root "*"missing"*"no mount point"*"-> mount --bind"*"user namespaces"*"warning"*"refused"* ]]
+}
