@@ -18,6 +18,9 @@
 #define EVENTS_PER_WAIT 64
 #define TICK_MS         1000
 #define STOP_GRACE_NS   (10 * NS_PER_SEC)
+/* To a reader on this machine: what it has not taken stays in the processor's cache. The
+ * kernel's own buffer of megabytes doubled the reader's CPU time for a blob of 100 MB. */
+#define NEAR_SEND_BYTES (128 * 1024)
 
 int http_server_new(const struct http_server_config *config, http_handler handler, void *arg,
 		    struct http_server **ret, struct error *err)
@@ -132,12 +135,22 @@ static bool within_limits(struct http_server *s, bool local, const struct sockad
 	return n < s->config.max_per_peer;
 }
 
+static void tune_tcp(int fd, const struct sockaddr_storage *peer)
+{
+	struct sockaddr_storage own = { 0 };
+	socklen_t len = sizeof(own);
+	int on = 1, bytes = NEAR_SEND_BYTES;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (getsockname(fd, (struct sockaddr *)&own, &len) == 0 && same_host(&own, peer))
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 static void conn_new(struct http_server *s, const struct listener *l, int take_fd,
 		     const struct sockaddr_storage *addr)
 {
 	struct server_conn *c = new0(struct server_conn);
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c };
-	int on = 1;
 
 	c->watch.kind = WATCH_CONN;
 	c->server = s;
@@ -156,7 +169,7 @@ static void conn_new(struct http_server *s, const struct listener *l, int take_f
 	if (l->local)
 		c->deadline_ns = 0;
 	else
-		setsockopt(take_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		tune_tcp(take_fd, addr);
 	{
 		LOCKED(&s->lock);
 		c->next = s->conns;

@@ -47,7 +47,7 @@ static void referrer_key(const char *repo, const struct digest *subject, const s
 	name_repo_key(repo, rest, out, STORAGE_KEY_MAX);
 }
 
-int repo_link_blob(struct repo_store *s, const char *repo, const struct digest *d,
+int repo_note_link(struct repo_store *s, const char *repo, const struct digest *d,
 		   struct error *err)
 {
 	char key[STORAGE_KEY_MAX];
@@ -58,9 +58,18 @@ int repo_link_blob(struct repo_store *s, const char *repo, const struct digest *
 	digest_key(repo, "blobs", d, key);
 	r = s->storage->ops->touch(s->storage, key, err);
 	if (r == -ERR_NOT_FOUND)
-		r = s->storage->ops->put(s->storage, key, "", 0, err);
+		r = s->storage->ops->note(s->storage, key, err);
 	gate_leave(&s->gate);
 	return r;
+}
+
+int repo_settle_link(struct repo_store *s, const char *repo, const struct digest *d,
+		     struct error *err)
+{
+	char key[STORAGE_KEY_MAX];
+
+	digest_key(repo, "blobs", d, key);
+	return s->storage->ops->settle(s->storage, key, err);
 }
 
 /* Whether the repository may read the blob; renews the link when it is old, so
@@ -139,7 +148,9 @@ int repo_mount_blob(struct repo_store *s, const char *repo, const struct digest 
 			continue;
 		if (repo_stat_blob(s, repos.names[i], d, &size, NULL) < 0)
 			continue;
-		r = repo_link_blob(s, repo, d, err);
+		r = repo_note_link(s, repo, d, err);
+		if (r == 0)
+			r = repo_settle_link(s, repo, d, err);
 		/* It was there a moment ago and is linked now: a collection in between shows. */
 		return r < 0 ? r : repo_stat_blob(s, repo, d, &size, err);
 	}

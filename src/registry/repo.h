@@ -39,9 +39,12 @@ struct repo_manifest {
 	size_t len;
 };
 
-/* Link the blob to the repository, or renew the link. The blob must exist. */
-MUST_CHECK int repo_link_blob(struct repo_store *s, const char *repo, const struct digest *d,
+/* Link the blob to the repository, or renew the link: no collection takes it from now on.
+ * A crash may take the link away until it is settled. */
+MUST_CHECK int repo_note_link(struct repo_store *s, const char *repo, const struct digest *d,
 			      struct error *err);
+MUST_CHECK int repo_settle_link(struct repo_store *s, const char *repo, const struct digest *d,
+				struct error *err);
 /* ERR_NOT_FOUND unless linked here and present; renews the link when it is old. */
 MUST_CHECK int repo_stat_blob(struct repo_store *s, const char *repo, const struct digest *d,
 			      uint64_t *ret_size, struct error *err);

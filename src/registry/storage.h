@@ -69,6 +69,15 @@ struct storage_ops {
 	int (*reclaim)(struct storage *s, struct error *err);
 	/* Create an empty object that a crash may take away: a note, no data. */
 	int (*note)(struct storage *s, const char *key, struct error *err);
+	/* What was noted at key stays through a crash. */
+	int (*settle)(struct storage *s, const char *key, struct error *err);
+	/*
+	 * Take a damaged object away from key and keep it as the object
+	 * "quarantine/<as>", durable when it returns. ERR_NOT_FOUND when key is not the
+	 * object any more that was opened as seen.
+	 */
+	int (*quarantine)(struct storage *s, const char *key, const struct storage_object *seen,
+			  const char *as, struct error *err);
 	/* Set mtime to now; ERR_NOT_FOUND. */
 	int (*touch)(struct storage *s, const char *key, struct error *err);
 	/* Objects and prefixes directly below prefix; empty when there is none. */
@@ -88,8 +97,8 @@ struct storage_ops {
 	/* The bytes written so far again, from offset 0 (for hashing after a restart). */
 	int (*upload_read)(struct storage *s, struct storage_upload *u, uint64_t offset, void *out,
 			   size_t len, size_t *ret_n, struct error *err);
-	/* Make it the object key, durable when it returns; an object that is there
-	 * already is success. Takes u in every case. */
+	/* Make it the object key, in place of one that is there already; durable when it
+	 * returns. Takes u in every case. */
 	int (*upload_commit)(struct storage *s, struct storage_upload *take_u, const char *key,
 			     struct error *err);
 	/* Let go of the handle; the bytes stay for upload_resume. */

@@ -52,6 +52,11 @@ FORWARD(discard, (struct storage * s, const char *key, struct error *err),
 FORWARD(flush, (struct storage * s, struct error *err), (of(s)->inner, err));
 FORWARD(reclaim, (struct storage * s, struct error *err), (of(s)->inner, err));
 FORWARD(note, (struct storage * s, const char *key, struct error *err), (of(s)->inner, key, err));
+FORWARD(settle, (struct storage * s, const char *key, struct error *err), (of(s)->inner, key, err));
+FORWARD(quarantine,
+	(struct storage * s, const char *key, const struct storage_object *seen, const char *as,
+	 struct error *err),
+	(of(s)->inner, key, seen, as, err));
 FORWARD(touch, (struct storage * s, const char *key, struct error *err), (of(s)->inner, key, err));
 FORWARD(list,
 	(struct storage * s, const char *prefix, struct storage_listing *ret, struct error *err),
@@ -106,6 +111,8 @@ static const struct storage_ops fault_ops = {
 	.flush = fault_flush,
 	.reclaim = fault_reclaim,
 	.note = fault_note,
+	.settle = fault_settle,
+	.quarantine = fault_quarantine,
 	.touch = fault_touch,
 	.list = fault_list,
 	.upload_begin = fault_upload_begin,

@@ -4,6 +4,7 @@
  * Layout (version 1):
  *   version  lock
  *   content/blobs/sha256/ab/<hex>     as the engine keeps them
+ *   quarantine/<algo>-<hex>           what a scrub found damaged
  *   repos/<name>/...                  small objects, see repo.h
  *   uploads/<id>                      bytes of unfinished uploads
  *   trash/<n>                         see trash.h
@@ -36,6 +37,7 @@ struct storage_fs {
 	int root;    /* directory fd */
 	int uploads; /* directory fd */
 	int trash;   /* directory fd */
+	int bad;     /* directory fd: the quarantine */
 	int lock;
 };
 
@@ -150,14 +152,6 @@ static int fs_put(struct storage *s, const char *key, const void *bytes, size_t 
 
 	if (r < 0)
 		return r;
-	/* A new link is nothing but its name: one commit of the file system, not two. */
-	if (len == 0) {
-		autoclose int fd = FD_NONE;
-
-		r = fs_open_beneath(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, NULL);
-		if (r == 0)
-			return fs_sync_dir(dir, err);
-	}
 	return fs_replace(dir, name, 0600, bytes, len, err);
 }
 
@@ -169,6 +163,15 @@ static int fs_note(struct storage *s, const char *key, struct error *err)
 	int r = open_parent(of(s), key, true, &dir, &name, err);
 
 	return r < 0 ? r : fs_open_beneath(dir, name, O_WRONLY | O_CREAT, 0600, &fd, err);
+}
+
+static int fs_settle(struct storage *s, const char *key, struct error *err)
+{
+	autoclose int dir = FD_NONE;
+	const char *name;
+	int r = open_parent(of(s), key, false, &dir, &name, err);
+
+	return r < 0 ? r : fs_sync_dir(dir, err);
 }
 
 static int fs_remove(struct storage *s, const char *key, struct error *err)
@@ -203,6 +206,32 @@ static int fs_reclaim(struct storage *s, struct error *err)
 static int fs_flush(struct storage *s, struct error *err)
 {
 	return syncfs(of(s)->root) < 0 ? error_sys(err, errno, "sync the data directory") : 0;
+}
+
+/* Moved first and looked at then: a push may put a good one there at any moment. */
+static int fs_quarantine(struct storage *s, const char *key, const struct storage_object *seen,
+			 const char *as, struct error *err)
+{
+	struct storage_fs *fs = of(s);
+	autoclose int dir = FD_NONE;
+	struct stat want, got;
+	const char *name;
+	int r = open_parent(fs, key, false, &dir, &name, err);
+
+	if (r < 0)
+		return r;
+	if (fstat(seen->fd, &want) < 0)
+		return error_sys(err, errno, "stat '%s'", key);
+	if (renameat(dir, name, fs->bad, as) < 0)
+		return errno == ENOENT ? error_set(err, ERR_NOT_FOUND, "no object '%s'", key)
+				       : error_sys(err, errno, "set '%s' aside", key);
+	if (fstatat(fs->bad, as, &got, AT_SYMLINK_NOFOLLOW) == 0 && got.st_ino != want.st_ino) {
+		if (renameat2(fs->bad, as, dir, name, RENAME_NOREPLACE) < 0)
+			(void)unlinkat(fs->bad, as, 0);
+		return error_set(err, ERR_NOT_FOUND, "'%s' has been replaced", key);
+	}
+	r = fs_sync_dir(fs->bad, err);
+	return r < 0 ? r : fs_sync_dir(dir, err);
 }
 
 static int fs_touch(struct storage *s, const char *key, struct error *err)
@@ -335,13 +364,10 @@ static int fs_upload_commit(struct storage *s, struct storage_upload *take_u, co
 	r = open_parent(of(s), key, true, &dir, &name, err);
 	if (r < 0)
 		return r;
-	if (linkat(of(s)->uploads, u.id, dir, name, 0) < 0 && errno != EEXIST)
-		return error_sys(err, errno, "link '%s'", key);
-	r = fs_sync_dir(dir, err);
-	if (r < 0)
-		return r;
-	(void)unlinkat(of(s)->uploads, u.id, 0);
-	return 0;
+	/* Never two names of one file: who resumed the upload would write into the object. */
+	if (renameat(of(s)->uploads, u.id, dir, name) < 0)
+		return error_sys(err, errno, "rename an upload to '%s'", key);
+	return fs_sync_dir(dir, err);
 }
 
 static void fs_upload_close(struct storage *s, struct storage_upload *take_u)
@@ -369,6 +395,8 @@ static void fs_free(struct storage *s)
 		close(fs->uploads);
 	if (fs->trash >= 0)
 		close(fs->trash);
+	if (fs->bad >= 0)
+		close(fs->bad);
 	if (fs->lock >= 0)
 		close(fs->lock);
 	free(fs);
@@ -384,6 +412,8 @@ static const struct storage_ops fs_ops = {
 	.flush = fs_flush,
 	.reclaim = fs_reclaim,
 	.note = fs_note,
+	.settle = fs_settle,
+	.quarantine = fs_quarantine,
 	.touch = fs_touch,
 	.list = fs_list,
 	.upload_begin = fs_upload_begin,
@@ -425,6 +455,21 @@ static int take_lock(int fd, struct error *err)
 	return 0;
 }
 
+/* The 256 directories of blobs: a push that had to make its own would wait for the disk longer. */
+static int make_blob_dirs(struct storage_fs *fs, struct error *err)
+{
+	autoclose int dir = FD_NONE;
+	char name[3];
+	int r = make_dir(fs, "content/blobs/sha256", &dir, err);
+
+	for (unsigned i = 0; r == 0 && i < 256; i++) {
+		snprintf(name, sizeof(name), "%02x", i);
+		if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+			r = error_sys(err, errno, "create a directory for blobs");
+	}
+	return r < 0 ? r : fs_sync_dir(dir, err);
+}
+
 static int prepare(struct storage_fs *fs, const char *path, struct error *err)
 {
 	int r = fs_mkdir_all(path, 0700, err);
@@ -443,7 +488,11 @@ static int prepare(struct storage_fs *fs, const char *path, struct error *err)
 	r = check_version(fs, err);
 	if (r < 0)
 		return r;
-	r = make_dir(fs, "uploads", &fs->uploads, err);
+	r = make_blob_dirs(fs, err);
+	if (r == 0)
+		r = make_dir(fs, "uploads", &fs->uploads, err);
+	if (r == 0)
+		r = make_dir(fs, "quarantine", &fs->bad, err);
 	return r < 0 ? r : make_dir(fs, "trash", &fs->trash, err);
 }
 
@@ -453,7 +502,7 @@ int storage_fs_open(const char *path, struct storage **ret, struct error *err)
 	int r;
 
 	fs->storage.ops = &fs_ops;
-	fs->root = fs->uploads = fs->trash = fs->lock = FD_NONE;
+	fs->root = fs->uploads = fs->trash = fs->bad = fs->lock = FD_NONE;
 	r = prepare(fs, path, err);
 	if (r < 0) {
 		fs_free(&fs->storage);

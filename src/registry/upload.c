@@ -189,28 +189,57 @@ static int catch_up(struct uploads *u, struct session *s, struct storage_upload 
 	return 0;
 }
 
+/*
+ * Fill part, or come to the end of the body. Pieces as the socket gave them would be
+ * kept as small pages, which costs every later reader; so whole parts are written.
+ * A body that breaks off still gives what came: an upload can be resumed there.
+ */
+static int read_part(struct reader *body, char *part, size_t len, size_t *ret_n, struct error *err)
+{
+	size_t n = 1;
+	int r = 0;
+
+	*ret_n = 0;
+	while (r == 0 && n > 0 && *ret_n < len) {
+		r = reader_read(body, part + *ret_n, len - *ret_n, &n, err);
+		if (r == 0)
+			*ret_n += n;
+	}
+	return r;
+}
+
+static int keep_part(struct uploads *u, struct session *s, struct storage_upload *handle,
+		     const char *part, size_t n, struct error *err)
+{
+	int r;
+
+	if (handle->size + n > u->max_bytes)
+		return error_set(err, ERR_FORBIDDEN, "blob is larger than %llu bytes",
+				 (unsigned long long)u->max_bytes);
+	r = storage_of(u)->ops->upload_write(storage_of(u), handle, part, n, err);
+	if (r < 0)
+		return r;
+	hash_add(&s->sha256, part, n);
+	s->hashed += n;
+	return 0;
+}
+
 static int append_body(struct uploads *u, struct session *s, struct storage_upload *handle,
 		       struct upload_chunk *chunk, struct error *err)
 {
 	autofree char *part = xcalloc(1, CHUNK_BYTES);
-	size_t n;
+	bool whole = false;
 
-	for (;;) {
-		int r = reader_read(chunk->body, part, CHUNK_BYTES, &n, err);
+	while (!whole) {
+		/* Up to the next multiple: the upload may stand anywhere. */
+		size_t want = CHUNK_BYTES - (size_t)(handle->size % CHUNK_BYTES), n;
+		int broken = read_part(chunk->body, part, want, &n, err);
+		int r = n > 0 ? keep_part(u, s, handle, part, n, broken < 0 ? NULL : err) : 0;
 
-		if (r < 0)
-			return r;
-		if (n == 0)
-			break;
-		if (handle->size + n > u->max_bytes)
-			return error_set(err, ERR_FORBIDDEN, "blob is larger than %llu bytes",
-					 (unsigned long long)u->max_bytes);
-		r = storage_of(u)->ops->upload_write(storage_of(u), handle, part, n, err);
-		if (r < 0)
-			return r;
-		hash_add(&s->sha256, part, n);
-		s->hashed += n;
+		if (r < 0 || broken < 0)
+			return broken < 0 ? broken : r;
 		chunk->got += n;
+		whole = n < want;
 	}
 	if (chunk->length >= 0 && chunk->got != (uint64_t)chunk->length)
 		return error_set(err, ERR_INVALID, "body has %llu bytes, %lld were announced",
@@ -294,11 +323,14 @@ int upload_commit(struct uploads *u, const char *repo, const char *id, const str
 		return r;
 	r = verify(u, s, &handle, want, err);
 	if (r == 0) {
-		/* The link first: a collection that runs beside us then keeps the blob. */
+		/* The link first: a collection that runs beside us then keeps the blob. It is
+		 * settled last: by then the disk has it already, with the blob. */
 		name_blob_key(want, key, sizeof(key));
-		r = repo_link_blob(u->store, repo, want, err);
+		r = repo_note_link(u->store, repo, want, err);
 		if (r == 0)
 			r = storage_of(u)->ops->upload_commit(storage_of(u), &handle, key, err);
+		if (r == 0)
+			r = repo_settle_link(u->store, repo, want, err);
 	}
 	leave(u, id, &handle, true);
 	if (r == -ERR_SYSTEM)
