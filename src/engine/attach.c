@@ -77,7 +77,7 @@ void attach_pending_flush(struct container *c, struct task *t)
 	}
 	vec_for_each (p, &list) {
 		pending_session(*p, &s);
-		(void)!task_attach(t, NULL, &s, steal_fd(&(*p)->fd), NULL);
+		task_attach_ahead(t, &s, steal_fd(&(*p)->fd));
 		pending_free(*p);
 	}
 	vec_release(&list);

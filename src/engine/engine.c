@@ -173,7 +173,9 @@ static int open_store(struct engine *e, struct error *err)
 static int open_tasks(struct engine *e, struct error *err)
 {
 	autofree char *dir = cstr_format("%s/tasks", e->cfg.exec_root);
-	struct task_host_config cfg = { .shim_path = e->cfg.runtime_binary, .tasks_dir = dir };
+	struct task_host_config cfg = { .shim_path = e->cfg.runtime_binary,
+					.tasks_dir = dir,
+					.warm = true };
 
 	return task_host_open(&cfg, &e->tasks, err);
 }

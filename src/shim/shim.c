@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <malloc.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include "base/alloc.h"
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/fdpass.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "shim/supervisor.h"
@@ -301,14 +303,35 @@ static int parse_fd(const char *text, int *ret)
 	return 0;
 }
 
+/*
+ * Started ahead: the first message is the name of the task's directory, with the mount of its root.
+ * It goes where ps finds it. false: the engine has ended, no task comes.
+ */
+static bool await_task(int control_fd, char *dir_word, char dir[static PATH_MAX], int *rootfs_fd)
+{
+	size_t len = 0, n_fds = 0, room = strlen(dir_word);
+
+	if (fdpass_recv(control_fd, dir, PATH_MAX - 1, &len, rootfs_fd, 1, &n_fds, NULL) < 0 ||
+	    len == 0)
+		return false;
+	dir[len] = '\0';
+	memset(dir_word, 0, room);
+	memcpy(dir_word, dir, len < room ? len : room);
+	return true;
+}
+
 int shim_main(int argc, char **argv, shim_runtime_fn builtin)
 {
 	int dir_fd, control_fd = FD_NONE, rootfs_fd = FD_NONE, i;
-	const char *dir = NULL;
+	char name[PATH_MAX];
+	char *dir = NULL;
+	bool await = false;
 
 	for (i = 1; i + 1 < argc; i += 2) {
 		if (strcmp(argv[i], "--dir") == 0)
 			dir = argv[i + 1];
+		else if (strcmp(argv[i], "--await") == 0)
+			await = true;
 		else if (strcmp(argv[i], "--fd") == 0 && parse_fd(argv[i + 1], &control_fd) == 0)
 			continue;
 		else if (strcmp(argv[i], "--rootfs-fd") == 0 &&
@@ -319,6 +342,11 @@ int shim_main(int argc, char **argv, shim_runtime_fn builtin)
 	}
 	if (dir == NULL || control_fd < 0 || i != argc)
 		return 2;
+	if (await) {
+		if (!await_task(control_fd, dir, name, &rootfs_fd))
+			return 0;
+		dir = name;
+	}
 	if (fs_open(dir, O_RDONLY | O_DIRECTORY, 0, &dir_fd, NULL) < 0 || fchdir(dir_fd) < 0)
 		return 1;
 	umask(0022);

@@ -16,11 +16,14 @@
 typedef int (*shim_runtime_fn)(int argc, char **argv);
 
 /*
- * Run the verb: `shim --dir DIR [--fd N]`.
+ * Run the verb: `shim --dir DIR [--fd N] [--rootfs-fd M | --await task]`.
  *
  * DIR  the task's directory: task.json (what to mount, log, run), config.json
  *      (OCI bundle); shim.sock and exit.json appear there
  * N    an inherited connected SEQPACKET socket: the first control connection
+ * --await task  wait for a message on N first: the directory's name, in place of DIR, with the
+ *      detached mount of the root as its fd; the end of the socket before that ends the shim.
+ *      DIR is only the room that the name has in what ps shows
  * builtin  called in a child where task.json has "builtin": true, instead of executing "runtime";
  *          a fork is a third of the price of an execution
  *

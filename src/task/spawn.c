@@ -97,20 +97,11 @@ static int watch_child(struct task_host *h, int take_pidfd, struct error *err)
 	return 0;
 }
 
-static int spawn_shim(struct task *t, int control_fd, int rootfs_fd, struct error *err)
+int task_spawn_shim(struct task_host *h, const char *const *argv, int control_fd, int rootfs_fd,
+		    struct error *err)
 {
-	autofree char *dir = cstr_format("%s/%s", t->host->tasks_dir, t->id);
-	const char *argv[] = { "proa-runtime",
-			       "shim",
-			       "--dir",
-			       dir,
-			       "--fd",
-			       "3",
-			       rootfs_fd >= 0 ? "--rootfs-fd" : NULL,
-			       "4",
-			       NULL };
 	struct proc_fd fds[] = { { control_fd, SHIM_FD_CONTROL }, { rootfs_fd, SHIM_FD_ROOTFS } };
-	struct proc_spec spec = { .path = t->host->shim_path,
+	struct proc_spec spec = { .path = h->shim_path,
 				  .argv = argv,
 				  .fds = fds,
 				  .n_fds = rootfs_fd >= 0 ? 2 : 1,
@@ -122,12 +113,35 @@ static int spawn_shim(struct task *t, int control_fd, int rootfs_fd, struct erro
 	r = proc_spawn(&spec, &proc, err);
 	if (r < 0)
 		return error_wrap(err, r, "start the shim");
-	return watch_child(t->host, steal_fd(&proc.pidfd), err);
+	return watch_child(h, steal_fd(&proc.pidfd), err);
+}
+
+/* None waits: one is started for this task. */
+static int spawn_now(struct task *t, int rootfs_fd, struct error *err)
+{
+	autofree char *dir = cstr_format("%s/%s", t->host->tasks_dir, t->id);
+	const char *argv[] = { "proa-runtime",
+			       "shim",
+			       "--dir",
+			       dir,
+			       "--fd",
+			       "3",
+			       rootfs_fd >= 0 ? "--rootfs-fd" : NULL,
+			       "4",
+			       NULL };
+	int pair[2];
+	int r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_sys(err, errno, "socketpair");
+	t->sock = pair[0];
+	r = task_spawn_shim(t->host, argv, pair[1], rootfs_fd, err);
+	close(pair[1]);
+	return r;
 }
 
 static int fill_and_spawn(struct task *t, const struct task_spec *spec, struct error *err)
 {
-	int pair[2];
 	int r;
 
 	t->dir_fd = openat(t->host->dir_fd, t->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -139,14 +153,9 @@ static int fill_and_spawn(struct task *t, const struct task_spec *spec, struct e
 		r = write_task_json(t, spec, err);
 	if (r < 0)
 		return r;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_sys(err, errno, "socketpair");
-	t->sock = pair[0];
-	r = spawn_shim(t, pair[1], spec->rootfs_fd, err);
-	close(pair[1]);
-	if (r < 0)
-		return r;
-	return task_watch_control(t, err);
+	t->sock = task_warm_take(t->host, t->id, spec->rootfs_fd);
+	r = t->sock >= 0 ? 0 : spawn_now(t, spec->rootfs_fd, err);
+	return r < 0 ? r : task_watch_control(t, err);
 }
 
 int task_create(struct task_host *h, const struct task_spec *spec, task_event_fn on_event,

@@ -226,6 +226,8 @@ int task_host_open(const struct task_host_config *cfg, struct task_host **ret, s
 	h->epoll_fd = h->dir_fd = FD_NONE;
 	h->stop.fd = FD_NONE;
 	workers_init(&h->workers);
+	pthread_mutex_init(&h->warm.mutex, NULL);
+	pthread_cond_init(&h->warm.changed, NULL);
 	h->shim_path = xstrdup(cfg->shim_path);
 	h->tasks_dir = xstrdup(cfg->tasks_dir);
 	r = fs_mkdir_all(h->tasks_dir, 0711, err);
@@ -248,6 +250,8 @@ int task_host_open(const struct task_host_config *cfg, struct task_host **ret, s
 		goto out;
 	}
 	h->running = true;
+	if (cfg->warm)
+		task_warm_open(h);
 	*ret = h;
 	return 0;
 out:
@@ -259,6 +263,7 @@ void task_host_close(struct task_host *h)
 {
 	if (h == NULL)
 		return;
+	task_warm_close(h);
 	if (h->running) {
 		cancel_fire(&h->stop);
 		pthread_join(h->thread, NULL);
@@ -472,6 +477,28 @@ int task_attach(struct task *t, const char *exec_id, const struct task_session *
 		jsonw_kstring(&q.w, "id", exec_id);
 	session_words(&q.w, s);
 	return task_request_send(t, &q, s->early, s->early_len, fd, err);
+}
+
+void task_attach_ahead(struct task *t, const struct task_session *s, int take_fd)
+{
+	auto_(buf) text = BUF_INIT(TASK_MESSAGE_MAX);
+	autoclose int fd = take_fd;
+	struct jsonw w;
+	int r;
+
+	jsonw_init(&w, &text);
+	jsonw_object(&w);
+	jsonw_kint(&w, "seq", 0); /* nobody's */
+	jsonw_kstring(&w, "op", "attach");
+	session_words(&w, s);
+	jsonw_end(&w);
+	r = jsonw_finish(&w, NULL);
+	if (r == 0 && s->early_len > 0)
+		r = buf_add(&text, "", 1, NULL);
+	if (r == 0 && s->early_len > 0)
+		r = buf_add(&text, s->early, s->early_len, NULL);
+	if (r == 0)
+		(void)!fdpass_send(t->sock, text.data, text.len, &fd, 1, NULL);
 }
 
 int task_exec(struct task *t, const struct task_exec_spec *spec, pid_t *ret_pid, struct error *err)

@@ -25,8 +25,23 @@ struct task_child {
 	int pidfd;
 };
 
+#define TASK_WARM_READY 2
+
+/* Shims that wait for a container: the control sockets. warm.c. */
+struct task_warm {
+	pthread_mutex_t mutex; /* guards what follows */
+	pthread_cond_t changed;
+	int socks[TASK_WARM_READY];
+	unsigned n;
+	int64_t due_ns; /* when the next ones are made; 0 = not asked for */
+	bool stop;
+	bool running; /* the owner's: the thread is there */
+	pthread_t thread;
+};
+
 struct task_host {
 	char *shim_path, *tasks_dir;
+	struct task_warm warm;
 	int dir_fd, epoll_fd;
 	pthread_t thread;
 	bool running;
@@ -83,5 +98,15 @@ MUST_CHECK int task_watch_control(struct task *t, struct error *err);
 /* A new file in the task's directory, not fsynced. */
 MUST_CHECK int task_write_file(int dir_fd, const char *name, const void *bytes, size_t len,
 			       struct error *err);
+/* A shim with the words argv, whose end the monitor reaps; the fds are borrowed, rootfs_fd may be
+ * FD_NONE. */
+MUST_CHECK int task_spawn_shim(struct task_host *h, const char *const *argv, int control_fd,
+			       int rootfs_fd, struct error *err);
+/* Keep shims ready from now on. Without a thread none is ready, which is no failure. */
+void task_warm_open(struct task_host *h);
+void task_warm_close(struct task_host *h);
+/* Make one that waits the shim of the task id: its control socket, the caller's; FD_NONE: none
+ * is ready. rootfs_fd is borrowed, may be FD_NONE. */
+int task_warm_take(struct task_host *h, const char *id, int rootfs_fd);
 /* The shim is dead: kill what it watched, clean up, say how it ended. */
 void task_bury(struct task_host *h, const char *id, int dir_fd, struct task_exit *ret);

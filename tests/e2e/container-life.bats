@@ -211,6 +211,25 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	[ "$after" -le $((before + 4)) ]
 }
 
+@test "shims wait for their container, are replaced, and are not needed" {
+	waiting() { pgrep -f -- "shim --dir $ROOT/run/tasks/-" | wc -l; }
+	both_wait() { [ "$(waiting)" = 2 ]; }
+	eventually both_wait
+	old=$(pgrep -f -- "shim --dir $ROOT/run/tasks/-")
+	kill -9 $old
+	run run_it --rm bb:1 echo hi
+	[ "$output" = hi ]
+	eventually both_wait
+	old=$(pgrep -f -- "shim --dir $ROOT/run/tasks/-")
+	run_it -d --name "c$N" bb:1 sleep 1000
+	pid=$(pgrep -f -- "shim --dir $ROOT/run/tasks/$(d inspect -f '{{.Id}}' "c$N")")
+	[[ " $(echo $old) " == *" $pid "* ]]
+	# A waiting one sees nothing of a container, and holds none of the engine's files.
+	pid=$(pgrep -f -- "shim --dir $ROOT/run/tasks/-" | head -1)
+	[ "$(readlink "/proc/$pid/ns/mnt")" = "$(readlink "/proc/$(cat "$ROOT/test.pid")/ns/mnt")" ]
+	[ "$(ls "/proc/$pid/fd" | wc -l)" = 4 ]
+}
+
 @test "a container's supervisor takes less than 1 MiB" {
 	run_it -d --name "c$N" bb:1 sleep 1000
 	pid=$(pgrep -f -- "shim --dir $ROOT/run/tasks/$(d inspect -f '{{.Id}}' "c$N")")

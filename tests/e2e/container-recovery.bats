@@ -31,6 +31,9 @@ die() {
 	sleep 0.3
 	die
 	sleep 0.5
+	# Shims that wait for a container end with the engine; those that have one go on.
+	run ! pgrep -f -- "shim --dir $ROOT/run/tasks/-"
+	[ "$(pgrep -f -- "shim --dir $ROOT/run/tasks/[0-9a-f]" | wc -l)" = 1 ]
 	engine_start
 	code=0
 	wait "$session" || code=$?
