@@ -18,14 +18,6 @@ setup() {
 teardown() { timeout -k 1 20 docker rm -f "c$N" >/dev/null 2>&1 || true; }
 d() { timeout -k 1 20 docker "$@"; }
 run_it() { d run --network none "$@"; }
-eventually() {
-	local i
-	for i in $(seq 50); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	return 1
-}
 
 @test "stdin ends at the client's end, output comes whole" {
 	[ "$(printf 'l1\nl2\n' | run_it --rm -i bb:1 cat)" = $'l1\nl2' ]

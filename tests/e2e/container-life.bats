@@ -19,14 +19,6 @@ teardown() { timeout -k 1 20 docker rm -f "c$N" >/dev/null 2>&1 || true; }
 
 d() { timeout -k 1 20 docker "$@"; }
 run_it() { d run --network none "$@"; }
-eventually() { # COMMAND...: within 5 s
-	local i
-	for i in $(seq 50); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	return 1
-}
 # The answer to --rm does not wait for the files; they go right behind it.
 nothing_left() {
 	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ] && ! grep -qE " $ROOT/(data|run/tasks)/" /proc/self/mounts

@@ -24,21 +24,26 @@ die() {
 
 @test "containers, logs, exec sessions and exit codes outlive kill -9" {
 	run_it -d --name lives bb:1 sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
-	run_it -d --name ends bb:1 sh -c 'sleep 0.5; exit 9'
+	run_it -d --name ends bb:1 sh -c 'while [ ! -e /end ]; do sleep 0.05; done; exit 9'
 	pid=$(d inspect -f '{{.State.Pid}}' lives)
-	d exec lives sh -c 'sleep 1.5; echo survived; exit 6' >"$ROOT/exec" 2>/dev/null &
+	ending=$(d inspect -f '{{.State.Pid}}' ends)
+	d exec lives sh -c 'echo begun; while [ ! -e /go ]; do sleep 0.05; done; echo survived; exit 6' \
+		>"$ROOT/exec" 2>/dev/null &
 	session=$!
-	sleep 0.3
+	eventually grep -q begun "$ROOT/exec"
 	die
+	touch "/proc/$ending/root/end"
+	while kill -0 "$ending" 2>/dev/null; do sleep 0.02; done
 	sleep 0.5
 	# Shims that wait for a container end with the engine; those that have one go on.
 	run ! pgrep -f -- "shim --dir $ROOT/run/tasks/-"
 	[ "$(pgrep -f -- "shim --dir $ROOT/run/tasks/[0-9a-f]" | wc -l)" = 1 ]
 	engine_start
+	touch "/proc/$pid/root/go"
 	code=0
 	wait "$session" || code=$?
 	[ "$code" = 6 ]
-	[ "$(cat "$ROOT/exec")" = survived ]
+	[ "$(tail -1 "$ROOT/exec")" = survived ]
 	[ "$(d inspect -f '{{.State.Pid}} {{.State.Status}}' lives)" = "$pid running" ]
 	[ "$(d inspect -f '{{.State.Status}} {{.State.ExitCode}}' ends)" = "exited 9" ]
 	[ "$(d logs lives | sort -n | uniq -c | awk '$1 != 1' | wc -l)" = 0 ]

@@ -11,6 +11,16 @@ PROA_BUILD=${PROA_BUILD:-$BATS_TEST_DIRNAME/../../build/src/main}
 need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 need_docker() { command -v docker >/dev/null || skip "the docker CLI is not installed"; }
 
+# eventually COMMAND...: it succeeds within 20 s.
+eventually() {
+	local i
+	for i in $(seq 200); do
+		"$@" && return 0
+		sleep 0.1
+	done
+	return 1
+}
+
 # engine_start [PROAD FLAG...]: start proad on $ROOT and wait until it answers.
 engine_start() {
 	"$PROA_BUILD/proad" --data-root "$ROOT/data" --exec-root "$ROOT/run" --pidfile "$ROOT/proad.pid" \
