@@ -368,6 +368,7 @@ int container_archive_put(struct engine *e, const char *ref, const char *path,
 	auto_(place) p = { .root = FD_NONE };
 	struct decompressor *d;
 	autoclose int dir = FD_NONE;
+	const char *user;
 	struct stat st;
 	int r;
 
@@ -382,10 +383,12 @@ int container_archive_put(struct engine *e, const char *ref, const char *path,
 		return not_found(ref, path, err);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ERR_INVALID, "extraction point is not a directory");
-	if (o->copy_uid_gid) {
+	user = json_str(c->config, "User");
+	/* Without a user of the container's the archive's ids stay. Peer: dockerd 20.10 too. */
+	if (o->copy_uid_gid && user && user[0]) {
 		auto_(container_user) u = { 0 };
 
-		r = container_user_find(p.root, json_str(c->config, "User"), NULL, &u, err);
+		r = container_user_find(p.root, user, NULL, &u, err);
 		if (r < 0)
 			return r;
 		x.chown = true;

@@ -5,15 +5,22 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/sockios.h>
+
+#include "base/clock.h"
 #include "http/server_internal.h"
 
 /* Below this, head and body (or a chunk and its frame) go out in one write. */
 #define JOIN_MAX     (16 * 1024)
 #define HEAD_OUT_MAX (64 * 1024 + JOIN_MAX)
+
+/* How long a client may take to read the head of a detached connection. */
+#define HEAD_READ_MS 1000
 
 const char *http_request_header(const struct http_request *req, const char *name)
 {
@@ -396,6 +403,26 @@ int http_response_hijack(struct http_response *res, const char *upgrade, struct 
 	return 0;
 }
 
+/*
+ * Wait until the client has read the head. docker-py 5 reads the head through a buffer and the
+ * stream from the socket below it: what came in the same read as the head is lost to it. Tells
+ * of a Unix socket only; of TCP the kernel knows no more than that the bytes have arrived.
+ */
+static void wait_head_read(int fd)
+{
+	int64_t end = clock_mono_ns() + HEAD_READ_MS * NS_PER_MS;
+	long nap_ns = 20 * 1000;
+	int unread = 0;
+
+	while (ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0 && clock_mono_ns() < end) {
+		struct timespec nap = { .tv_nsec = nap_ns };
+
+		nanosleep(&nap, NULL);
+		if (nap_ns < NS_PER_MS)
+			nap_ns *= 2;
+	}
+}
+
 int http_response_detach(struct http_response *res, const char *upgrade, int *ret_fd,
 			 const void **ret_early, size_t *ret_early_len, struct error *err)
 {
@@ -425,6 +452,7 @@ int http_response_detach(struct http_response *res, const char *upgrade, int *re
 		*ret_fd = pair[1];
 		return 0;
 	}
+	wait_head_read(c->transport.fd);
 	epoll_ctl(c->server->epoll_fd, EPOLL_CTL_DEL, c->transport.fd, NULL);
 	*ret_fd = steal_fd(&c->transport.fd);
 	return 0;

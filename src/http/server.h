@@ -161,7 +161,9 @@ struct http_stream {
 MUST_CHECK int http_response_hijack(struct http_response *res, const char *upgrade,
 				    struct http_stream *ret, struct error *err);
 /*
- * Take the connection over and give its socket away: the server forgets it.
+ * Take the connection over and give its socket away: the server forgets it. Returns when a
+ * client on a Unix socket has read the head, after a second at the latest: what is written
+ * now reaches it in a read of its own.
  *
  * ret_fd     owned by the caller; one end of a socketpair that the server pumps
  *            after the handler returned when the connection is TLS

@@ -241,6 +241,26 @@ static void test_hijack(void)
 	       "a detached socket keeps the early bytes");
 }
 
+/* docker-py reads the head through a buffer, and the stream below it. */
+static void test_late_reader(void)
+{
+	static const char req[] = "POST /detach HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+				  "Upgrade: tcp\r\n\r\n";
+	char out[512];
+	int fd = dial();
+	ssize_t n;
+
+	(void)!write(fd, req, sizeof(req) - 1);
+	usleep(20 * 1000);
+	n = read(fd, out, sizeof(out) - 1);
+	out[n > 0 ? n : 0] = '\0';
+	ok(n > 4 && strcmp(out + n - 4, "\r\n\r\n") == 0,
+	   "a late reader's first read is the head alone");
+	n = read(fd, out, sizeof(out));
+	ok(n == 1 && out[0] == '!', "the stream comes in the next");
+	close(fd);
+}
+
 static void test_gone(void)
 {
 	int before = atomic_load(&canceled);
@@ -384,6 +404,7 @@ int main(void)
 	test_refusals();
 	test_keep_alive();
 	test_hijack();
+	test_late_reader();
 	test_gone();
 	test_slow_heads();
 	test_idle(s);

@@ -378,6 +378,13 @@ new() { # NAME CMD-JSON [EXTRA]
 	[ "$code" = 200 ]
 	api GET '/containers/arc/archive?path=/tmp/file'
 	[ "$(tar xOf "$ROOT/body")" = put ]
+	# copyUIDGID without a user of the container's keeps the archive's owner (testcontainers).
+	tar -C "$ROOT/put" --owner=:4242 --group=:4343 -cf "$ROOT/owned.tar" file
+	for q in '' '&copyUIDGID=true'; do
+		api PUT "/containers/arc/archive?path=/tmp$q" --data-binary "@$ROOT/owned.tar"
+		api GET '/containers/arc/archive?path=/tmp/file'
+		[ "$(tar -tv --numeric-owner -f "$ROOT/body" | awk '{ print $2 }')" = 4242/4343 ]
+	done
 	api PUT '/containers/arc/archive?path=/nope' --data-binary "@$ROOT/put.tar"
 	[ "$code" = 404 ]
 	api DELETE '/containers/arc?force=1'
