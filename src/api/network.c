@@ -35,7 +35,7 @@ static int create(struct call *c, struct error *err)
 	if (r < 0)
 		return r;
 	answer_begin(&a);
-	r = network_create(c->engine, body, &a.w, err);
+	r = network_create(c->engine, body, c->version < 44, &a.w, err);
 	return answer_end(&a, c, 201, r, err);
 }
 

@@ -21,6 +21,14 @@ static const char *const migrations[] = {
 	" gateway6 TEXT NOT NULL, config TEXT NOT NULL);"
 	"CREATE TABLE network_attachments(container TEXT PRIMARY KEY, name TEXT NOT NULL,"
 	" mode TEXT NOT NULL, sandbox TEXT NOT NULL, shares TEXT NOT NULL, state TEXT NOT NULL);",
+	/* Two networks may have one name. */
+	"CREATE TABLE networks_2(id TEXT PRIMARY KEY, name TEXT NOT NULL, created INTEGER NOT NULL,"
+	" ifname TEXT NOT NULL, subnet4 TEXT NOT NULL, gateway4 TEXT NOT NULL, subnet6 TEXT NOT "
+	"NULL,"
+	" gateway6 TEXT NOT NULL, config TEXT NOT NULL);"
+	"INSERT INTO networks_2 SELECT * FROM networks;"
+	"DROP TABLE networks;"
+	"ALTER TABLE networks_2 RENAME TO networks;",
 };
 
 const char *network_driver(const struct network *n)
@@ -77,10 +85,18 @@ struct network *network_by_name(struct network_room *r, const char *name)
 struct network *network_get(struct network_room *r, const char *ref, struct error *err)
 {
 	struct network *found = map_get(&r->by_id, ref);
+	unsigned same = 0;
 
 	lock_assert_held(&r->lock);
 	if (!found)
 		found = network_by_name(r, strcmp(ref, "default") == 0 ? "bridge" : ref);
+	map_for_each (e, &r->by_id)
+		same += strcmp(((struct network *)e->value)->name, ref) == 0;
+	if (found && same > 1 && strcmp(found->id, ref) != 0) {
+		error_set(err, ERR_INVALID,
+			  "network %s is ambiguous (%u matches found based on name)", ref, same);
+		return NULL;
+	}
 	if (found)
 		return found;
 	map_for_each (e, &r->by_id) {

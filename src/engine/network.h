@@ -42,10 +42,15 @@ MUST_CHECK int network_list(struct engine *e, const struct json *filters, struct
 /* scope: NULL or "local"; others find nothing. ERR_NOT_FOUND "network x not found". */
 MUST_CHECK int network_inspect(struct engine *e, const char *ref, bool verbose, const char *scope,
 			       struct jsonw *w, struct error *err);
-/* Writes {"Id","Warning"}. ERR_CONFLICT "network with name x already exists";
- * ERR_FORBIDDEN for predefined names; ERR_UNIMPLEMENTED for drivers not served. */
-MUST_CHECK int network_create(struct engine *e, const struct json *body, struct jsonw *w,
-			      struct error *err);
+/*
+ * Writes {"Id","Warning"}. ERR_CONFLICT "network with name x already exists";
+ * ERR_FORBIDDEN for predefined names; ERR_UNIMPLEMENTED for drivers not served.
+ *
+ * duplicates  a second network of that name is made, with a warning, unless the body says
+ *             CheckDuplicate; the name then finds neither. Peer: dockerd before API 1.44.
+ */
+MUST_CHECK int network_create(struct engine *e, const struct json *body, bool duplicates,
+			      struct jsonw *w, struct error *err);
 /* ERR_FORBIDDEN "error while removing network: network x id y has active endpoints". */
 MUST_CHECK int network_remove(struct engine *e, const char *ref, struct error *err);
 /* body {"Container","EndpointConfig"}. Takes the container's op lock. */

@@ -244,7 +244,8 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
-static int check_body(struct network_room *r, const struct json *body, struct error *err)
+static int check_body(struct network_room *r, const struct json *body, bool duplicates,
+		      struct error *err)
 {
 	const char *name = json_str(body, "Name"), *driver = json_str(body, "Driver");
 	const char *ipam = json_str(json_get(body, "IPAM"), "Driver");
@@ -255,7 +256,7 @@ static int check_body(struct network_room *r, const struct json *body, struct er
 	if (is_predefined(name))
 		return error_set(err, ERR_FORBIDDEN,
 				 "operation is not permitted on predefined %s network", name);
-	if (network_by_name(r, name))
+	if (network_by_name(r, name) && (!duplicates || json_bool(body, "CheckDuplicate", false)))
 		return error_set(err, ERR_CONFLICT, "network with name %s already exists", name);
 	if (json_bool(body, "ConfigOnly", false) || json_bool(body, "Ingress", false) ||
 	    !cstr_is_empty(json_str(json_get(body, "ConfigFrom"), "Network")))
@@ -359,14 +360,16 @@ static int check_ifname(struct network_room *r, const struct network *n, struct 
 	return 0;
 }
 
-int network_create(struct engine *e, const struct json *body, struct jsonw *w, struct error *err)
+int network_create(struct engine *e, const struct json *body, bool duplicates, struct jsonw *w,
+		   struct error *err)
 {
 	struct network_room *r = e->networks;
-	struct network *n;
+	autofree char *warning = NULL;
+	struct network *n, *same;
 	int status;
 
 	lock_take(&r->lock);
-	status = check_body(r, body, err);
+	status = check_body(r, body, duplicates, err);
 	if (status < 0) {
 		lock_drop(&r->lock);
 		return status;
@@ -387,10 +390,14 @@ int network_create(struct engine *e, const struct json *body, struct jsonw *w, s
 		network_free(n);
 		return status;
 	}
+	same = network_by_name(r, n->name);
+	if (same)
+		warning =
+		    cstr_format("Network with name %s (id : %s) already exists", n->name, same->id);
 	map_set(&r->by_id, n->id, n);
 	jsonw_object(w);
 	jsonw_kstring(w, "Id", n->id);
-	jsonw_kstring(w, "Warning", "");
+	jsonw_kstring(w, "Warning", warning ? warning : "");
 	jsonw_end(w);
 	network_event(r, "create", n, NULL);
 	lock_drop(&r->lock);
@@ -477,6 +484,17 @@ int network_prune(struct engine *e, const struct json *filters, struct jsonw *w,
 
 /* ---- connect, disconnect ---- */
 
+static bool is_member(const struct network *n, const struct attachment *a)
+{
+	for (size_t i = 0; i < a->members.len; i++) {
+		const char *of = a->members.at[i].network;
+
+		if (strcmp(of, n->id) == 0 || strcmp(of, n->name) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int connect_check(const struct network *n, const struct attachment *a, struct error *err)
 {
 	if (cstr_starts(a->mode, "container:"))
@@ -495,14 +513,6 @@ static int connect_check(const struct network *n, const struct attachment *a, st
 		return error_set(err, ERR_FORBIDDEN,
 				 "container cannot be connected to multiple networks with one of "
 				 "the networks in private (none) mode");
-	for (size_t i = 0; i < a->members.len; i++) {
-		const struct member *m = &a->members.at[i];
-
-		if (strcmp(m->network, n->id) == 0 || strcmp(m->network, n->name) == 0)
-			return error_set(err, ERR_FORBIDDEN,
-					 "endpoint with name %s already exists in network %s",
-					 a->name, n->name);
-	}
 	return 0;
 }
 
@@ -524,6 +534,7 @@ int network_connect(struct engine *e, const char *ref, const struct json *body, 
 	struct error local;
 	struct attachment *a;
 	struct network *n;
+	bool live, there;
 	int status;
 
 	err = err ? err : &local;
@@ -536,13 +547,20 @@ int network_connect(struct engine *e, const char *ref, const struct json *body, 
 	lock_take(&r->lock);
 	n = network_get(r, ref, err);
 	a = n ? need_attachment(r, c->id, err) : NULL;
+	live = container_is_running(c);
 	status = !a ? -(int)err->kind : connect_check(n, a, err);
+	there = status == 0 && is_member(n, a);
+	if (there && live)
+		status = error_set(err, ERR_FORBIDDEN,
+				   "endpoint with name %s already exists in network %s", a->name,
+				   n->name);
 	if (status == 0)
 		status = member_check(n, settings, err);
 	lock_drop(&r->lock);
-	if (status < 0)
+	/* Once more to a container that does not run changes nothing. Peer: dockerd 20.10. */
+	if (status < 0 || there)
 		return status;
-	return member_connect(r, c, a, n, settings, container_is_running(c), err);
+	return member_connect(r, c, a, n, settings, live, err);
 }
 
 int network_disconnect(struct engine *e, const char *ref, const struct json *body,

@@ -113,7 +113,7 @@ static int shell(const char *text)
 }
 
 /* Create a network from a body: "" or the error's text. */
-static const char *create(const char *body)
+static const char *create_as(const char *body, bool duplicates)
 {
 	static struct error err;
 	auto_(arena) a = ARENA_INIT;
@@ -122,9 +122,14 @@ static const char *create(const char *body)
 
 	jsonw_init(&w, &b);
 	err.msg[0] = '\0';
-	if (network_create(&engine, parse(&a, body), &w, &err) < 0)
+	if (network_create(&engine, parse(&a, body), duplicates, &w, &err) < 0)
 		printf("# %s: %s\n", error_kind_name(err.kind), err.msg);
 	return err.msg;
+}
+
+static const char *create(const char *body)
+{
+	return create_as(body, false);
 }
 
 static const char *call_by_body(int (*fn)(struct engine *, const char *, const struct json *,
@@ -223,6 +228,8 @@ static void test_networks(void)
 	       "", "create with a subnet");
 	is_str(create("{\"Name\":\"a\"}"), "network with name a already exists",
 	       "names are unique");
+	is_str(create_as("{\"Name\":\"a\",\"CheckDuplicate\":true}", true),
+	       "network with name a already exists", "also for an old client that asks so");
 	is_str(create("{\"Name\":\"host\"}"),
 	       "operation is not permitted on predefined host network", "predefined names");
 	is_str(create("{\"Name\":\"b\",\"IPAM\":{\"Config\":[{\"Subnet\":\"10.91.0.128/25\"}]}}"),
@@ -335,6 +342,25 @@ static void test_user(void)
 	       "addresses on the default bridge");
 }
 
+/* What clients of an API before 1.44 may do: two networks of one name, and to connect twice. */
+static void test_twice(void)
+{
+	struct container *c = make("twice", "{}", "{\"NetworkMode\":\"bridge\"}", NULL);
+
+	is_str(create_as("{\"Name\":\"twin\"}", true), "", "a name");
+	is_int(network_container_create(c, NULL), 0, "a container that does not run");
+	is_str(call_by_body(network_connect, "twin", "{\"Container\":\"twice\"}"), "", "connect");
+	is_str(call_by_body(network_connect, "twin", "{\"Container\":\"twice\"}"), "",
+	       "again: nothing changes");
+	is_str(call_by_body(network_connect, "bridge", "{\"Container\":\"twice\"}"), "",
+	       "nor by its first network");
+	is_str(create_as("{\"Name\":\"twin\"}", true), "", "the name once more");
+	is_str(call_by_body(network_connect, "twin", "{\"Container\":\"twice\"}"),
+	       "network twin is ambiguous (2 matches found based on name)", "it finds neither");
+	is_str(remove_network("twin"), "network twin is ambiguous (2 matches found based on name)",
+	       "and removes neither");
+}
+
 static int open_engine(struct error *err)
 {
 	autofree char *root = cstr_format("%s/root", dir), *run = cstr_format("%s/run", dir);
@@ -407,6 +433,7 @@ int main(int argc, char **argv)
 	test_networks();
 	test_bridge();
 	test_user();
+	test_twice();
 	test_restart();
 	test_step();
 	for (size_t i = 0; i < n_containers; i++) {
