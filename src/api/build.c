@@ -110,6 +110,11 @@ static int read_query(struct call *c, struct engine_build *b, struct error *err)
 		r = call_query_json(c, "cachefrom", &cache_from, err);
 	if (r == 0)
 		r = read_strings(c, cache_from, "cachefrom", &b->cache_from, err);
+	/*
+	 * The CLIs name a version; docker-py, dockerode and Compose 1 do not, and want the classic
+	 * builder's cachefrom. Peer: dockerd 20.10 looks nowhere else then.
+	 */
+	b->named_caches_only = call_text(c, "version") == NULL;
 	if (r == 0)
 		r = read_limits(c, b, err);
 	if (r == 0)

@@ -143,13 +143,28 @@ static void announce(struct progress *p, struct line *l)
 	send_text(p, " ---> Running in %s\n", l->container);
 }
 
+/* The next step of the stage that makes a layer; NULL when there is none. */
+static const struct node *next_layer(const struct progress *p, const struct line *l)
+{
+	for (l++; l < p->lines + p->n_lines && strncasecmp(l->step->text, "FROM ", 5) != 0; l++) {
+		if (l->step->node != NULL)
+			return l->step->node;
+	}
+	return NULL;
+}
+
 static void finish_line(struct progress *p, struct line *l)
 {
 	const struct node *n = l->step->node;
 	char id[13];
 
-	if (n == NULL)
+	if (n == NULL) {
+		n = next_layer(p, l);
+		/* A layer's key has the configuration before it, so that was there too. */
+		if (n != NULL && n->cached)
+			send_text(p, " ---> Using cache\n");
 		return;
+	}
 	if (n->cached)
 		send_text(p, " ---> Using cache\n");
 	if (l->container[0] != '\0')
@@ -170,6 +185,9 @@ static void advance(struct progress *p)
 		send_stream(p, l->pending.at, l->pending.len);
 		text_clear(&l->pending);
 		if (n != NULL && n->state != NODE_DONE)
+			return;
+		if (n == NULL && next_layer(p, l) != NULL &&
+		    next_layer(p, l)->state == NODE_WAITING)
 			return;
 		finish_line(p, l);
 		p->current++;

@@ -367,6 +367,17 @@ static int check_options(const struct engine_build *b, struct error *err)
 	return 0;
 }
 
+static bool caches_absent(struct engine *e, const char *const *names)
+{
+	for (const char *const *n = names; n && *n; n++) {
+		autofree char *id = NULL;
+
+		if (image_resolve(e->store, *n, &id, NULL) == 0)
+			return false;
+	}
+	return names && names[0];
+}
+
 static int make_request(struct arena *a, const struct engine_build *b, struct build_request *q,
 			struct error *err)
 {
@@ -413,6 +424,7 @@ int engine_build(struct engine *e, const struct engine_build *b, struct writer *
 	struct build_request q;
 	int r = make_request(&a, b, &q, err);
 
+	q.no_cache |= b->named_caches_only && caches_absent(e, b->cache_from);
 	return r < 0 ? r : build_run(e->builds->builder, &q, out, cancel, ret_id, err);
 }
 

@@ -51,6 +51,22 @@ build() { docker build "$@" 2>/dev/null; }
 	[ "$(build -q --no-cache "$CTX-other")" != "$one" ]
 }
 
+@test "a client without a version: configuration steps say that they were cached, cachefrom is the only cache" {
+	printf 'FROM bb:1\nENV FOO=bar\nRUN echo once > /classic\nLABEL a=b\n' >"$CTX/Dockerfile"
+	tar -C "$CTX" -cf "$ROOT/classic.tar" Dockerfile
+	raw() {
+		curl -s --unix-socket "$SOCK" -X POST -H 'Content-Type: application/x-tar' --data-binary "@$ROOT/classic.tar" \
+			"http://x/v1.41/build?t=classic:1$1" >"$ROOT/classic.out"
+		grep -q 'Successfully tagged classic:1' "$ROOT/classic.out"
+		grep -c 'Using cache' "$ROOT/classic.out" || true
+	}
+	[ "$(raw '')" = 0 ]
+	[ "$(raw '')" = 2 ]
+	[ "$(raw '&cachefrom=%5B%22classic:1%22%5D')" = 2 ]
+	[ "$(raw '&cachefrom=%5B%22127.0.0.1:1/none:1%22%5D')" = 0 ]
+	[ "$(raw '&version=1&cachefrom=%5B%22127.0.0.1:1/none:1%22%5D')" = 2 ]
+}
+
 @test "a command that fails ends the build with Docker's words and its code" {
 	printf 'FROM bb:1\nRUN echo seen; exit 7\n' >"$CTX/Dockerfile"
 	run docker build "$CTX"
