@@ -9,17 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/fdpass.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "runtime/console.h"
+#include "runtime/handover.h"
 #include "runtime/hook.h"
 
 int child_send(int socket, enum child_message_kind kind, const struct error *e, struct error *err)
@@ -36,6 +35,17 @@ int child_send(int socket, enum child_message_kind kind, const struct error *e, 
 	return 0;
 }
 
+int child_error(struct child_message *m, size_t len, struct error *err)
+{
+	if (m->kind != CHILD_FAILED || len != sizeof(*m))
+		return error_set(err, ERR_SYSTEM, "message %u from init", m->kind);
+	m->err.msg[sizeof(m->err.msg) - 1] = '\0';
+	if (err != NULL)
+		*err = m->err;
+	return m->err.kind > ERR_NONE && m->err.kind < ERR_KIND_COUNT ? -(int)m->err.kind
+								      : -ERR_SYSTEM;
+}
+
 int child_receive(int socket, enum child_message_kind *ret, struct error *err)
 {
 	struct child_message m;
@@ -50,13 +60,8 @@ int child_receive(int socket, enum child_message_kind *ret, struct error *err)
 		*ret = CHILD_CLOSED;
 		return 0;
 	}
-	if (m.kind == CHILD_FAILED && n == (ssize_t)sizeof(m)) {
-		m.err.msg[sizeof(m.err.msg) - 1] = '\0';
-		if (err != NULL)
-			*err = m.err;
-		return m.err.kind > ERR_NONE && m.err.kind < ERR_KIND_COUNT ? -(int)m.err.kind
-									    : -ERR_SYSTEM;
-	}
+	if (m.kind == CHILD_FAILED)
+		return child_error(&m, (size_t)n, err);
 	*ret = m.kind;
 	return 0;
 }
@@ -247,42 +252,6 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 	return r;
 }
 
-/*
- * Hand the seccomp listener to `start`, which sits outside of the filter. No
- * system call may happen here: the page is shared memory, `start` takes the fd
- * out of this process and sets `taken`.
- */
-struct handover {
-	volatile int fd;
-	volatile int taken;
-};
-
-static int hand_over(void *ctx, int listener)
-{
-	struct handover *h = ctx;
-
-	h->fd = listener;
-	while (!h->taken)
-		__asm__ volatile("" ::: "memory");
-	return 0;
-}
-
-static int offer_listener(int start, struct handover **ret, struct error *err)
-{
-	autoclose int fd = memfd_create("handover", MFD_CLOEXEC);
-	struct child_message m = { .kind = CHILD_READY };
-	void *page;
-
-	if (fd < 0 || ftruncate(fd, 4096) < 0)
-		return error_sys(err, errno, "memfd");
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (page == MAP_FAILED)
-		return error_sys(err, errno, "map");
-	*ret = page;
-	(*ret)->fd = FD_NONE;
-	return fdpass_send(start, &m, sizeof(m), &fd, 1, err);
-}
-
 static int go(struct child *c, int start, struct error *err)
 {
 	const struct spec_hooks *h = &c->config->hooks;
@@ -291,8 +260,8 @@ static int go(struct child *c, int start, struct error *err)
 			  STATUS_CREATED, err);
 
 	if (r == 0 && c->process.seccomp.notify)
-		r = offer_listener(start, &page, err);
-	return r < 0 ? r : process_exec(&c->process, hand_over, page, err);
+		r = handover_offer(start, &page, err);
+	return r < 0 ? r : process_exec(&c->process, handover_wait, page, err);
 }
 
 int fd_keep_only(unsigned base, int **fds, size_t n)

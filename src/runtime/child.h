@@ -17,12 +17,13 @@
 
 /* On the socket pair between parent and child, one message a write. */
 enum child_message_kind {
-	CHILD_CLOSED, /* the stream has ended: execve succeeded, or death */
-	CHILD_MAP,    /* child waits for its id maps */
-	CHILD_HOOKS,  /* child waits for prestart and createRuntime hooks */
-	CHILD_READY,  /* waits for `start` */
-	CHILD_FAILED, /* err tells */
-	CHILD_GO,     /* parent's answer to the first two */
+	CHILD_CLOSED,   /* the stream has ended: execve succeeded, or death */
+	CHILD_MAP,      /* child waits for its id maps */
+	CHILD_HOOKS,    /* child waits for prestart and createRuntime hooks */
+	CHILD_READY,    /* waits for `start` */
+	CHILD_FAILED,   /* err tells */
+	CHILD_GO,       /* the answer to all but FAILED and READY */
+	CHILD_LISTENER, /* handover_offer: a page is attached */
 };
 struct child_message {
 	uint32_t kind;
@@ -30,6 +31,8 @@ struct child_message {
 };
 MUST_CHECK int child_send(int socket, enum child_message_kind kind, const struct error *e,
 			  struct error *err);
+/* The error in a message of `len` bytes: the child's own for CHILD_FAILED, else that it is none. */
+MUST_CHECK int child_error(struct child_message *m, size_t len, struct error *err);
 /* The child's own error for CHILD_FAILED. */
 MUST_CHECK int child_receive(int socket, enum child_message_kind *ret, struct error *err);
 

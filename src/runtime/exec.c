@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "runtime/child.h"
 #include "runtime/console.h"
+#include "runtime/handover.h"
 #include "runtime/resource.h"
 
 #ifndef CLONE_NEWTIME
@@ -329,15 +330,9 @@ static int keep_only(struct executing *x)
 	return fd_keep_only(3 + x->process.preserve_fds, fds, ARRAY_LEN(fds));
 }
 
-static int no_listener(void *ctx, int listener)
-{
-	(void)ctx;
-	(void)listener;
-	return -ERR_UNIMPLEMENTED;
-}
-
 static int become(struct executing *x, struct arena *a, struct error *err)
 {
+	struct handover *page = NULL;
 	int r;
 
 	process_reset_signals();
@@ -373,7 +368,9 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 		r = process_resolve(&x->process, a, err);
 	if (r == 0)
 		r = child_send(x->socket, CHILD_READY, NULL, err);
-	return r < 0 ? r : process_exec(&x->process, no_listener, NULL, err);
+	if (r == 0 && x->process.seccomp.notify)
+		r = handover_offer(x->socket, &page, err);
+	return r < 0 ? r : process_exec(&x->process, handover_wait, page, err);
 }
 
 static _Noreturn void exec_child(struct executing *x)
@@ -459,8 +456,8 @@ static int fork_exec(struct executing *x, struct error *err)
 	r = child_receive(x->socket, &kind, err);
 	if (r == 0 && kind == CHILD_CLOSED)
 		return error_set(err, ERR_SYSTEM, "the process died while it was set up");
-	/* Ready; the next is execve's close of the socket, or why it failed. */
-	return r < 0 ? r : child_receive(x->socket, &kind, err);
+	return r < 0 ? r
+		     : handover_follow(x->socket, x->pid, &x->dir, &x->state, STATUS_RUNNING, err);
 }
 
 static int exec_in(struct executing *x, int *ret_console, struct error *err)

@@ -5,18 +5,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/fdpass.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "runtime/child.h"
-#include "runtime/console.h"
+#include "runtime/handover.h"
 #include "runtime/hook.h"
 #include "runtime/resource.h"
 
@@ -76,83 +74,15 @@ static int run_late_hooks(const struct opened *c, bool stop, struct error *err)
 				state.data, state.len, err);
 }
 
-struct handover {
-	volatile int fd;
-	volatile int taken;
-};
-
-/* Take the seccomp listener out of init, which stands in its own filter and cannot send it. */
-static int pass_listener(const struct opened *c, int memfd, struct error *err)
-{
-	auto_(arena) a = ARENA_INIT;
-	auto_(buf) text = BUF_INIT(RUNTIME_CONFIG_MAX);
-	autoclose int pidfd = FD_NONE, listener = FD_NONE, socket = FD_NONE;
-	struct runtime_config config;
-	struct handover *page;
-	auto_(buf) state = BUF_INIT(STATE_MAX);
-	int r = fs_read_at(c->dir.fd, STATE_CONFIG, &text, err);
-
-	if (r == 0)
-		r = runtime_config_parse(&a, text.data, text.len, &config, err);
-	if (r == 0)
-		r = state_pidfd(&c->state, &pidfd, err);
-	if (r == 0 &&
-	    (config.linux_.seccomp == NULL || config.linux_.seccomp->listener_path == NULL))
-		r = error_set(err, ERR_INVALID,
-			      "linux.seccomp.listenerPath: SCMP_ACT_NOTIFY needs a listener");
-	if (r == 0)
-		r = console_connect(config.linux_.seccomp->listener_path, &socket, err);
-	if (r < 0)
-		return r;
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
-	if (page == MAP_FAILED)
-		return error_sys(err, errno, "map");
-	for (int tries = 0; page->fd == FD_NONE && tries < KILL_WAIT_MS; tries++)
-		poll(NULL, 0, 1);
-	listener = (int)syscall(SYS_pidfd_getfd, pidfd, page->fd, 0);
-	if (listener < 0)
-		r = error_sys(err, errno, "take the seccomp listener");
-	page->taken = 1;
-	munmap(page, 4096);
-	if (r == 0)
-		r = seccomp_state_format(&c->state, config.linux_.seccomp->listener_metadata,
-					 &state, err);
-	return r < 0 ? r : fdpass_send(socket, state.data, state.len, &listener, 1, err);
-}
-
 static int knock(const struct opened *c, struct error *err)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	autoclose int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	struct child_message m;
-	size_t len, n_fds;
-	int memfd, r;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" STATE_SOCKET, c->dir.fd);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return error_sys(err, errno, "reach the container's init");
-	for (;;) {
-		r = fdpass_recv(fd, &m, sizeof(m), &len, &memfd, 1, &n_fds, err);
-		if (r < 0)
-			return r;
-		/* execve closed its end: the program runs. */
-		if (len == 0)
-			return 0;
-		if (m.kind == CHILD_READY && n_fds == 1) {
-			r = pass_listener(c, memfd, err);
-			close(memfd);
-			if (r < 0)
-				return r;
-			continue;
-		}
-		if (m.kind != CHILD_FAILED || len != sizeof(m))
-			return error_set(err, ERR_SYSTEM, "message %u from init", m.kind);
-		m.err.msg[sizeof(m.err.msg) - 1] = '\0';
-		if (err != NULL)
-			*err = m.err;
-		return m.err.kind > ERR_NONE && m.err.kind < ERR_KIND_COUNT ? -(int)m.err.kind
-									    : -ERR_SYSTEM;
-	}
+	return handover_follow(fd, c->state.pid, &c->dir, &c->state, STATUS_CREATED, err);
 }
 
 int runtime_start(const struct runtime_options *o, const char *id, struct error *err)

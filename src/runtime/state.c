@@ -385,8 +385,8 @@ static void write_public(struct jsonw *w, const struct runtime_state *s, enum ru
 	jsonw_end(w);
 }
 
-int seccomp_state_format(const struct runtime_state *s, const char *metadata, struct buf *b,
-			 struct error *err)
+int seccomp_state_format(const struct runtime_state *s, pid_t pid, enum runtime_status status,
+			 const char *metadata, struct buf *b, struct error *err)
 {
 	struct jsonw w;
 
@@ -396,11 +396,11 @@ int seccomp_state_format(const struct runtime_state *s, const char *metadata, st
 	jsonw_karray(&w, "fds");
 	jsonw_string(&w, "seccompFd");
 	jsonw_end(&w);
-	jsonw_kint(&w, "pid", s->pid);
+	jsonw_kint(&w, "pid", pid);
 	if (metadata != NULL)
 		jsonw_kstring(&w, "metadata", metadata);
 	jsonw_key(&w, "state");
-	write_public(&w, s, STATUS_CREATED, false);
+	write_public(&w, s, status, false);
 	jsonw_end(&w);
 	return jsonw_finish(&w, err);
 }

@@ -95,7 +95,8 @@ const char *status_name(enum runtime_status s);
  * extra: also rootfs, created, owner as runc and crun print them; indented. */
 MUST_CHECK int state_format(const struct runtime_state *s, enum runtime_status status, bool extra,
 			    struct buf *b, struct error *err);
-/* ContainerProcessState for a seccomp listener. metadata may be NULL.
+/* ContainerProcessState of process `pid` for a seccomp listener. metadata may be NULL.
  * Spec: runtime-spec v1.2, config-linux.md "The Container Process State". */
-MUST_CHECK int seccomp_state_format(const struct runtime_state *s, const char *metadata,
-				    struct buf *b, struct error *err);
+MUST_CHECK int seccomp_state_format(const struct runtime_state *s, pid_t pid,
+				    enum runtime_status status, const char *metadata, struct buf *b,
+				    struct error *err);

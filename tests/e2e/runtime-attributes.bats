@@ -238,28 +238,72 @@ d" ]
 	[ "${lines[1]}" = 00000008 ]
 }
 
-@test "runtime: a seccomp listener gets the notify fd and the state" {
-	command -v python3 >/dev/null || skip "needs python3"
-	config ".linux.seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"$T/sock\",\"listenerMetadata\":\"md\",\"syscalls\":[{\"names\":[\"getsid\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}"
-	python3 - "$T" <<'PY' &
-import array, json, socket, sys
+# listener N: take N connections at $T/sock, write for each what came with it to $T/got.
+seccomp_listener() {
+	python3 - "$T" "$1" <<'PY' &
+import array, json, os, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.bind(sys.argv[1] + "/sock")
-s.listen(1)
+s.listen(2)
 s.settimeout(20)
-c, _ = s.accept()
-data, anc, _, _ = c.recvmsg(65536, socket.CMSG_SPACE(4))
-fds = array.array("i")
-for l, t, d in anc:
-    fds.frombytes(d)
-j = json.loads(data)
-open(sys.argv[1] + "/got", "w").write(f"{len(fds)} {j['metadata']} {j['fds'][0]} {j['state']['id']}\n")
+out = open(sys.argv[1] + "/got", "w")
+for _ in range(int(sys.argv[2])):
+    c, _ = s.accept()
+    data, anc, _, _ = c.recvmsg(65536, socket.CMSG_SPACE(4))
+    fds = array.array("i")
+    for l, t, d in anc:
+        fds.frombytes(d)
+    if not data:
+        continue
+    j = json.loads(data)
+    what = {os.readlink(f"/proc/self/fd/{f}") for f in fds}
+    own = "init" if j["pid"] == j["state"]["pid"] else "exec"
+    print(len(fds), *what, j["metadata"], j["fds"][0], j["state"]["id"], j["state"]["status"], own, file=out, flush=True)
+    for f in fds:
+        os.close(f)
 PY
+	LISTENER=$!
 	for i in $(seq 50); do [ -S "$T/sock" ] && break; sleep 0.1; done
-	run rt run -b "$B" "$CID"
-	[ "$status" -eq 0 ]
-	wait
-	[ "$(cat "$T/got")" = "1 md seccompFd $CID" ]
+	config ".linux.seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"$T/sock\",\"listenerMetadata\":\"md\",\"syscalls\":[{\"names\":[\"getsid\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}"
+}
+
+@test "runtime: a seccomp listener gets the notify fd and the state, of init and of exec" {
+	command -v python3 >/dev/null || skip "needs python3"
+	seccomp_listener 2
+	args sleep 100
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	rt exec "$CID" true
+	wait "$LISTENER"
+	run cat "$T/got"
+	[ "${lines[0]}" = "1 anon_inode:seccomp notify md seccompFd $CID created init" ]
+	[ "${lines[1]}" = "1 anon_inode:seccomp notify md seccompFd $CID running exec" ]
+	rt delete -f "$CID"
+	nothing_left
+}
+
+@test "runtime: a seccomp listener that is away, or a start that dies meanwhile, leaves no init that waits" {
+	command -v python3 >/dev/null || skip "needs python3"
+	seccomp_listener 1
+	config '.linux.seccomp.listenerPath += ".away"'
+	rt create -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	run rt start "$CID"
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"linux.seccomp.listenerPath"*"sock.away"* ]]
+	[ "$("$RT" --root "$STATE" state "$CID" | jq -r .status)" = stopped ]
+	rt delete "$CID"
+
+	command -v strace >/dev/null || skip "needs strace"
+	config '.linux.seccomp.listenerPath |= rtrimstr(".away")'
+	rt create -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	local pid="$("$RT" --root "$STATE" state "$CID" | jq .pid)"
+	# Dead with the fd of init in its hand: init stands in its filter and is never answered.
+	run timeout 30 strace -o "$T/trace" -e inject=pidfd_getfd:signal=KILL "$RT" --root "$STATE" start "$CID"
+	[ "$status" -ne 0 ]
+	grep -q 'killed by SIGKILL' "$T/trace" || skip "strace cannot trace here"
+	for i in $(seq 50); do [ ! -e "/proc/$pid" ] || grep -q '^State:.Z' "/proc/$pid/status" && break; sleep 0.1; done
+	[ "$("$RT" --root "$STATE" state "$CID" | jq -r .status)" = stopped ]
+	rt delete "$CID"
+	wait "$LISTENER"
 	nothing_left
 }
 
