@@ -253,6 +253,22 @@ static int check_proc(const struct spec_mount *m, const char *clean, struct erro
 			 m->destination);
 }
 
+/* The same for a directory that a symlink of the image leads into /proc. A file may: there are
+ * images whose /etc/hostname is a link to the kernel's. */
+static int check_target(int target, const char *clean, struct error *err)
+{
+	struct statfs sfs;
+
+	if (strcmp(clean, "/proc") == 0 || cstr_starts(clean, "/proc/"))
+		return 0;
+	if (fstatfs(target, &sfs) < 0)
+		return error_sys(err, errno, "look at '%s'", clean);
+	return sfs.f_type != PROC_SUPER_MAGIC
+		   ? 0
+		   : error_set(err, ERR_INVALID,
+			       "'%s' cannot be mounted because it is inside /proc", clean);
+}
+
 static int mount_bind(struct rootfs *r, size_t i, const struct mount_option *o, const char *clean,
 		      struct error *err)
 {
@@ -278,6 +294,8 @@ static int mount_bind(struct rootfs *r, size_t i, const struct mount_option *o, 
 		return error_set(err, ERR_INVALID, "'%s' cannot be mounted onto /proc", m->source);
 	rc = S_ISDIR(st.st_mode) ? rootfs_target_dir(r->root, m->destination, &target, err)
 				 : rootfs_target_file(r->root, m->destination, &target, err);
+	if (rc == 0 && S_ISDIR(st.st_mode))
+		rc = check_target(target, clean, err);
 	if (rc == 0)
 		rc = apply_options(tree, o, err);
 	return rc < 0 ? rc : mount_attach(tree, target, m->destination, err);
@@ -361,7 +379,7 @@ static void inherit_mode(const struct rootfs *r, const struct spec_mount *m, str
 }
 
 static int mount_fs(struct rootfs *r, const struct spec_mount *m, struct mount_option *o,
-		    struct error *err)
+		    const char *clean, struct error *err)
 {
 	autoclose int mount = FD_NONE;
 	autoclose int target = FD_NONE;
@@ -374,6 +392,8 @@ static int mount_fs(struct rootfs *r, const struct spec_mount *m, struct mount_o
 	if (tmpfs)
 		inherit_mode(r, m, o, mode);
 	rc = target_of(r, m, &target, err);
+	if (rc == 0)
+		rc = check_target(target, clean, err);
 	if (rc < 0)
 		return rc;
 	/* Devices and mount points are still to be made in it. */
@@ -421,7 +441,7 @@ int rootfs_mount_all(struct rootfs *r, struct error *err)
 			else if (strcmp(m->type, "cgroup") == 0 || strcmp(m->type, "cgroup2") == 0)
 				rc = rootfs_mount_cgroup(r, m, &o, err);
 			else
-				rc = mount_fs(r, m, &o, err);
+				rc = mount_fs(r, m, &o, clean, err);
 		}
 		if (rc < 0)
 			return error_wrap(err, rc, "mounts[%zu] '%s'", i, m->destination);

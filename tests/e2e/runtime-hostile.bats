@@ -135,6 +135,20 @@ host_untouched() {
 	nothing_left
 }
 
+@test "runtime: a symlink of the image does not move a mount into /proc" {
+	ln -s /proc "$B/rootfs/data"
+	ln -s ../../proc/sys "$B/rootfs/data2"
+	for mount in '"destination":"/data","type":"bind","source":"'"$T/host"'","options":["bind"]' \
+		'"destination":"/data2","type":"bind","source":"'"$T/host"'","options":["bind"]' \
+		'"destination":"/data/self","type":"tmpfs","source":"tmpfs"'; do
+		config ".mounts += [{$mount}]"
+		run rt run -b "$B" "$CID"
+		[ "$status" -eq 1 ]
+		[[ "$output" == *"inside /proc"* ]]
+	done
+	nothing_left
+}
+
 @test "runtime: a masked path that the image replaced by a symlink masks nothing else" {
 	config '.linux.maskedPaths += ["/etc/mask"] | .linux.readonlyPaths += ["/etc/ro"]'
 	ln -s "$T/host/canary" "$B/rootfs/etc/mask"
