@@ -251,122 +251,140 @@ static bool serve_request(struct server_conn *c, size_t head_len)
 	return keep;
 }
 
-/* TLS and pipelined requests: read until a head is whole. 0: the peer is gone. */
-static size_t wait_for_head(struct server_conn *c)
+/*
+ * Read what has come until a head is whole. Never waits: half a head goes back to the
+ * waiter. False: the peer is gone, or was sent away.
+ *
+ * ret_end  length of the head; 0 when it is not whole
+ */
+static bool next_head(struct server_conn *c, size_t *ret_end)
 {
-	int64_t end_ns = clock_mono_ns() + c->server->config.header_timeout_ms * NS_PER_MS;
-	struct error err;
+	struct buf *in = &c->src.in;
 
 	for (;;) {
-		struct buf *in = &c->src.in;
-		size_t have = in->len - c->src.at;
-		size_t end = have ? http_head_end(in->data + c->src.at, have, 0) : 0;
-		int64_t left_ms = (end_ns - clock_mono_ns()) / NS_PER_MS;
-		size_t n = 0;
+		size_t have = in->len - c->src.at, n = 0;
+		struct error err;
+		int r;
 
-		if (end > 0)
-			return end;
-		if (left_ms <= 0)
-			return 0;
+		*ret_end = have ? http_head_end(in->data + c->src.at, have, 0) : 0;
+		if (*ret_end > 0)
+			return true;
 		if (have > HTTP_HEAD_MAX) {
 			(void)error_set(&err, ERR_INVALID, "HTTP head is larger than %d bytes",
 					HTTP_HEAD_MAX);
 			answer_bad_head(c, &err);
-			return 0;
+			return false;
 		}
-		c->transport.read_timeout_ms = (int)left_ms;
-		if (http_source_fill(&c->src, &n, NULL) < 0 || n == 0)
-			return 0;
+		if (!c->is_tls) /* the waiter has read all there was */
+			return true;
+		c->transport.read_timeout_ms = 0;
+		r = http_source_fill(&c->src, &n, &err);
+		if (r == -ERR_UNAVAILABLE)
+			return true;
+		if (r < 0 || n == 0)
+			return false;
 	}
 }
 
+/* False: refused, or the peer is gone. c->wants is what it waits for, 0 when it is done. */
 static bool shake_hands(struct server_conn *c)
 {
 	struct error err;
+	int r = 0;
 
-	if (!c->is_tls || c->tls == NULL)
+	c->wants = 0;
+	if (c->tls == NULL)
 		return true;
-	if (http_tls_accept(c->tls, &c->transport, c->server->config.header_timeout_ms, &err) < 0) {
+	if (c->transport.tls == NULL)
+		r = http_tls_begin(c->tls, &c->transport, &err);
+	if (r == 0)
+		r = http_tls_handshake(&c->transport, &c->wants, &err);
+	if (r < 0) {
 		log_debug("TLS handshake failed", KV_ERR(&err));
 		return false;
 	}
-	c->tls = http_tls_unref(c->tls);
-	http_tls_peer_name(&c->transport, c->tls_subject, sizeof(c->tls_subject));
+	if (c->wants == 0) {
+		c->tls = http_tls_unref(c->tls);
+		http_tls_peer_name(&c->transport, c->tls_subject, sizeof(c->tls_subject));
+	}
 	return true;
 }
 
-/* Requests of one connection until it is idle (true) or over (false). */
+/* The next head has idle_timeout_ms to begin. */
+static void rest(struct server_conn *c)
+{
+	struct http_server *s = c->server;
+
+	c->head_begun = false;
+	c->deadline_ns = c->local ? 0 : clock_mono_ns() + s->config.idle_timeout_ms * NS_PER_MS;
+	if (c->src.at == c->src.in.len) {
+		buf_release(&c->src.in);
+		c->src.at = 0;
+	}
+}
+
+/* Requests of one connection until it waits for its peer (true) or is over (false). */
 static bool serve_conn(struct server_conn *c)
 {
-	bool ready = c->has_cancel;
-
-	if (!ready) {
-		struct cancel fresh;
-
-		ready = cancel_init(&fresh, NULL) == 0;
-		if (ready) {
-			LOCKED(&c->server->lock);
-			c->cancel.fd = fresh.fd;
-			atomic_store(&c->cancel.fired, false);
-			c->has_cancel = true;
-		}
-	}
-	if (!ready || !shake_hands(c))
+	if (c->cancel.fd < 0 || !shake_hands(c))
 		return false;
+	if (c->wants != 0)
+		return true;
 	learn_peer(c);
 	for (;;) {
-		size_t end = wait_for_head(c);
-		size_t have;
+		size_t end;
 
-		if (end == 0 || !serve_request(c, end))
+		if (!next_head(c, &end))
 			return false;
-		if (cancel_fired(&c->cancel))
-			return false;
-		have = c->src.in.len - c->src.at;
-		if (have == 0) {
-			buf_release(&c->src.in);
-			c->src.at = 0;
-		}
-		if (have == 0 && c->transport.ops->pending(&c->transport) == 0)
+		if (end == 0)
 			return true;
-		if (have > 0 && !c->is_tls &&
-		    http_head_end(c->src.in.data + c->src.at, have, 0) == 0)
+		if (!serve_request(c, end) || cancel_fired(&c->cancel))
+			return false;
+		rest(c);
+		if (c->src.in.len == c->src.at && c->transport.ops->pending(&c->transport) == 0)
 			return true;
 		atomic_store(&c->body_open, true);
 	}
 }
 
-/* Back to the waiter. */
-static void park(struct server_conn *c, bool alive)
+/*
+ * Back to the waiter. The worker's cancel stays here; true when it was fired and must be
+ * taken back before another connection gets it.
+ */
+static bool park(struct server_conn *c, bool alive)
 {
 	struct http_server *s = c->server;
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c };
+	struct epoll_event ev = { .events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c };
+	size_t have = c->src.in.len - c->src.at;
 	uint64_t one = 1;
+	bool fired;
 	ssize_t n;
 	LOCKED(&s->lock);
 
 	s->n_busy--;
 	s->last_ns = clock_mono_ns();
+	c->has_cancel = c->gone = false;
+	fired = cancel_fired(&c->cancel);
 	if (alive) {
 		/* What is left in the buffer is the start of a head. */
-		size_t have = c->src.in.len - c->src.at;
-		int64_t wait_ms = have ? s->config.header_timeout_ms : s->config.idle_timeout_ms;
-
 		if (c->src.at > 0 && have > 0)
 			memmove(c->src.in.data, c->src.in.data + c->src.at, have);
 		c->src.in.len = have;
 		c->src.at = 0;
 		c->scanned = have;
-		c->deadline_ns = c->local && !have ? 0 : s->last_ns + wait_ms * NS_PER_MS;
+		if (have > 0)
+			server_head_begins(c, s->last_ns);
 		c->state = CONN_HEAD;
+		ev.events |= c->wants == POLLOUT ? EPOLLOUT : EPOLLIN;
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, c->transport.fd, &ev);
-		return;
+		return fired;
 	}
 	c->state = CONN_DEAD;
 	c->next_ready = s->dead;
 	s->dead = c;
 	n = write(s->wake_fd, &one, sizeof(one));
 	(void)n;
+	return fired;
 }
 
 /* False after WORKER_IDLE_S without work, or when the server stops. */
@@ -388,8 +406,8 @@ static bool wait_for_work(struct http_server *s)
 	return s->ready != NULL;
 }
 
-/* The next connection to serve; NULL ends the worker. */
-static struct server_conn *take_work(struct http_server *s)
+/* The next connection to serve, with the worker's cancel; NULL ends the worker. */
+static struct server_conn *take_work(struct http_server *s, const struct cancel *own)
 {
 	struct server_conn *c;
 	LOCKED(&s->lock);
@@ -403,14 +421,33 @@ static struct server_conn *take_work(struct http_server *s)
 	s->n_ready--;
 	if (s->ready == NULL)
 		s->ready_tail = &s->ready;
+	c->cancel.fd = own->fd;
+	atomic_store(&c->cancel.fired, false);
+	c->has_cancel = own->fd >= 0;
+	if (c->gone && c->has_cancel) /* while it waited for a worker */
+		cancel_fire(&c->cancel);
 	return c;
 }
 
 void server_worker(void *arg)
 {
 	struct http_server *s = arg;
+	struct cancel own = { .fd = FD_NONE };
 	struct server_conn *c;
+	uint64_t drop;
+	ssize_t n;
 
-	while ((c = take_work(s)) != NULL)
-		park(c, serve_conn(c));
+	for (;;) {
+		/* Out of descriptors: the connection is closed, the next one may do. */
+		if (own.fd < 0 && cancel_init(&own, NULL) < 0)
+			own.fd = FD_NONE;
+		c = take_work(s, &own);
+		if (c == NULL)
+			break;
+		if (park(c, serve_conn(c))) {
+			n = read(own.fd, &drop, sizeof(drop));
+			(void)n;
+		}
+	}
+	cancel_release(&own);
 }

@@ -86,6 +86,14 @@ void server_watch_hangup(struct server_conn *c, bool half_close_too)
 	watch(c, half_close_too ? EPOLLRDHUP : 0);
 }
 
+void server_head_begins(struct server_conn *c, int64_t now_ns)
+{
+	if (c->head_begun)
+		return;
+	c->head_begun = true;
+	c->deadline_ns = now_ns + c->server->config.header_timeout_ms * NS_PER_MS;
+}
+
 /* Unlink and free; the caller holds no other pointer to it. */
 static void conn_free(struct server_conn *c)
 {
@@ -104,8 +112,6 @@ static void conn_free(struct server_conn *c)
 	http_transport_release(&c->transport);
 	buf_release(&c->src.in);
 	http_tls_unref(c->tls);
-	if (c->has_cancel)
-		cancel_release(&c->cancel);
 	free(c);
 }
 
@@ -165,11 +171,12 @@ static void conn_new(struct http_server *s, const struct listener *l, int take_f
 	c->transport.take_fds = l->local && s->config.accept_context_fd;
 	c->src =
 	    (struct http_source){ .t = &c->transport, .in = BUF_INIT(HTTP_HEAD_MAX + 16 * 1024) };
-	c->deadline_ns = clock_mono_ns() + s->config.header_timeout_ms * NS_PER_MS;
-	if (l->local)
-		c->deadline_ns = 0;
-	else
+	c->cancel.fd = FD_NONE;
+	if (!l->local) {
+		/* The first head, and the TLS handshake before it, are due at once. */
+		server_head_begins(c, clock_mono_ns());
 		tune_tcp(take_fd, addr);
+	}
 	{
 		LOCKED(&s->lock);
 		c->next = s->conns;
@@ -262,9 +269,7 @@ static void read_head(struct server_conn *c)
 			conn_free(c);
 			return;
 		}
-		if (in->len == 0 && c->local)
-			c->deadline_ns =
-			    clock_mono_ns() + c->server->config.header_timeout_ms * NS_PER_MS;
+		server_head_begins(c, clock_mono_ns());
 		if (buf_add(in, chunk, (size_t)n, NULL) < 0) {
 			refuse_head(c);
 			return;
@@ -290,10 +295,13 @@ static void conn_event(struct server_conn *c, uint32_t events)
 		LOCKED(&c->server->lock);
 		state = c->state;
 		/* A half-close before the body's end is how some clients end the body. */
-		if (state == CONN_BUSY && c->has_cancel &&
+		if (state == CONN_BUSY &&
 		    ((events & (EPOLLHUP | EPOLLERR)) ||
-		     ((events & EPOLLRDHUP) && !atomic_load(&c->body_open))))
-			cancel_fire(&c->cancel);
+		     ((events & EPOLLRDHUP) && !atomic_load(&c->body_open)))) {
+			c->gone = true;
+			if (c->has_cancel)
+				cancel_fire(&c->cancel);
+		}
 	}
 	if (state != CONN_HEAD)
 		return;

@@ -37,7 +37,9 @@ struct server_conn {
 	struct server_conn *next_ready;  /* server->ready or server->dead */
 	enum conn_state state;
 	int64_t deadline_ns; /* CONN_HEAD: close then; 0: never */
-	size_t scanned;      /* bytes of src.in that http_head_end has seen */
+	bool head_begun; /* deadline_ns is that of a head (or handshake), not of the idle time */
+	short wants;     /* POLLIN or POLLOUT: a handshake goes on then */
+	size_t scanned;  /* bytes of src.in that http_head_end has seen */
 	struct http_transport transport;
 	struct http_source src;
 	struct http_tls *tls; /* handshake still to come; a reference */
@@ -46,9 +48,10 @@ struct server_conn {
 	uid_t peer_uid;
 	char tls_subject[128];
 	struct sockaddr_storage addr;
+	bool gone;             /* guarded by server->lock: CONN_BUSY and its peer has left */
 	atomic_bool body_open; /* the request body has not been read to its end */
-	bool has_cancel;
-	struct cancel cancel;
+	bool has_cancel;       /* guarded by server->lock, as the firing of it */
+	struct cancel cancel;  /* CONN_BUSY: fd is the worker's, borrowed */
 };
 
 struct listener {
@@ -102,6 +105,8 @@ void server_worker(void *arg);
 
 /* server.c, for the workers. */
 void server_watch_hangup(struct server_conn *c, bool half_close_too);
+/* From its first byte a head has header_timeout_ms, however it drips. */
+void server_head_begins(struct server_conn *c, int64_t now_ns);
 
 /* response.c */
 void response_init(struct http_response *res, struct server_conn *c, struct http_request *req,

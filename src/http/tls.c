@@ -253,42 +253,14 @@ static const struct http_transport_ops tls_ops = {
 	.release = tls_release,
 };
 
-static int handshake(struct http_transport *t, SSL *ssl, int timeout_ms, struct error *err)
-{
-	for (;;) {
-		int r, code;
-
-		ERR_clear_error();
-		errno = 0;
-		r = SSL_accept(ssl);
-		if (r == 1)
-			return 0;
-		code = SSL_get_error(ssl, r);
-		if (code == SSL_ERROR_SSL)
-			return ssl_error(err, ERR_UNAUTHORIZED, "TLS handshake");
-		r = tls_wait(t, code, timeout_ms, "TLS handshake", err);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			return error_set(err, ERR_UNAUTHORIZED, "TLS handshake: peer has closed");
-	}
-}
-
-int http_tls_accept(struct http_tls *tls, struct http_transport *t, int timeout_ms,
-		    struct error *err)
+int http_tls_begin(struct http_tls *tls, struct http_transport *t, struct error *err)
 {
 	SSL *ssl = connection_new(tls);
 	struct tls_conn *c;
-	int r;
 
 	if (ssl == NULL || SSL_set_fd(ssl, t->fd) != 1) {
 		SSL_free(ssl);
 		return ssl_error(err, ERR_SYSTEM, "set up a TLS connection");
-	}
-	r = handshake(t, ssl, timeout_ms, err);
-	if (r < 0) {
-		SSL_free(ssl);
-		return r;
 	}
 	c = new0(struct tls_conn);
 	c->lock = (struct lock)LOCK_INIT;
@@ -296,6 +268,37 @@ int http_tls_accept(struct http_tls *tls, struct http_transport *t, int timeout_
 	t->tls = c;
 	t->ops = &tls_ops;
 	return 0;
+}
+
+int http_tls_handshake(struct http_transport *t, short *ret_wants, struct error *err)
+{
+	struct tls_conn *c = t->tls;
+	int r, code, sys;
+
+	ERR_clear_error();
+	errno = 0;
+	r = SSL_accept(c->ssl);
+	sys = errno;
+	code = r == 1 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, r);
+	switch (code) {
+	case SSL_ERROR_NONE:
+		*ret_wants = 0;
+		return 0;
+	case SSL_ERROR_WANT_READ:
+		*ret_wants = POLLIN;
+		return 0;
+	case SSL_ERROR_WANT_WRITE:
+		*ret_wants = POLLOUT;
+		return 0;
+	case SSL_ERROR_ZERO_RETURN:
+		return error_set(err, ERR_UNAUTHORIZED, "TLS handshake: peer has closed");
+	case SSL_ERROR_SYSCALL:
+		if (sys != 0)
+			return error_sys(err, sys, "TLS handshake");
+		return error_set(err, ERR_UNAUTHORIZED, "TLS handshake: peer has closed");
+	default:
+		return ssl_error(err, ERR_UNAUTHORIZED, "TLS handshake");
+	}
 }
 
 void http_tls_peer_name(const struct http_transport *t, char *out, size_t len)

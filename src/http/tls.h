@@ -33,10 +33,17 @@ MUST_CHECK int http_tls_reload(struct http_tls *t, const struct http_tls_config 
 struct http_tls *http_tls_ref(struct http_tls *t);
 struct http_tls *http_tls_unref(struct http_tls *t);
 
-/* Shake hands on an initialised plain transport, within timeout_ms; t speaks TLS
- * afterwards. ERR_UNAUTHORIZED when the peer's certificate is missing or refused. */
-MUST_CHECK int http_tls_accept(struct http_tls *tls, struct http_transport *t, int timeout_ms,
-			       struct error *err);
+/* TLS from here on, on an initialised plain transport: it carries nothing before the
+ * handshake is done. ERR_SYSTEM. */
+MUST_CHECK int http_tls_begin(struct http_tls *tls, struct http_transport *t, struct error *err);
+/*
+ * Shake hands as far as the peer lets. Never waits: a peer that stalls costs no thread.
+ *
+ * ret_wants  0: done. POLLIN or POLLOUT: call again when the socket is ready for it
+ *
+ * ERR_UNAUTHORIZED when the peer's certificate is missing or refused, or it has closed.
+ */
+MUST_CHECK int http_tls_handshake(struct http_transport *t, short *ret_wants, struct error *err);
 
 /* Common name of the peer's verified certificate into out; "" when it has none. */
 void http_tls_peer_name(const struct http_transport *t, char *out, size_t len);

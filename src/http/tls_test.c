@@ -2,6 +2,7 @@
  */
 #include "http/tls.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ static uint16_t port;
 
 static const char *in_dir(const char *name)
 {
-	static char paths[16][64]; /* more than any caller holds at a time */
+	static char paths[16][96]; /* more than any caller holds at a time */
 	static unsigned turn;
 	char *path = paths[turn++ % ARRAY_LEN(paths)];
 
@@ -292,6 +293,46 @@ static void test_bad_peers(void)
 	is_str(ask(GET("/who"), "server", NULL), "nobody", "the server goes on");
 }
 
+/* Beside this one and the waiter. */
+static int workers(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = -4;
+
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Half a hello and half a head: neither may hold a thread while it waits for the rest. */
+static void test_stalled_peers(void)
+{
+	struct client half[40], *last = &half[ARRAY_LEN(half) - 1];
+	int hello[ARRAY_LEN(half)], closed = 0, connected = 0;
+	char out[16];
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(half); i++) {
+		hello[i] = dial();
+		(void)!write(hello[i], "\x16\x03\x01\x02\x00\x01\x00", 7);
+		connected += call(&half[i], "server", NULL, 0) &&
+			     SSL_write_ex(half[i].ssl, "GET /who HT", 11, &n) == 1;
+	}
+	is_int(connected, ARRAY_LEN(half), "as many stall in a head as in a handshake");
+	SSL_write_ex(last->ssl, "TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 40, &n);
+	ok(SSL_read_ex(last->ssl, out, 12, &n) == 1 && memcmp(out, "HTTP/1.1 200", 12) == 0,
+	   "half a head may be completed");
+	is_str(ask(GET("/who"), "server", NULL), "nobody", "another is served meanwhile");
+	ok(workers() < (int)ARRAY_LEN(half), "they hold no threads");
+	for (size_t i = 0; i < ARRAY_LEN(half); i++) {
+		closed += read(hello[i], out, sizeof(out)) == 0;
+		close(hello[i]);
+		hang_up(&half[i]);
+	}
+	is_int(closed, ARRAY_LEN(half), "the stalled handshakes are closed in time");
+}
+
 static void test_client_certificates(struct http_tls *tls)
 {
 	struct http_tls_config mutual = { in_dir("server.crt"), in_dir("server.key"),
@@ -348,7 +389,7 @@ static int remove_dir(struct error *err)
 
 int main(void)
 {
-	struct http_server_config config = { .header_timeout_ms = 500 };
+	struct http_server_config config = { .header_timeout_ms = 2000 };
 	struct http_tls_config files;
 	struct http_server *s;
 	struct http_tls *tls;
@@ -376,6 +417,7 @@ int main(void)
 	test_hijack();
 	test_big();
 	test_bad_peers();
+	test_stalled_peers();
 	test_client_certificates(tls);
 	http_server_stop(s);
 	pthread_join(thread, NULL);

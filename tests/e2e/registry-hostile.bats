@@ -147,3 +147,41 @@ teardown_file() {
 		assert grown < 20000, grown
 	P
 }
+
+@test "a thousand stalled TLS handshakes and heads hold no thread, slow nobody down, and are closed in ten seconds" {
+	command -v openssl >/dev/null || skip "openssl is not installed"
+	ROOT=$ROOT/tls
+	mkdir "$ROOT"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test -keyout "$ROOT/key" -out "$ROOT/crt" 2>/dev/null
+	printf '{"tls": {"certificate": "%s", "key": "%s"}, "limits": {"maxConnectionsPerPeer": 2000}}' "$ROOT/crt" "$ROOT/key" >"$ROOT/config.json"
+	"$PROA_BUILD/proa-registry" serve --data "$ROOT/registry" --listen 127.0.0.1:0 --config "$ROOT/config.json" >"$ROOT/log" 2>&1 3>&- &
+	echo $! >"$ROOT/registry.pid"
+	for _ in $(seq 100); do grep -q address= "$ROOT/log" && break || sleep 0.05; done
+	REGISTRY=$(sed -n 's/.*listening address=//p' "$ROOT/log")
+	python3 - "$REGISTRY" "$(cat "$ROOT/registry.pid")" <<-'P'
+		import os, resource, socket, ssl, sys, time
+		resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+		host, port = sys.argv[1].split(":")
+		context = ssl.create_default_context()
+		context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+		hello, half = [], []
+		for i in range(500):
+		    s = socket.create_connection((host, int(port)))
+		    s.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc")
+		    hello.append(s)
+		    s = context.wrap_socket(socket.create_connection((host, int(port))))
+		    s.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+		    half.append(s)
+		s = context.wrap_socket(socket.create_connection((host, int(port)), timeout=5))
+		s.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+		assert s.recv(100).startswith(b"HTTP/1.1 200 ")
+		threads = len(os.listdir(f"/proc/{sys.argv[2]}/task"))
+		assert threads < 100, threads
+		for s in hello + half:
+		    s.settimeout(20)
+		    try: assert s.recv(100) == b""
+		    except OSError: pass # a reset, or TLS' own words for it: closed as well
+		print("threads", threads)
+	P
+	registry_stop
+}
