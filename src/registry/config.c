@@ -66,6 +66,7 @@ static int read_mirrors(struct arena *a, const struct json *list, struct registr
 			{ "username", CONFIG_TEXT, &m->username },
 			{ "password", CONFIG_TEXT, &m->password },
 			{ "insecure", CONFIG_FLAG, &m->insecure },
+			{ "tagTTL", CONFIG_DURATION, &m->tag_ttl_ns },
 		};
 		const char *what = arena_format(a, "mirrors[%zu]", c->n_mirrors - 1);
 		int r = config_object(item, what, members, ARRAY_LEN(members), err);

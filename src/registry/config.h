@@ -19,6 +19,7 @@ struct config_mirror {
 	const char *upstream; /* registry host, e.g. "docker.io" or "127.0.0.1:5001" */
 	const char *username, *password;
 	bool insecure;
+	int64_t tag_ttl_ns; /* how long a tag is not asked for again; 0: each time */
 };
 
 struct registry_config {

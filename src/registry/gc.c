@@ -217,6 +217,23 @@ int gc_each_blob_dir(struct repo_store *s,
 	return r;
 }
 
+/* Nobody will push again what nobody needs. */
+static int sweep_quarantine(struct collection *c, struct error *err)
+{
+	auto_(storage_listing) list = { 0 };
+	int r = c->s->storage->ops->list(c->s->storage, "quarantine", &list, err);
+
+	for (size_t i = 0; r == 0 && i < list.len && !c->o->dry_run; i++) {
+		char key[STORAGE_KEY_MAX];
+		struct digest d;
+
+		snprintf(key, sizeof(key), "quarantine/%s", list.names[i]);
+		if (name_digest_parse(list.names[i], &d, NULL) < 0 || !gc_set_has(&c->live, &d))
+			r = c->s->storage->ops->discard(c->s->storage, key, err);
+	}
+	return r;
+}
+
 static int collect(struct collection *c, struct error *err)
 {
 	auto_(storage_listing) repos = { 0 };
@@ -237,6 +254,8 @@ static int collect(struct collection *c, struct error *err)
 		r = c->s->storage->ops->flush(c->s->storage, err);
 	for (size_t i = 0; r == 0 && i < repos.len; i++)
 		r = sweep_links(c, repos.names[i], err);
+	if (r == 0)
+		r = sweep_quarantine(c, err);
 	return r < 0 ? r : gc_each_blob_dir(c->s, sweep_dir, c, err);
 }
 

@@ -41,6 +41,14 @@ struct retain_rule {
 MUST_CHECK int gc_retain(struct repo_store *s, const struct retain_rule *rules, size_t n_rules,
 			 bool dry_run, struct buf *report, struct error *err);
 
-/* Read every blob and compare with its digest. One line per damaged one; *ret_bad. */
-MUST_CHECK int gc_scrub(struct repo_store *s, const struct cancel *cancel, struct buf *report,
-			uint64_t *ret_checked, uint64_t *ret_bad, struct error *err);
+/*
+ * Read every blob and compare with its digest. A damaged one is set aside: absent from
+ * then on, until it is pushed again.
+ *
+ * dry_run  only tell
+ * report   a line for each that is damaged now, missing since an earlier scrub, or healed
+ * ret_bad  how many are damaged or missing
+ */
+MUST_CHECK int gc_scrub(struct repo_store *s, bool dry_run, const struct cancel *cancel,
+			struct buf *report, uint64_t *ret_checked, uint64_t *ret_bad,
+			struct error *err);

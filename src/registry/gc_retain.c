@@ -32,12 +32,22 @@ static const struct retain_rule *rule_for(const struct retain_rule *rules, size_
 	return NULL;
 }
 
+static void tag_key(const char *repo, const char *tag, char *out, size_t len)
+{
+	char rest[STORAGE_KEY_MAX];
+
+	snprintf(rest, sizeof(rest), "/tags/%s", tag);
+	name_repo_key(repo, rest, out, len);
+}
+
 static int retain_one(struct repo_store *s, const char *repo, const struct aged_tag *t,
 		      unsigned rank, bool dry_run, struct buf *report, struct error *err)
 {
 	bool ranked = t->rule->keep_last > 0 && rank < t->rule->keep_last;
 	bool young =
 	    t->rule->keep_age_ns > 0 && clock_wall_ns() - t->mtime_ns < t->rule->keep_age_ns;
+	char key[STORAGE_KEY_MAX];
+	struct storage_stat now;
 	int r;
 
 	if (ranked || young || (t->rule->keep_last == 0 && t->rule->keep_age_ns == 0))
@@ -46,8 +56,13 @@ static int retain_one(struct repo_store *s, const char *repo, const struct aged_
 		     rank + 1, (long long)((clock_wall_ns() - t->mtime_ns) / NS_PER_SEC / 86400));
 	if (r < 0 || dry_run)
 		return r;
-	r = repo_delete_tag(s, repo, t->name, err);
-	return r == -ERR_NOT_FOUND ? 0 : r;
+	/* A tag that was pushed since it was looked at is another one. */
+	tag_key(repo, t->name, key, sizeof(key));
+	gate_close(&s->gate);
+	if (s->storage->ops->stat(s->storage, key, &now, NULL) == 0 && now.mtime_ns == t->mtime_ns)
+		r = s->storage->ops->discard(s->storage, key, err);
+	gate_open(&s->gate);
+	return r;
 }
 
 static int retain_repo(struct repo_store *s, const struct retain_rule *rules, size_t n_rules,
@@ -62,12 +77,11 @@ static int retain_repo(struct repo_store *s, const struct retain_rule *rules, si
 		return r;
 	aged = xcalloc(tags.len, sizeof(*aged));
 	for (size_t i = 0; i < tags.len; i++) {
-		char rest[STORAGE_KEY_MAX], key[STORAGE_KEY_MAX];
+		char key[STORAGE_KEY_MAX];
 		struct storage_stat st;
 
 		aged[n].rule = rule_for(rules, n_rules, repo, tags.names[i]);
-		snprintf(rest, sizeof(rest), "/tags/%s", tags.names[i]);
-		name_repo_key(repo, rest, key, sizeof(key));
+		tag_key(repo, tags.names[i], key, sizeof(key));
 		if (aged[n].rule == NULL || s->storage->ops->stat(s->storage, key, &st, NULL) < 0)
 			continue;
 		aged[n].name = tags.names[i];
@@ -92,5 +106,7 @@ int gc_retain(struct repo_store *s, const struct retain_rule *rules, size_t n_ru
 
 	for (size_t i = 0; r == 0 && i < repos.len; i++)
 		r = retain_repo(s, rules, n_rules, repos.names[i], dry_run, report, err);
+	if (r == 0 && !dry_run)
+		r = s->storage->ops->flush(s->storage, err);
 	return r;
 }

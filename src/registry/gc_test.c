@@ -197,8 +197,19 @@ static void test_scrub(const char *dir)
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	ok(fd >= 0 && pwrite(fd, "F", 1, 0) == 1, "flip a bit on disk");
 	close(fd);
-	is_int(gc_scrub(&store, NULL, &report, &checked, &bad, &err), 0, "scrub");
+	is_int(gc_scrub(&store, true, NULL, &report, &checked, &bad, &err), 0, "a dry run");
 	is_int((long long)bad, 1, "finds it");
+	ok(has_blob("s", "flip me"), "and leaves it");
+	is_int(gc_scrub(&store, false, NULL, &report, &checked, &bad, &err), 0, "scrub");
+	is_int((long long)bad, 1, "finds it too");
+	ok(!has_blob("s", "flip me"), "and sets it aside");
+	is_int(gc_scrub(&store, false, NULL, &report, &checked, &bad, &err), 0, "scrub again");
+	is_int((long long)bad, 1, "it is missing");
+	is_int(push_blob("s", "flip me", &err), 0, "push it again");
+	ok(has_blob("s", "flip me"), "it is here");
+	is_int(gc_scrub(&store, false, NULL, &report, &checked, &bad, &err), 0, "scrub once more");
+	is_int((long long)bad, 0, "all is well");
+	ok(strstr(report.data, "healed sha256:") != NULL, "and it says so");
 }
 
 /* Pushers and a collector without grace, side by side: whatever was acknowledged is whole. */

@@ -1,4 +1,5 @@
 /* registry/handle_blob.c: /v2/<name>/blobs/<digest> (end-2, end-10). */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -92,6 +93,14 @@ static int late_write(struct writer *w, const void *bytes, size_t len, struct er
 	return writer_write(l->body, bytes, len, err);
 }
 
+/* The upstream's failure is no word about whether the blob exists: a client may try again. */
+static void fail_upstream(struct call *c, struct error *err)
+{
+	if (err->sys != ENOSPC && err->sys != EDQUOT)
+		err->kind = ERR_UNAVAILABLE;
+	call_fail_err(c, err, CODE_BLOB_UNKNOWN);
+}
+
 /*
  * A mirrored repository lacks the blob: send it on while it comes from
  * upstream. false when nothing was sent: serve_blob then says what there is.
@@ -102,16 +111,22 @@ static bool pass_through(struct call *c, const struct digest *d)
 	struct late_writer late = { .writer = { &ops }, .c = c, .d = d };
 	bool whole =
 	    strcmp(c->req->method, "GET") == 0 && http_request_header(c->req, "Range") == NULL;
+	struct error err;
 	bool passed;
 	uint64_t here;
+	int r;
 
 	if (c->r->mirror == NULL || !mirror_covers(c->r->mirror, c->repo) ||
 	    repo_stat_blob(&c->r->store, c->repo, d, &here, NULL) == 0 ||
 	    repo_ref_size(&c->r->store, c->repo, d, &late.size, NULL) < 0)
 		return false;
 	/* A failure after the first byte ends the connection: the client sees a cut body. */
-	(void)!mirror_blob(c->r->mirror, c->repo, d, late.size, whole ? &late.writer : NULL,
-			   c->req->cancel, &passed, NULL);
+	r = mirror_blob(c->r->mirror, c->repo, d, late.size, whole ? &late.writer : NULL,
+			c->req->cancel, &passed, &err);
+	if (late.body == NULL && r < 0 && r != -ERR_NOT_FOUND) {
+		fail_upstream(c, &err);
+		return true;
+	}
 	if (late.body == NULL)
 		return false;
 	call_count(c, COUNT_BLOB_PULLS, 1);

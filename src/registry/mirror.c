@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "base/str.h"
@@ -19,7 +20,10 @@ struct mirror {
 	pthread_mutex_t lock; /* guards fetching */
 	pthread_cond_t done;
 	struct map fetching; /* "repo digest" of what is on its way */
+	struct map checked;  /* "repo:tag" -> when the upstream was asked, int64_t; by the lock */
 };
+
+#define CHECKED_MAX 100000 /* then all are asked for again */
 
 int mirror_new(const struct registry_config *config, struct repo_store *store,
 	       struct uploads *uploads, struct mirror **ret, struct error *err)
@@ -40,6 +44,7 @@ int mirror_new(const struct registry_config *config, struct repo_store *store,
 	m->config = config;
 	m->store = store;
 	m->uploads = uploads;
+	m->checked.free_value = free;
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_cond_init(&m->done, NULL);
 	r = remote_new(&rc, &m->remote, err);
@@ -59,6 +64,7 @@ void mirror_free(struct mirror *m)
 	if (m->remote != NULL)
 		remote_free(m->remote);
 	map_release(&m->fetching);
+	map_release(&m->checked);
 	pthread_cond_destroy(&m->done);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
@@ -125,6 +131,49 @@ static int keep_manifest(struct mirror *m, const char *repo, const char *referen
 	return repo_put_manifest(m->store, repo, &put, &d, &subject, err);
 }
 
+static bool is_fresh(struct mirror *m, const char *repo, const char *tag)
+{
+	autofree char *key = cstr_format("%s:%s", repo, tag);
+	int64_t ttl_ns = find(m, repo)->tag_ttl_ns;
+	const int64_t *at;
+	bool fresh;
+
+	if (ttl_ns == 0)
+		return false;
+	pthread_mutex_lock(&m->lock);
+	at = map_get(&m->checked, key);
+	fresh = at != NULL && clock_mono_ns() - *at < ttl_ns;
+	pthread_mutex_unlock(&m->lock);
+	return fresh;
+}
+
+static void set_fresh(struct mirror *m, const char *repo, const char *tag)
+{
+	autofree char *key = cstr_format("%s:%s", repo, tag);
+	int64_t *at;
+
+	if (find(m, repo)->tag_ttl_ns == 0)
+		return;
+	at = new0(int64_t);
+	*at = clock_mono_ns();
+	pthread_mutex_lock(&m->lock);
+	if (m->checked.len >= CHECKED_MAX)
+		map_release(&m->checked);
+	m->checked.free_value = free;
+	map_set(&m->checked, key, at);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* The tag leads to a manifest that can be read: a scrub may have taken that away. */
+static bool is_whole(struct mirror *m, const char *repo, const char *tag, struct digest *ret)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct repo_manifest kept;
+
+	return repo_get_tag(m->store, repo, tag, ret, NULL) == 0 &&
+	       repo_get_manifest(m->store, repo, ret, &a, &kept, NULL) == 0;
+}
+
 int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
 		    const struct cancel *cancel, struct error *err)
 {
@@ -133,22 +182,24 @@ int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
 	struct descriptor head;
 	struct digest here;
 	struct remote_manifest got;
-	int r = open_upstream(m, repo, reference, cancel, &upstream, err);
+	bool is_tag = strchr(reference, ':') == NULL;
+	bool whole = is_tag && is_whole(m, repo, reference, &here);
+	int r;
 
+	if (whole && is_fresh(m, repo, reference))
+		return 0;
+	r = open_upstream(m, repo, reference, cancel, &upstream, err);
 	if (r < 0)
 		return r;
 	r = remote_head(upstream, &a, &head, err);
-	if (r == 0 && strchr(reference, ':') == NULL &&
-	    repo_get_tag(m->store, repo, reference, &here, NULL) == 0 &&
-	    memcmp(&here, &head.digest, sizeof(here)) == 0) {
-		remote_close(upstream);
-		return 0;
-	}
-	if (r == 0)
+	if (r == 0 && !(whole && memcmp(&here, &head.digest, sizeof(here)) == 0)) {
 		r = remote_get_manifest(upstream, &a, NULL, &got, err);
-	if (r == 0)
-		r = keep_manifest(m, repo, reference, &got, err);
+		if (r == 0)
+			r = keep_manifest(m, repo, reference, &got, err);
+	}
 	remote_close(upstream);
+	if (r == 0 && is_tag)
+		set_fresh(m, repo, reference);
 	return r;
 }
 

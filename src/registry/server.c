@@ -460,11 +460,12 @@ int registry_maintain(struct registry *r, const struct registry_task *t,
 				 report, err);
 	if (strcmp(t->what, "scrub") != 0)
 		return error_set(err, ERR_NOT_FOUND, "no maintenance '%s'", t->what);
-	rc = gc_scrub(&r->store, cancel, report, &checked, &bad, err);
+	rc = gc_scrub(&r->store, t->dry_run, cancel, report, &checked, &bad, err);
 	if (rc == 0)
-		rc = buf_addf(report, err, "%llu blobs checked, %llu damaged\n",
+		rc = buf_addf(report, err, "%llu blobs checked, %llu damaged or missing\n",
 			      (unsigned long long)checked, (unsigned long long)bad);
 	if (rc == 0 && bad > 0)
-		rc = error_set(err, ERR_CORRUPT, "%llu blobs are damaged", (unsigned long long)bad);
+		rc = error_set(err, ERR_CORRUPT, "%llu blobs are damaged or missing",
+			       (unsigned long long)bad);
 	return rc;
 }

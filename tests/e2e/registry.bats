@@ -268,6 +268,65 @@ teardown_file() {
 	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"damaged sha256:$h"* ]]
+	# nobody gets it, a push heals it
+	req GET "/v2/a/gc/blobs/sha256:$h"
+	[ "$status_code" = 404 ]
+	[ "$(jq -r '.errors[0].code' "$ROOT/body")" = BLOB_UNKNOWN ]
+	push_manifest a/gc broken "$(manifest_of "to be damaged")"
+	[ "$status_code" = 404 ]
+	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"missing sha256:$h"* ]]
+	push_blob a/gc "to be damaged"
+	req GET "/v2/a/gc/blobs/sha256:$h"
+	[ "$(cat "$ROOT/body")" = "to be damaged" ]
+	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"healed sha256:$h"* ]]
+	# a manifest as well, and a push over a damaged blob needs no scrub
+	manifest=$(manifest_of "to be damaged")
+	push_manifest a/gc whole "$manifest"
+	h=$(sha "$manifest")
+	printf X | dd of="$ROOT/registry/content/blobs/sha256/${h:0:2}/$h" bs=1 conv=notrunc 2>/dev/null
+	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
+	[ "$status" -eq 1 ]
+	req GET /v2/a/gc/manifests/whole
+	[ "$status_code" = 404 ]
+	push_manifest a/gc whole "$manifest"
+	[ "$status_code" = 201 ]
+	req GET /v2/a/gc/manifests/whole
+	[ "$(cat "$ROOT/body")" = "$manifest" ]
+	h=$(sha "to be damaged")
+	printf X | dd of="$ROOT/registry/content/blobs/sha256/${h:0:2}/$h" bs=1 conv=notrunc 2>/dev/null
+	push_blob a/gc "to be damaged"
+	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
+	[ "$status" -eq 0 ]
+}
+
+@test "retention: a dry run tells what goes and deletes nothing, then it goes" {
+	printf '{"retention": [{"repositories": "ci/**", "tags": "v*", "keepLast": 2}]}' >"$ROOT/retain.json"
+	push_blob ci/app config
+	for i in 1 2 3 4; do push_manifest ci/app "v$i" "$(manifest_of config ",\"annotations\":{\"n\":\"$i\"}")"; done
+	push_manifest ci/app latest "$(manifest_of config)"
+	push_blob other/app config
+	for i in 1 2 3; do push_manifest other/app "v$i" "$(manifest_of config)"; done
+	registry_stop
+	registry_start --config "$ROOT/retain.json"
+	run "$PROA_BUILD/proa-registry" retain --data "$ROOT/registry" --dry-run
+	[ "$status" -eq 0 ]
+	[ "$(grep -c '^delete ' <<<"$output")" = 2 ]
+	[[ "$output" == *"delete ci/app:v2 "* ]]
+	[[ "$output" == *"delete ci/app:v1 "* ]]
+	req GET /v2/ci/app/tags/list
+	[ "$(jq -r '.tags | join(" ")' "$ROOT/body")" = "latest v1 v2 v3 v4" ]
+	run "$PROA_BUILD/proa-registry" retain --data "$ROOT/registry"
+	[ "$status" -eq 0 ]
+	req GET /v2/ci/app/tags/list
+	[ "$(jq -r '.tags | join(" ")' "$ROOT/body")" = "latest v3 v4" ]
+	req GET /v2/other/app/tags/list
+	[ "$(jq -r '.tags | length' "$ROOT/body")" = 3 ]
+	run "$PROA_BUILD/proa-registry" retain --data "$ROOT/registry" --dry-run
+	[ -z "$output" ]
 }
 
 @test "metrics are what Prometheus reads, and count" {

@@ -25,7 +25,8 @@ page      a manifest that is a web page
 negative  a layer of -1 bytes
 vast      a layer of 2^63 - 1 bytes
 layers    10,000 layers, the config has one
-GET /wire answers the bytes of blobs sent since the start.
+manifest429 and the like: manifests are answered with that status; blob503: blobs are
+GET /wire answers the bytes of blobs sent since the start, /asked the requests for manifests.
 """
 import gzip
 import hashlib
@@ -39,7 +40,7 @@ import time
 
 plain = pathlib.Path(sys.argv[2]).read_bytes()
 layer = gzip.compress(plain, 1, mtime=0)
-wire = 0
+wire = asked = 0
 
 
 def digest(b):
@@ -137,12 +138,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = lambda self: self.do_GET()
 
     def do_GET(self):
+        global asked
         if self.path == "/wire":
             return self.answer(str(wire).encode())
+        if self.path == "/asked":
+            return self.answer(str(asked).encode())
         if self.path.rstrip("/") == "/v2":
             return self.answer(b"{}", "application/json")
         _, _, how, kind, name = self.path.split("/")
         manifest, blobs = image(how)
+        asked += kind == "manifests"
+        if how.startswith(kind[:-1]) and how[-3:].isdigit():
+            return self.answer(b"{}", "application/json", int(how[-3:]))
         if kind == "manifests" and how == "endless":
             return self.endless()
         if kind == "manifests" and how == "deep":
