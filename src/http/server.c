@@ -355,6 +355,8 @@ static int wait_once(struct http_server *s, int timeout_ms, struct error *err)
 
 	if (n < 0 && errno != EINTR)
 		return error_sys(err, errno, "wait for connections");
+	if (n > 0)
+		s->quiet_told = false;
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;
 		uint64_t drop;
@@ -409,6 +411,25 @@ static bool is_quiet(struct http_server *s)
 	return s->n_busy == 0;
 }
 
+static void tell_quiet(struct http_server *s, int64_t now_ns)
+{
+	if (s->config.on_quiet == NULL || s->quiet_told)
+		return;
+	{
+		LOCKED(&s->lock);
+		if (s->n_busy > 0 || now_ns - s->last_ns < s->config.quiet_after_ms * NS_PER_MS)
+			return;
+	}
+	s->config.on_quiet();
+	s->quiet_told = true;
+}
+
+/* -1 when nothing becomes due with time. */
+static int tick_ms(const struct http_server *s)
+{
+	return s->conns || (s->config.on_quiet && !s->quiet_told) ? TICK_MS : -1;
+}
+
 int http_server_run(struct http_server *s, struct error *err)
 {
 	int64_t next_scan_ns = 0, stop_ns;
@@ -417,12 +438,13 @@ int http_server_run(struct http_server *s, struct error *err)
 	while (!atomic_load(&s->stopping)) {
 		int64_t now_ns;
 
-		r = wait_once(s, s->conns ? TICK_MS : -1, err);
+		r = wait_once(s, tick_ms(s), err);
 		if (r < 0)
 			return r;
 		now_ns = clock_mono_ns();
 		if (now_ns >= next_scan_ns) {
 			close_expired(s, now_ns);
+			tell_quiet(s, now_ns);
 			next_scan_ns = now_ns + TICK_MS * NS_PER_MS / 2;
 		}
 	}

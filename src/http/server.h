@@ -37,6 +37,8 @@ struct http_server_config {
 	unsigned min_body_rate;   /* bytes a second that a body must average after its first
 				   * minute; 0: none */
 	bool accept_context_fd;   /* see http_request.context_fd */
+	int quiet_after_ms;       /* with on_quiet: no request and no connection's event so long */
+	void (*on_quiet)(void);   /* once in each quiet time, on the waiter's thread; NULL: none */
 };
 
 /* One request. Everything in it lives until the handler returns. */

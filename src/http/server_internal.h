@@ -73,6 +73,7 @@ struct http_server {
 	struct watch wake_watch;
 	int epoll_fd, wake_fd;
 	atomic_bool stopping;
+	bool quiet_told; /* the waiter's: on_quiet was called since the last event */
 	VEC(struct listener *) listeners;
 
 	struct lock lock; /* everything below, and the state of every connection */

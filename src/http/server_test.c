@@ -17,7 +17,7 @@
 
 static char socket_path[64];
 static int file_fd;
-static atomic_int canceled;
+static atomic_int canceled, quiet;
 
 static void answer_echo(struct http_request *req, struct http_response *res)
 {
@@ -313,6 +313,22 @@ static void test_idle(struct http_server *s)
 		close(fds[i]);
 }
 
+static void count_quiet(void)
+{
+	atomic_fetch_add(&quiet, 1);
+}
+
+static void test_quiet(void)
+{
+	int before = atomic_load(&quiet);
+
+	ok(strstr(talk("GET /file" CLOSE "\r\n", false), "200 OK") != NULL,
+	   "a request, then quiet");
+	for (int i = 0; i < 1000 && atomic_load(&quiet) == before; i++)
+		usleep(10 * 1000);
+	is_int(atomic_load(&quiet), before + 1, "which is told once");
+}
+
 static void test_tcp(uint16_t port)
 {
 	int before = atomic_load(&canceled);
@@ -373,9 +389,12 @@ static void test_client(void)
 int main(void)
 {
 	uint16_t port = 0;
-	struct http_server_config config = {
-		.name = "t", .max_per_peer = 4, .header_timeout_ms = 1000, .accept_context_fd = true
-	};
+	struct http_server_config config = { .name = "t",
+					     .max_per_peer = 4,
+					     .header_timeout_ms = 1000,
+					     .accept_context_fd = true,
+					     .quiet_after_ms = 1,
+					     .on_quiet = count_quiet };
 	char dir[] = "/tmp/http_test_XXXXXX";
 	struct http_server *s, *other;
 	struct error err;
@@ -408,6 +427,7 @@ int main(void)
 	test_gone();
 	test_slow_heads();
 	test_idle(s);
+	test_quiet();
 	test_tcp(port);
 	test_client();
 	http_server_stop(s);

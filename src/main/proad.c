@@ -21,11 +21,14 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "engine/build.h"
 #include "main/daemon.h"
 #include "network/network.h"
+
+#define QUIET_MS 30000
 
 struct daemon {
 	struct settings settings;
@@ -160,6 +163,8 @@ static int start(struct daemon *d, struct error *err)
 {
 	struct http_server_config http = { .name = "proa/" PROA_VERSION " (linux)",
 					   .max_connections = 16384,
+					   .quiet_after_ms = QUIET_MS,
+					   .on_quiet = memory_give_back,
 					   .accept_context_fd = true };
 	struct api_config api = { .experimental =
 				      settings_bool(&d->settings, "experimental", false) };

@@ -6,13 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <link.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -25,6 +22,7 @@
 #include "base/buf.h"
 #include "base/fdpass.h"
 #include "base/fs.h"
+#include "base/memory.h"
 #include "base/str.h"
 #include "shim/supervisor.h"
 
@@ -218,27 +216,6 @@ static int container_setup(struct supervisor *s, int rootfs_fd, struct error *er
 	return listen_control(s, err);
 }
 
-/*
- * A shim mostly waits. What it needed to start the container is most of its memory: the pages of
- * the program that it comes back to are found in the page cache again.
- */
-static void give_pages_back(void)
-{
-	extern const ElfW(Ehdr) __ehdr_start;
-	uintptr_t base = (uintptr_t)&__ehdr_start;
-	const ElfW(Phdr) *p = (const void *)(base + __ehdr_start.e_phoff);
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-	for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
-		uintptr_t at = (__ehdr_start.e_type == ET_DYN ? base : 0) + p[i].p_vaddr;
-		uintptr_t from = at & ~(page - 1);
-
-		if (p[i].p_type == PT_LOAD && !(p[i].p_flags & PF_W))
-			(void)madvise((void *)from, at + p[i].p_memsz - from, MADV_DONTNEED);
-	}
-	(void)malloc_trim(0);
-}
-
 static void supervisor_loop(struct supervisor *s)
 {
 	struct epoll_event ev[BATCH];
@@ -251,7 +228,7 @@ static void supervisor_loop(struct supervisor *s)
 		if (n < 0 && errno != EINTR)
 			return;
 		if (n == 0)
-			give_pages_back();
+			memory_give_back(); /* what it needed to start the container */
 		slim = n == 0;
 		for (i = 0; i < n; i++) {
 			struct source *src = ev[i].data.ptr;
