@@ -3,7 +3,7 @@
  *
  * SEQPACKET; one JSON object a message, at most MESSAGE_MAX bytes.
  * Request  {"seq":n,"op":"start"|"attach"|"exec"|"signal"|"resize"|"state",...}
- * Answer   {"seq":n} plus members, or {"seq":n,"error":{"kind":k,"msg":".."}}
+ * Answer   (none when n is 0) {"seq":n} plus members, or {"seq":n,"error":{"kind":k,"msg":".."}}
  * Event    {"event":"exit"|"exec-exit","id":..,"code":..,"time":..,"oom":..}
  *          and with "measure" in task.json "cpu" (ns), "memory", "read", "write" (bytes)
  *          {"event":"gone"}: mounts and cgroups are gone
@@ -69,6 +69,9 @@ static void answer(struct supervisor *s, struct conn *c, int64_t seq, int r,
 	auto_(buf) b = BUF_INIT(MESSAGE_MAX);
 	struct jsonw w;
 
+	/* Nobody waits. */
+	if (seq == 0)
+		return;
 	answer_open(&w, &b, seq);
 	if (r < 0) {
 		jsonw_kobject(&w, "error");

@@ -251,7 +251,7 @@ static int supervise(int dir_fd, int control_fd, int rootfs_fd, shim_runtime_fn 
 	struct error err = { 0 };
 
 	s->dir_fd = dir_fd;
-	s->listener.fd = s->signals.fd = FD_NONE;
+	s->listener.fd = s->signals.fd = s->mounts_fd = FD_NONE;
 	s->init = process_new("");
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)

@@ -109,6 +109,7 @@ struct supervisor {
 	bool dirty;               /* something is marked dead */
 	bool finishing;           /* init has ended and was reported */
 	char *oom_path;           /* the cgroup file that counts OOM kills; NULL = unknown */
+	int mounts_fd;            /* the container's mount namespace; FD_NONE = not held */
 	pid_t delete_pid;         /* `runtime delete` */
 	bool quit;
 	bool oom_killed;

@@ -68,9 +68,9 @@ static void answer_arrived(struct task *t, int64_t seq, const char *text, size_t
 		memcpy(p->text, text, len);
 		p->len = len;
 		p->done = true;
+		pthread_cond_broadcast(&t->changed);
 		break;
 	}
-	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->mutex);
 }
 
