@@ -54,7 +54,7 @@ struct engine_build {
 	const struct engine_pair *labels;
 	size_t n_labels;
 	bool no_cache, pull, quiet, squash;
-	bool named_caches_only; /* with cache_from: no cache when none of these images is here */
+	bool named_caches_only;   /* with cache_from: no cache when none of these images is here */
 	const char *network_mode; /* "default" "none" "host" or a network */
 	const char *platform;
 	const char *const *cache_from;  /* cachefrom: names of images */

@@ -297,8 +297,8 @@ static void find_oom_file(struct supervisor *s)
 }
 
 /*
- * The last user of a mount namespace waits for the kernel to take the mounts down, and init would be
- * that before we hear of its end: 0.4 ms, and several when the processors are busy.
+ * The last user of a mount namespace waits for the kernel to take the mounts down, and init would
+ * be that before we hear of its end: 0.4 ms, and several when the processors are busy.
  */
 static void hold_mounts(struct supervisor *s)
 {
