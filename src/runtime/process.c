@@ -491,8 +491,10 @@ static int refuse_exec(const char *arg, const char *path, int sys, struct error 
 {
 	if (sys == EACCES)
 		return error_set(err, ERR_FORBIDDEN, "exec: \"%s\": permission denied", arg);
+	/* Clients before 23 know exit code 126 by "permission denied" only. */
 	if (sys == EISDIR)
-		return error_set(err, ERR_FORBIDDEN, "exec: \"%s\": is a directory", arg);
+		return error_set(err, ERR_FORBIDDEN,
+				 "exec: \"%s\": is a directory: permission denied", arg);
 	if (sys == ENOENT && path != NULL)
 		return error_set(err, ERR_NOT_FOUND,
 				 "exec: \"%s\": stat %s: no such file or directory", arg, path);

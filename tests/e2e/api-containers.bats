@@ -450,12 +450,7 @@ new() { # NAME CMD-JSON [EXTRA]
 	[ "$status" = 7 ]
 	run -127 docker run --rm bb:1 nosuch
 	run docker run --rm bb:1 /etc
-	# Debian 12's own CLI takes only "permission denied" for 126, not "is a directory".
-	if [[ "$(docker --version)" == *" 20."* ]]; then
-		[ "$status" = 125 ]
-	else
-		[ "$status" = 126 ]
-	fi
+	[ "$status" = 126 ]
 	run docker run --rm --nosuchflag bb:1
 	[ "$status" = 125 ]
 	docker run -d --name cli bb:1 sh -c 'echo out; sleep 100'

@@ -77,6 +77,7 @@ in_it() { d run --rm --network none "$@"; }
 }
 
 @test "an image is mounted read-only" {
+	docker_since 28
 	[ "$(in_it --mount type=image,src=bb:1,dst=/img bb:1 sh -c 'ls /img/bin/busybox; touch /img/x 2>&1')" != "" ] || true
 	run in_it --mount type=image,src=bb:1,dst=/img bb:1 ls /img/bin/busybox
 	[ "$output" = /img/bin/busybox ]

@@ -30,6 +30,7 @@ teardown() {
 outside() { nsenter --net="/run/netns/$NS-out" "$@"; }
 
 @test "a published port is reached from the host, from outside and from containers" {
+	docker_since 23
 	docker network create other
 	web srv -p 18080:80
 	[ "$(docker port srv)" = $'80/tcp -> 0.0.0.0:18080\n80/tcp -> [::]:18080' ]

@@ -110,7 +110,7 @@ proa" ]
 	[[ "$output" == *'exec: "nosuch": executable file not found in $PATH'* ]]
 	args /etc
 	run rt run -b "$B" "$CID"
-	[[ "$output" == *'exec: "/etc": is a directory'* ]]
+	[[ "$output" == *'exec: "/etc": is a directory: permission denied'* ]]
 	args /etc/passwd
 	run rt run -b "$B" "$CID"
 	[[ "$output" == *'exec: "/etc/passwd": permission denied'* ]]

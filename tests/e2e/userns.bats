@@ -28,7 +28,10 @@ teardown_file() {
 	engine_teardown
 	rm -rf "${WRAP:-/nonexistent}"
 }
-setup() { need_root; }
+setup() {
+	need_root
+	unshare -U true 2>/dev/null || skip "user namespaces are refused here"
+}
 
 p() { timeout 30 "$REAL/proa" -H "$DOCKER_HOST" "$@"; }
 auto() { p run --network none --userns=auto "$@"; }

@@ -13,6 +13,7 @@ teardown_file() { engine_teardown; }
 setup() {
 	need_root
 	need_docker
+	docker_since 26
 }
 teardown() {
 	ids=$(docker ps -aq)

@@ -19,6 +19,15 @@ eventually() {
 		sleep 0.1
 	done
 	return 1
+
+# docker_since MAJOR: what the test types came with that docker CLI. Debian's is older: then
+# `docker` is proa, which calls itself so.
+docker_since() {
+	[ "$(docker --version | cut -d' ' -f3 | cut -d. -f1)" -lt "$1" ] || return 0
+	mkdir -p "$ROOT/as-docker"
+	ln -sf "$(realpath "$PROA_BUILD/proa")" "$ROOT/as-docker/docker"
+	export PATH="$ROOT/as-docker:$PATH"
+	hash -r
 }
 
 # engine_start [PROAD FLAG...]: start proad on $ROOT and wait until it answers.

@@ -21,6 +21,9 @@ runtime_setup() {
 	args true
 }
 
+# need_userns [COMMAND...]: as the user that COMMAND makes; a chroot refuses them even to root.
+need_userns() { "$@" unshare -U true 2>/dev/null || skip "user namespaces are refused here"; }
+
 make_rootfs() {
 	local a
 	mkdir -p "$1"/{bin,etc,tmp,proc,dev,sys,root}
