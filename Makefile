@@ -73,7 +73,7 @@ release:
 
 # DESTDIR=/tmp/x PREFIX=/usr: binaries, man pages, completions, systemd unit and socket.
 install: release
-	@meson configure $(BUILD)-release -Dprefix=$(PREFIX) && ninja --quiet -C $(BUILD)-release
+	@meson setup --reconfigure -Dprefix=$(PREFIX) $(BUILD)-release >/dev/null && ninja --quiet -C $(BUILD)-release
 	@DESTDIR="$(DESTDIR)" meson install --quiet --no-rebuild -C $(BUILD)-release
 
 # What install placed; data (/var/lib/proa), configuration (/etc/proa) and the group stay.

@@ -388,7 +388,7 @@ static int pack_levels(struct packer *p, struct error *err)
 			p->levels.len--;
 			continue;
 		}
-		type = l->names[l->next][0];
+		type = (unsigned char)l->names[l->next][0];
 		name = l->names[l->next++] + 1;
 		p->path.len = l->path_len;
 		r = buf_add(&p->path, name, strlen(name), err);
