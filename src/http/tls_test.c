@@ -320,7 +320,7 @@ static void test_stalled_peers(void)
 			     SSL_write_ex(half[i].ssl, "GET /who HT", 11, &n) == 1;
 	}
 	is_int(connected, ARRAY_LEN(half), "as many stall in a head as in a handshake");
-	SSL_write_ex(last->ssl, "TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 40, &n);
+	SSL_write_ex(last->ssl, "TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 39, &n);
 	ok(SSL_read_ex(last->ssl, out, 12, &n) == 1 && memcmp(out, "HTTP/1.1 200", 12) == 0,
 	   "half a head may be completed");
 	is_str(ask(GET("/who"), "server", NULL), "nobody", "another is served meanwhile");

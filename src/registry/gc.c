@@ -6,7 +6,8 @@
 #include "registry/gc_internal.h"
 #include "registry/name.h"
 
-#define BATCH 64 /* objects deleted each time the gate is closed */
+#define BATCH         64   /* objects deleted each time the gate is closed */
+#define RECLAIM_EVERY 4096 /* blobs, so that a long collection gives space back as it goes */
 
 static char present; /* the value of every set */
 
@@ -78,7 +79,7 @@ static int mark_links(struct collection *c, const char *repo, struct error *err)
 		struct storage_stat st;
 		struct digest d;
 
-		if (name_digest_parse(list.names[i], &d, NULL) < 0)
+		if (name_digest_parse(list.names[i], &d, NULL) < 0 || gc_set_has(&c->live, &d))
 			continue;
 		snprintf(rest, sizeof(rest), "/blobs/%s", list.names[i]);
 		name_repo_key(repo, rest, key, sizeof(key));
@@ -195,7 +196,10 @@ static int sweep_dir(void *arg, const char *algo, const char *dir, struct error 
 	r = c->s->storage->ops->list(c->s->storage, key, &list, err);
 	if (r == 0)
 		r = sweep(c, &list, algo, NULL, drop_blob, err);
-	return r < 0 ? r : c->s->storage->ops->reclaim(c->s->storage, err);
+	if (r < 0 || c->o->dry_run || c->result.blobs - c->reclaimed < RECLAIM_EVERY)
+		return r;
+	c->reclaimed = c->result.blobs;
+	return c->s->storage->ops->reclaim(c->s->storage, err);
 }
 
 int gc_each_blob_dir(struct repo_store *s,
@@ -256,7 +260,9 @@ static int collect(struct collection *c, struct error *err)
 		r = sweep_links(c, repos.names[i], err);
 	if (r == 0)
 		r = sweep_quarantine(c, err);
-	return r < 0 ? r : gc_each_blob_dir(c->s, sweep_dir, c, err);
+	if (r == 0)
+		r = gc_each_blob_dir(c->s, sweep_dir, c, err);
+	return r < 0 || c->o->dry_run ? r : c->s->storage->ops->reclaim(c->s->storage, err);
 }
 
 int gc_run(struct repo_store *s, struct uploads *u, const struct gc_options *o,

@@ -11,6 +11,7 @@ struct collection {
 	struct map live; /* digest text of blobs that stay */
 	int64_t link_before_ns;
 	struct gc_result result;
+	uint64_t reclaimed; /* of result.blobs, whose space has been given back */
 };
 
 /* Delete the manifests of a repository that nothing keeps (gc_untagged.c). */
