@@ -2,6 +2,18 @@
 
 #include "base/str.h"
 
+/* Digits of any length: what no file can have is as far as it gets. */
+static int parse_offset(struct str s, uint64_t *ret)
+{
+	if (parse_u64(s, INT64_MAX, ret, NULL) == 0)
+		return 0;
+	for (size_t i = 0; i < s.len; i++)
+		if (s.at[i] < '0' || s.at[i] > '9')
+			return -ERR_INVALID;
+	*ret = INT64_MAX;
+	return s.len > 0 ? 0 : -ERR_INVALID;
+}
+
 int http_range_parse(const char *value, uint64_t size, bool *ret_partial, struct http_range *ret,
 		     struct error *err)
 {
@@ -20,7 +32,7 @@ int http_range_parse(const char *value, uint64_t size, bool *ret_partial, struct
 	to = str_sub(s, (size_t)dash + 1, s.len);
 	if (from.len == 0) {
 		/* The last N bytes. */
-		if (parse_u64(to, INT64_MAX, &last, NULL) < 0)
+		if (parse_offset(to, &last) < 0)
 			return 0;
 		if (last == 0 || size == 0)
 			return error_set(err, ERR_INVALID, "range '%.64s' is not satisfiable",
@@ -30,10 +42,10 @@ int http_range_parse(const char *value, uint64_t size, bool *ret_partial, struct
 		*ret_partial = true;
 		return 0;
 	}
-	if (parse_u64(from, INT64_MAX, &first, NULL) < 0)
+	if (parse_offset(from, &first) < 0)
 		return 0;
 	last = INT64_MAX;
-	if (to.len > 0 && parse_u64(to, INT64_MAX, &last, NULL) < 0)
+	if (to.len > 0 && parse_offset(to, &last) < 0)
 		return 0;
 	if (last < first)
 		return 0;

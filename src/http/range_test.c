@@ -20,7 +20,12 @@ static const struct {
 	{ "bytes=5-4", 100, 0, false, 0, 0 },
 	{ "lines=1-2", 100, 0, false, 0, 0 },
 	{ "bytes=a-b", 100, 0, false, 0, 0 },
-	{ "bytes=0-99999999999999999999", 100, 0, false, 0, 0 },
+	{ "bytes=0-99999999999999999999", 100, 0, true, 0, 100 },
+	{ "bytes=18446744073709551616-", 100, -ERR_INVALID, false, 0, 0 },
+	{ "bytes=-18446744073709551616", 100, 0, true, 0, 100 },
+	{ "bytes=-", 100, 0, false, 0, 0 },
+	{ "bytes=+0-1", 100, 0, false, 0, 0 },
+	{ "bytes=0-1-2", 100, 0, false, 0, 0 },
 };
 
 static void test_range(void)

@@ -10,6 +10,7 @@
 #define TYPE_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define TYPE_DOCKER_LIST     "application/vnd.docker.distribution.manifest.list.v2+json"
 #define TYPE_DOCKER_SCHEMA1  "application/vnd.docker.distribution.manifest.v1"
+#define TYPE_MAX             255
 
 static bool is_index_type(const char *t)
 {
@@ -71,6 +72,18 @@ static int add_list(struct manifest_info *info, const struct json *list, const c
 	return 0;
 }
 
+/* It becomes a line of the record and a header: one word, whatever the client sent. */
+static int check_type(const char *t, struct error *err)
+{
+	size_t n = 0;
+
+	while (t[n] > 0x20 && t[n] < 0x7f)
+		n++;
+	if (n == 0 || n > TYPE_MAX || t[n] != '\0')
+		return error_set(err, ERR_INVALID, "'%.100s' is no media type", t);
+	return 0;
+}
+
 static int choose_type(struct arena *a, const struct json *doc, const char *content_type,
 		       const char **ret, struct error *err)
 {
@@ -78,6 +91,8 @@ static int choose_type(struct arena *a, const struct json *doc, const char *cont
 	struct str t = str_of(content_type);
 	struct str first = t;
 
+	if (inside != NULL && *inside == '\0')
+		inside = NULL;
 	if (content_type != NULL) {
 		(void)str_split(&t, ';', &first);
 		first = str_trim(first);
@@ -86,13 +101,13 @@ static int choose_type(struct arena *a, const struct json *doc, const char *cont
 		if (inside == NULL)
 			inside = json_get(doc, "manifests") ? TYPE_OCI_INDEX : TYPE_OCI_MANIFEST;
 		*ret = inside;
-		return 0;
+		return check_type(inside, err);
 	}
 	if (inside != NULL && !str_eqs(first, inside))
 		return error_set(err, ERR_INVALID, "mediaType '%s' is not the Content-Type '%.*s'",
 				 inside, STR_ARG(first));
 	*ret = arena_strndup(a, first.at, first.len);
-	return 0;
+	return check_type(*ret, err);
 }
 
 static int read_doc(struct arena *a, const struct json *doc, struct manifest_info *info,

@@ -47,6 +47,12 @@ static const struct {
 	  "{\"schemaVersion\":1}", -ERR_UNIMPLEMENTED, 0 },
 	{ "schema 3", OCI, "{\"schemaVersion\":3,\"config\":" DESC ",\"layers\":[]}", -ERR_INVALID,
 	  0 },
+	{ "a type with a line of the record in it", NULL,
+	  "{\"mediaType\":\"x/y\\nsubject z\",\"config\":" DESC ",\"layers\":[]}", -ERR_INVALID,
+	  0 },
+	{ "a type with a blank", "a b", "{\"config\":" DESC ",\"layers\":[]}", -ERR_INVALID, 0 },
+	{ "an empty type is none", NULL, "{\"mediaType\":\"\",\"config\":" DESC ",\"layers\":[]}",
+	  0, 1 },
 	{ "no object", OCI, "[]", -ERR_INVALID, 0 },
 	{ "nothing", OCI, "", -ERR_INVALID, 0 },
 };
