@@ -18,12 +18,16 @@
 #include "base/vec.h"
 
 enum { DEPTH_MAX = 64 };
+/* A value costs 100 bytes and more, and the text "0," 2: more than one for every 16 bytes, beyond
+ * these, is nobody's document but somebody's way to have our memory. */
+enum { VALUES_FREE = 65536, BYTES_PER_VALUE = 16 };
 
 /* What one look over the text finds before the library sees it. */
 struct scan {
 	const char *text;
 	size_t len, at;
 	size_t line, line_start;
+	size_t n_values; /* no fewer than there are */
 	struct buf copy; /* the text with big integers made reals, when there are any */
 	size_t copied;   /* of the text */
 	VEC(uint64_t) big;
@@ -83,7 +87,10 @@ static int scan_text(struct scan *s, struct error *err)
 			s->line_start = s->at + 1;
 		} else if (c == '"') {
 			skip_string(s);
+		} else if (c == ',') {
+			s->n_values++;
 		} else if (c == '{' || c == '[') {
+			s->n_values++;
 			if (++depth > DEPTH_MAX)
 				return error_set(
 				    err, ERR_INVALID,
@@ -96,6 +103,9 @@ static int scan_text(struct scan *s, struct error *err)
 			s->at--;
 		}
 	}
+	if (r == 0 && s->n_values > VALUES_FREE + s->len / BYTES_PER_VALUE)
+		return error_set(err, ERR_INVALID, "more than %zu values in %zu bytes",
+				 VALUES_FREE + s->len / BYTES_PER_VALUE, s->len);
 	if (r == 0 && s->copied > 0)
 		r = buf_add(&s->copy, s->text + s->copied, s->len - s->copied, err);
 	return r;

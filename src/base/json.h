@@ -3,7 +3,8 @@
  *
  * Spec: RFC 8259. Stricter where a peer could play two readers against each
  * other: duplicate keys, NUL in strings, invalid UTF-8 and trailing bytes are
- * ERR_INVALID; depth is limited to 64. Errors end with "line L, column C".
+ * ERR_INVALID; depth is limited to 64, the number of values to 65,536 and one for
+ * every 16 bytes. Errors end with "line L, column C".
  * Integers outside of int64_t become JSON_DOUBLE; up to UINT64_MAX `u` holds
  * the exact value.
  *

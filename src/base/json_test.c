@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/jsonw.h"
 #include "tests/tap.h"
 
@@ -121,6 +122,29 @@ static const struct {
 	{ "[]", "want object, got array" },
 };
 
+/* An array of n numbers, each `gap` bytes long with what stands around it. */
+static int parse_many(size_t n, size_t gap)
+{
+	auto_(arena) a = ARENA_INIT;
+	size_t len = n * gap + 1;
+	autofree char *text = xcalloc(1, len + 1);
+	const struct json *j;
+	struct error err;
+
+	memset(text, ' ', len);
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + i * gap, i == 0 ? "[0" : ",0", 2);
+	text[len - 1] = ']';
+	return json_parse(&a, text, len, &j, &err);
+}
+
+static void test_many(void)
+{
+	is_int(parse_many(60000, 2), 0, "60,000 short values are a document");
+	is_int(parse_many(100000, 2), -ERR_INVALID, "100,000 are an attack");
+	is_int(parse_many(300000, 20), 0, "300,000 of a usual length are not");
+}
+
 static void test_decode(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(decodes); i++) {
@@ -219,6 +243,7 @@ int main(void)
 {
 	test_round_trips();
 	test_depth();
+	test_many();
 	test_decode();
 	test_look_up();
 	test_build();
