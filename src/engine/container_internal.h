@@ -156,7 +156,14 @@ void shm_unmount(struct container *c);
  * disk: they go with the container, after a power cut at the next start of the engine. */
 struct mounts;
 MUST_CHECK int container_mounts(struct container *c, struct mounts *ret, struct error *err);
-/* The container's root as a directory fd, running or not. */
+/*
+ * Does the container's init still have its pid? The shim alone reaps it, so what was opened below
+ * /proc/PID before this is init's. Until the engine has heard of an exit and done all that follows
+ * the pid may have become a process of the host, and its root the host's.
+ */
+bool container_has_its_pid(struct container *c);
+/* The container's root as a directory fd, running or not. read_only: for a look at its users,
+ * which may be another's when the container ends in this moment. */
 struct container_root {
 	int fd;
 };

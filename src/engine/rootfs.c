@@ -27,6 +27,20 @@ int container_mounts(struct container *c, struct mounts *ret, struct error *err)
 	return r;
 }
 
+bool container_has_its_pid(struct container *c)
+{
+	struct task *t;
+	bool has;
+
+	{
+		LOCKED(&c->lock);
+		t = c->task ? task_ref(c->task) : NULL;
+	}
+	has = t && task_signal(t, NULL, 0, NULL) == 0;
+	task_unref(t);
+	return has;
+}
+
 int container_root_open(struct container *c, bool read_only, struct container_root *ret,
 			struct error *err)
 {
@@ -41,8 +55,11 @@ int container_root_open(struct container *c, bool read_only, struct container_ro
 	}
 	if (pid > 0) {
 		path = cstr_format("/proc/%d/root", (int)pid);
-		if (fs_open(path, O_PATH | O_DIRECTORY, 0, &ret->fd, NULL) == 0)
-			return 0;
+		if (fs_open(path, O_PATH | O_DIRECTORY, 0, &ret->fd, NULL) == 0) {
+			if (read_only || container_has_its_pid(c))
+				return 0;
+			container_root_close(ret);
+		}
 	}
 	r = container_mounts(c, &m, err);
 	if (r < 0)

@@ -212,7 +212,7 @@ static int join_container(struct spec *s, const char *mode, const char *what, co
 		LOCKED(&other->lock);
 		pid = container_is_running(other) ? other->pid : 0;
 	}
-	if (pid == 0)
+	if (pid == 0 || !container_has_its_pid(other))
 		return error_set(err, ERR_CONFLICT, "cannot join %s of a non running container: %s",
 				 what, other->id);
 	*ret = arena_format(&s->a, "/proc/%d/ns/%s", (int)pid, what);

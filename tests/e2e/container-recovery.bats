@@ -94,3 +94,36 @@ die() {
 	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
 	[ "$(run_it --rm bb:1 echo fine)" = fine ]
 }
+
+@test "cp of a container that ends in this moment reaches no process of the host that has its pid" {
+	mkdir "$ROOT/host" "$ROOT/tar"
+	touch "$ROOT/tar/written"
+	tar -C "$ROOT/tar" -cf "$ROOT/one.tar" written
+	run_it -d --name ending bb:1 sh -c "mkdir -p $ROOT/host; exec sleep 1000"
+	for _ in $(seq 100); do
+		d exec ending test -d "$ROOT/host" && break
+	done
+	pid=$(d inspect -f '{{.State.Pid}}' ending)
+	engine=$(cat "$ROOT/test.pid")
+	kill -STOP "$engine"
+	kill -9 "$pid"
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+	taken=
+	for _ in $(seq 500); do
+		echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
+		sleep 60 3>&- &
+		taken=$!
+		[ "$taken" = "$pid" ] && break
+		kill "$taken"
+	done
+	curl -s --max-time 10 --unix-socket "$SOCK" -X PUT -H 'Content-Type: application/x-tar' \
+		--data-binary "@$ROOT/one.tar" "http://x/containers/ending/archive?path=$ROOT/host" >/dev/null 3>&- &
+	put=$!
+	sleep 0.2
+	kill -CONT "$engine"
+	wait "$put"
+	kill "$taken"
+	[ "$taken" = "$pid" ] || skip "the machine is too busy to get one pid again"
+	[ ! -e "$ROOT/host/written" ]
+	d cp ending:"$ROOT/host/written" - | tar -t | grep written
+}
