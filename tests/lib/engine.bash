@@ -19,6 +19,7 @@ eventually() {
 		sleep 0.1
 	done
 	return 1
+}
 
 # docker_since MAJOR: what the test types came with that docker CLI. Debian's is older: then
 # `docker` is proa, which calls itself so.
