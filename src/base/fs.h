@@ -117,6 +117,8 @@ MUST_CHECK int fs_sync(int fd, struct error *err); /* fsync of a file */
 MUST_CHECK int fs_sync_dir(int dirfd, struct error *err);
 /* Sum of st_blocks*512 of everything below dirfd/name, hard links once. */
 MUST_CHECK int fs_disk_usage(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err);
+/* Sum of st_size of what is no directory, hard links once. */
+MUST_CHECK int fs_content_size(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err);
 /* Lexical cleaning as Go's path.Clean; result owned by the caller. */
 char *fs_path_clean(const char *path);
 bool fs_is_component(const char *name); /* not "", ".", "..", no '/' */

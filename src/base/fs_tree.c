@@ -73,6 +73,7 @@ int fs_remove_tree(int dirfd, const char *name, struct error *err)
 
 struct usage {
 	uint64_t bytes;
+	bool content;
 	struct map seen; /* "dev:ino" of files with more than one link */
 };
 
@@ -86,7 +87,10 @@ static int usage_add(struct usage *u, const struct stat *st)
 			return 0;
 		map_set(&u->seen, key, u);
 	}
-	u->bytes += (uint64_t)st->st_blocks * 512;
+	if (!u->content)
+		u->bytes += (uint64_t)st->st_blocks * 512;
+	else if (!S_ISDIR(st->st_mode))
+		u->bytes += (uint64_t)st->st_size;
 	return 0;
 }
 
@@ -109,16 +113,27 @@ static int usage_enter(void *arg, int parent_fd, const char *name, int fd, struc
 	return usage_add(arg, &st);
 }
 
-int fs_disk_usage(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err)
+static int usage_of(int dirfd, const char *name, bool content, uint64_t *ret_bytes,
+		    struct error *err)
 {
 	static const struct walk_ops ops = { usage_enter, usage_entry, NULL };
-	struct usage u = { 0 };
+	struct usage u = { .content = content };
 	int r = fs_walk(dirfd, name, &ops, &u, err);
 
 	map_release(&u.seen);
 	if (r == 0)
 		*ret_bytes = u.bytes;
 	return r;
+}
+
+int fs_disk_usage(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err)
+{
+	return usage_of(dirfd, name, false, ret_bytes, err);
+}
+
+int fs_content_size(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err)
+{
+	return usage_of(dirfd, name, true, ret_bytes, err);
 }
 
 /* Copy bytes [from, to) at equal offsets. */

@@ -382,6 +382,28 @@ static int check_health(const struct json *h, struct error *err)
 	return 0;
 }
 
+static const struct member health_members[] = {
+	{ "Test", SHAPE_LIST, OMIT_EMPTY },         { "Interval", SHAPE_INT, OMIT_EMPTY },
+	{ "Timeout", SHAPE_INT, OMIT_EMPTY },       { "StartPeriod", SHAPE_INT, OMIT_EMPTY },
+	{ "StartInterval", SHAPE_INT, OMIT_EMPTY }, { "Retries", SHAPE_INT, OMIT_EMPTY },
+};
+
+/* What Go's omitempty leaves of it: docker-py sends nulls, Compose sends zeros. */
+static int copy_health(struct arena *a, struct json *c, struct error *err)
+{
+	const struct json *given = json_get(c, "Healthcheck");
+	struct json *h;
+	int r;
+
+	if (given == NULL)
+		return 0;
+	h = json_new_object(a);
+	r = members_copy(a, health_members, ARRAY_LEN(health_members), given, h, "HealthConfig",
+			 err);
+	json_set(a, c, "Healthcheck", h);
+	return r;
+}
+
 int config_build(struct arena *a, const struct json *body, const struct json *image, const char *id,
 		 const struct json **ret, struct error *err)
 {
@@ -389,6 +411,8 @@ int config_build(struct arena *a, const struct json *body, const struct json *im
 	int r;
 
 	r = members_copy(a, config_members, ARRAY_LEN(config_members), body, c, "Config", err);
+	if (r == 0)
+		r = copy_health(a, c, err);
 	if (r < 0)
 		return r;
 	if (image)
@@ -411,7 +435,7 @@ static const struct member host_members[] = {
 	{ "ContainerIDFile", SHAPE_STRING, 0 },
 	{ "LogConfig", SHAPE_OBJECT, EMPTY_LIST },
 	{ "NetworkMode", SHAPE_STRING, 0 },
-	{ "PortBindings", SHAPE_OBJECT, EMPTY_LIST },
+	{ "PortBindings", SHAPE_OBJECT, 0 },
 	{ "RestartPolicy", SHAPE_OBJECT, EMPTY_LIST },
 	{ "AutoRemove", SHAPE_BOOL, 0 },
 	{ "VolumeDriver", SHAPE_STRING, 0 },
@@ -421,9 +445,9 @@ static const struct member host_members[] = {
 	{ "CapAdd", SHAPE_LIST, 0 },
 	{ "CapDrop", SHAPE_LIST, 0 },
 	{ "CgroupnsMode", SHAPE_STRING, 0 },
-	{ "Dns", SHAPE_LIST, EMPTY_LIST },
-	{ "DnsOptions", SHAPE_LIST, EMPTY_LIST },
-	{ "DnsSearch", SHAPE_LIST, EMPTY_LIST },
+	{ "Dns", SHAPE_LIST, 0 },
+	{ "DnsOptions", SHAPE_LIST, 0 },
+	{ "DnsSearch", SHAPE_LIST, 0 },
 	{ "ExtraHosts", SHAPE_LIST, 0 },
 	{ "GroupAdd", SHAPE_LIST, 0 },
 	{ "IpcMode", SHAPE_STRING, 0 },
@@ -448,18 +472,18 @@ static const struct member host_members[] = {
 	{ "NanoCpus", SHAPE_INT, 0 },
 	{ "CgroupParent", SHAPE_STRING, 0 },
 	{ "BlkioWeight", SHAPE_INT, 0 },
-	{ "BlkioWeightDevice", SHAPE_LIST, EMPTY_LIST },
-	{ "BlkioDeviceReadBps", SHAPE_LIST, EMPTY_LIST },
-	{ "BlkioDeviceWriteBps", SHAPE_LIST, EMPTY_LIST },
-	{ "BlkioDeviceReadIOps", SHAPE_LIST, EMPTY_LIST },
-	{ "BlkioDeviceWriteIOps", SHAPE_LIST, EMPTY_LIST },
+	{ "BlkioWeightDevice", SHAPE_LIST, 0 },
+	{ "BlkioDeviceReadBps", SHAPE_LIST, 0 },
+	{ "BlkioDeviceWriteBps", SHAPE_LIST, 0 },
+	{ "BlkioDeviceReadIOps", SHAPE_LIST, 0 },
+	{ "BlkioDeviceWriteIOps", SHAPE_LIST, 0 },
 	{ "CpuPeriod", SHAPE_INT, 0 },
 	{ "CpuQuota", SHAPE_INT, 0 },
 	{ "CpuRealtimePeriod", SHAPE_INT, 0 },
 	{ "CpuRealtimeRuntime", SHAPE_INT, 0 },
 	{ "CpusetCpus", SHAPE_STRING, 0 },
 	{ "CpusetMems", SHAPE_STRING, 0 },
-	{ "Devices", SHAPE_LIST, EMPTY_LIST },
+	{ "Devices", SHAPE_LIST, 0 },
 	{ "DeviceCgroupRules", SHAPE_LIST, 0 },
 	{ "DeviceRequests", SHAPE_LIST, 0 },
 	{ "KernelMemory", SHAPE_INT, OMIT_EMPTY },
@@ -467,9 +491,9 @@ static const struct member host_members[] = {
 	{ "MemoryReservation", SHAPE_INT, 0 },
 	{ "MemorySwap", SHAPE_INT, 0 },
 	{ "MemorySwappiness", SHAPE_INT, NULL_ZERO },
-	{ "OomKillDisable", SHAPE_BOOL, NULL_ZERO },
+	{ "OomKillDisable", SHAPE_BOOL, 0 },
 	{ "PidsLimit", SHAPE_INT, NULL_ZERO },
-	{ "Ulimits", SHAPE_LIST, EMPTY_LIST },
+	{ "Ulimits", SHAPE_LIST, 0 },
 	{ "CpuCount", SHAPE_INT, 0 },
 	{ "CpuPercent", SHAPE_INT, 0 },
 	{ "IOMaximumIOps", SHAPE_INT, 0 },

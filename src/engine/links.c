@@ -84,7 +84,8 @@ const struct json *links_shown(struct container *c, struct arena *a, const struc
 	autofree char *mine = NULL;
 	struct json *out, *shown;
 
-	if (links == NULL || links->type != JSON_ARRAY || !on_default_bridge(hc))
+	if (links == NULL || links->type != JSON_ARRAY ||
+	    (links->n_items > 0 && !on_default_bridge(hc)))
 		return hc;
 	mine = name_of(c);
 	shown = json_new_array(a);

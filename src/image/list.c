@@ -263,6 +263,18 @@ static int write_config(const struct image *i, struct jsonw *w, struct error *er
 	return 0;
 }
 
+/* Always an object. Peer: dockerd 20.10, also of an image without. */
+static void write_container_config(const struct image *i, struct jsonw *w)
+{
+	const struct json *c = json_get(i->json, "container_config");
+
+	jsonw_key(w, "ContainerConfig");
+	if (c)
+		jsonw_value(w, c);
+	else
+		container_config_write(w, &(struct container_config){ 0 });
+}
+
 int image_inspect(struct store *s, const char *name, bool virtual_size, struct jsonw *w,
 		  struct error *err)
 {
@@ -281,7 +293,7 @@ int image_inspect(struct store *s, const char *name, bool virtual_size, struct j
 		      json_str(i.json, "created") ? json_str(i.json, "created") : TIME_ZERO_TEXT);
 	if (virtual_size) {
 		write_text(w, "Container", json_str(i.json, "container"));
-		jsonw_kvalue(w, "ContainerConfig", json_get(i.json, "container_config"));
+		write_container_config(&i, w);
 	}
 	write_text(w, "DockerVersion", json_str(i.json, "docker_version"));
 	write_text(w, "Author", json_str(i.json, "author"));

@@ -624,7 +624,7 @@ int snapshot_usage(struct snapshots *s, const char *key, uint64_t *ret_bytes, st
 	dir = openat(s->dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return error_sys(err, errno, "open '%s/%s'", s->root, name);
-	return fs_disk_usage(dir, "fs", ret_bytes, err);
+	return fs_content_size(dir, "fs", ret_bytes, err);
 }
 
 int snapshot_commit(struct snapshots *s, const char *key, const struct layer_info *info,
