@@ -246,7 +246,7 @@ static int read_shell(struct call *c, const struct json *j, struct engine_build 
 /*
  * proa's own words, in one JSON object of the header X-Proa-Build (base64) or, when
  * the context came as an fd, of the body: dockerfileText ignoreText secrets
- * contexts outputs cacheFrom cacheTo entitlements noCacheFilter check plan explain profile
+ * contexts outputs cacheFrom cacheTo entitlements noCacheFilter call plan explain profile
  * shell realTimes events metadata.
  */
 static int read_extra(struct call *c, const struct json *j, struct engine_build *b,
@@ -254,7 +254,6 @@ static int read_extra(struct call *c, const struct json *j, struct engine_build 
 {
 	int r;
 
-	b->check = json_bool(j, "check", false);
 	b->call = json_str(j, "call");
 	b->plan = json_bool(j, "plan", false);
 	b->explain = json_bool(j, "explain", false);

@@ -213,7 +213,7 @@ static int find_image(void *arg, struct arena *a, const char *name, const struct
 	int r = cfg->image(cfg->arg, &ask, &id, err);
 
 	/* Checks look at the Dockerfile; a base that is not here says nothing to them. */
-	if (r < 0 && (b->q->check || b->q->call) && r != -ERR_CANCELED) {
+	if (r < 0 && b->q->call && r != -ERR_CANCELED) {
 		*ret = (struct plan_image){ 0 };
 		return 0;
 	}
@@ -469,8 +469,14 @@ static void release_nodes(struct build *b)
 
 static int check_call(const struct build_request *q, struct error *err)
 {
-	if (q->call == NULL || strcmp(q->call, "targets") == 0 || strcmp(q->call, "outline") == 0)
+	static const char *const calls[] = { "check", "outline", "targets" };
+
+	if (q->call == NULL)
 		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		if (strcmp(q->call, calls[i]) == 0)
+			return 0;
+	}
 	return error_set(err, ERR_UNIMPLEMENTED, "call %s is not supported yet", q->call);
 }
 
@@ -499,19 +505,41 @@ static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
 	return r;
 }
 
-/* The answer to a call: what the Dockerfile offers. */
-static void tell_call(struct build *b, const struct dockerfile *d)
+static bool calls(const struct build *b, const char *what)
 {
-	auto_(buf) text = BUF_INIT(DOCKERFILE_MAX);
+	return b->q->call != NULL && strcmp(b->q->call, what) == 0;
+}
+
+/* The answer to a call. why: that the checks failed of themselves, NULL when not. */
+static void tell_call(struct build *b, const struct dockerfile *d, const char *why,
+		      const struct ast_location *where)
+{
+	auto_(buf) text = BUF_INIT(4 * DOCKERFILE_MAX);
+	const struct call_check check = { &b->lint, b->q->dockerfile, b->source, why, *where };
 	struct jsonw w;
 
 	jsonw_init(&w, &text);
-	if (strcmp(b->q->call, "targets") == 0)
-		call_targets(&w, d);
+	if (calls(b, "targets"))
+		call_targets(&w, d, b->source);
+	else if (calls(b, "outline"))
+		call_outline(&w, d, &b->graph, b->source);
 	else
-		call_outline(&w, d, &b->graph);
+		call_check(&w, &check);
 	if (jsonw_finish(&w, NULL) == 0)
 		progress_object(b->progress, "call", text.data, text.len);
+}
+
+/* What is wrong with the Dockerfile is an answer, too. */
+static void run_check(struct build *b, const struct dockerfile *d, int r,
+		      struct ast_location *where, struct error *failure)
+{
+	if (r == 0)
+		r = make_plan(b, d, where, failure);
+	if (r == 0) {
+		r = lint_verdict(b, failure);
+		*where = (struct ast_location){ 0 };
+	}
+	tell_call(b, d, r < 0 ? failure->msg : NULL, where);
 }
 
 static int run(struct build *b, struct writer *out, char **ret_id, struct error *err)
@@ -519,30 +547,37 @@ static int run(struct build *b, struct writer *out, char **ret_id, struct error 
 	auto_(buf) text = BUF_INIT(DOCKERFILE_MAX);
 	struct ast_location where = { 0 };
 	struct dockerfile d = { 0 };
-	struct error failure;
-	int r = prepare(b, &text, &d, &where, err);
+	struct error failure = { 0 };
+	int r = prepare(b, &text, &d, &where, &failure), sent;
 
-	if (r < 0 && where.line > 0 && err != NULL && strstr(err->msg, " on line ") == NULL)
-		return error_wrap(err, r, "dockerfile parse error on line %u", where.line);
-	if (r < 0)
+	if (r < 0 && where.line > 0 && strstr(failure.msg, " on line ") == NULL)
+		error_wrap(&failure, r, "dockerfile parse error on line %u", where.line);
+	if (r < 0 && !(calls(b, "check") && where.line > 0)) {
+		if (err != NULL)
+			*err = failure;
 		return r;
+	}
 	b->source = (struct str){ text.data ? text.data : "", text.len };
-	r = writer_write(out, "", 0, err);
-	if (r < 0)
-		return r;
-	if (b->q->call && strcmp(b->q->call, "targets") == 0) {
-		tell_call(b, &d);
+	sent = writer_write(out, "", 0, err);
+	if (sent < 0)
+		return sent;
+	if (calls(b, "check")) {
+		run_check(b, &d, r, &where, &failure);
+		return 0;
+	}
+	if (calls(b, "targets")) {
+		tell_call(b, &d, NULL, &where);
 		return 0;
 	}
 	r = make_plan(b, &d, &where, &failure);
 	if (r == 0 && b->q->call) {
-		tell_call(b, &d);
+		tell_call(b, &d, NULL, &where);
 		return 0;
 	}
-	progress_lint(b->progress, &b->lint, b->q->dockerfile, (struct str){ text.data, text.len });
+	progress_lint(b->progress, &b->lint, b->q->dockerfile, b->source);
 	if (r == 0)
 		r = lint_verdict(b, &failure);
-	if (r == 0 && !b->q->check)
+	if (r == 0)
 		r = solve_and_export(b, ret_id, &failure);
 	if (r < 0)
 		tell_error(b, &failure, &where);

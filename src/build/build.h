@@ -137,9 +137,9 @@ struct build_request {
 	const struct json *registry_auth;
 	const struct build_place *outputs;
 	size_t n_outputs;
-	const char *call; /* "outline" or "targets": tell that and build nothing; NULL: build */
+	const char *call; /* "check", "outline", "targets": tell that and build nothing; NULL: build */
 	bool no_cache, pull, quiet, net_host, insecure;
-	bool check, plan, explain, real_times, events, squash, metadata;
+	bool plan, explain, real_times, events, squash, metadata;
 	bool profile;                    /* say what each step has used */
 	const struct build_shell *shell; /* --on-fail=shell; NULL: none */
 };

@@ -119,11 +119,18 @@ static int download_context(struct build *b, const char *url, struct opened_cont
 static int remote_context(struct build *b, const char *url, struct opened_context *o,
 			  struct error *err)
 {
+	struct git_url git;
+	int r;
+
 	if (!git_is_url(url))
 		return download_context(b, url, o, err);
+	r = git_url_parse(&b->arena, url, &git, err);
+	if (r < 0)
+		return r;
 	name_directory(b, o);
 	o->unpacked = true;
-	return git_checkout(b->builder->cfg.dir, o->dirname, url, false, b->cancel, &o->fd, err);
+	return git_checkout(b->builder->cfg.dir, o->dirname, &git, git.keep_git_dir > 0, b->cancel,
+			    &o->fd, err);
 }
 
 static int read_text(int fd, const char *path, struct buf *b, struct error *err)

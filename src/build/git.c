@@ -15,7 +15,7 @@
 
 bool git_is_url(const char *s)
 {
-	size_t n = strcspn(s, "#");
+	size_t n = strcspn(s, "#?");
 	bool dot_git = n > 4 && strncmp(s + n - 4, ".git", 4) == 0;
 
 	if (cstr_starts(s, "git@") || cstr_starts(s, "git://") || cstr_starts(s, "ssh://") ||
@@ -43,16 +43,19 @@ static int tell(int log_fd, const char *verb, struct error *err)
 	return error_set(err, ERR_UNAVAILABLE, "git %s: %.*s", verb, STR_ARG(s));
 }
 
-static int run_git(int dir_fd, const char *const *args, const struct cancel *cancel,
+#define PROTOCOLS "GIT_ALLOW_PROTOCOL=http:https:git:ssh"
+
+/* files: what is on this machine may be read, too. */
+static int run_git(int dir_fd, const char *const *args, bool files, const struct cancel *cancel,
 		   struct error *err)
 {
-	static const char *const env[] = {
+	const char *const env[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/nonexistent",
 		"LC_ALL=C",
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_CONFIG_NOSYSTEM=1",
-		"GIT_ALLOW_PROTOCOL=http:https:git:ssh:file",
+		files ? PROTOCOLS ":file" : PROTOCOLS,
 		"GIT_SSH_COMMAND=ssh -o BatchMode=yes",
 		NULL,
 	};
@@ -91,6 +94,88 @@ static int run_git(int dir_fd, const char *const *args, const struct cancel *can
 	return status == 0 ? 0 : tell(log, args[0], err);
 }
 
+/* Query words of BuildKit's that take no value stand for "true". */
+static int query_bool(struct str key, struct str value, bool *ret, struct error *err)
+{
+	*ret = true;
+	if (value.len == 0 || parse_bool(value, ret, NULL) == 0)
+		return 0;
+	return error_set(err, ERR_INVALID, "invalid %.*s value: \"%.*s\"", STR_ARG(key),
+			 STR_ARG(value));
+}
+
+static int query_text(struct arena *a, struct str key, struct str value, const char *prefix,
+		      const char **to, struct error *err)
+{
+	const char *text;
+
+	if (value.len == 0)
+		return error_set(err, ERR_INVALID, "query \"%.*s\" has no value", STR_ARG(key));
+	text = arena_format(a, "%s%.*s", str_starts(value, prefix) ? "" : prefix, STR_ARG(value));
+	if ((*to)[0] != '\0' && strcmp(*to, text) != 0)
+		return error_set(err, ERR_INVALID, "%.*s conflicts: \"%s\" vs \"%s\"", STR_ARG(key),
+				 *to, text);
+	*to = text;
+	return 0;
+}
+
+static int query_word(struct arena *a, struct str word, struct git_url *u, struct error *err)
+{
+	struct str value = word, key;
+	bool yes;
+	int r;
+
+	if (!str_split(&value, '=', &key))
+		return 0;
+	if (str_eqs(key, "ref"))
+		return query_text(a, key, value, "", &u->ref, err);
+	if (str_eqs(key, "tag"))
+		return query_text(a, key, value, "refs/tags/", &u->ref, err);
+	if (str_eqs(key, "branch"))
+		return query_text(a, key, value, "refs/heads/", &u->ref, err);
+	if (str_eqs(key, "subdir"))
+		return query_text(a, key, value, "", &u->subdir, err);
+	if (str_eqs(key, "checksum") || str_eqs(key, "commit"))
+		return query_text(a, key, value, "", &u->checksum, err);
+	if (!str_eqs(key, "keep-git-dir") && !str_eqs(key, "submodules"))
+		return error_set(err, ERR_INVALID, "unexpected query \"%.*s\"", STR_ARG(key));
+	r = query_bool(key, value, &yes, err);
+	if (r == 0 && str_eqs(key, "submodules"))
+		u->skip_submodules = !yes;
+	else if (r == 0)
+		u->keep_git_dir = yes;
+	return r;
+}
+
+int git_url_parse(struct arena *a, const char *text, struct git_url *ret, struct error *err)
+{
+	struct str rest = str_of(text), query, base, word, ref = { "", 0 };
+	struct git_url u = { .checksum = "", .keep_git_dir = -1 };
+	int r = 0;
+
+	(void)!str_split(&rest, '#', &query);
+	if (strchr(text, '#') == NULL)
+		rest = (struct str){ "", 0 };
+	(void)!str_split(&rest, ':', &ref);
+	u.ref = arena_strndup(a, ref.len ? ref.at : "", ref.len);
+	u.subdir = arena_strndup(a, rest.len ? rest.at : "", rest.len);
+	(void)!str_split(&query, '?', &base);
+	if (memchr(text, '?', base.len + 1) == NULL)
+		query = (struct str){ NULL, 0 };
+	u.remote = arena_format(a, "%s%.*s", str_starts(base, "github.com/") ? "https://" : "",
+				STR_ARG(base));
+	while (r == 0 && str_split(&query, '&', &word))
+		r = query_word(a, word, &u, err);
+	if (r < 0)
+		return r;
+	if (u.ref[0] == '\0')
+		u.ref = u.checksum[0] != '\0' ? u.checksum : "HEAD";
+	if (u.ref[0] == '-' || u.remote[0] == '-')
+		return error_set(err, ERR_INVALID, "invalid git URL %s", text);
+	*ret = u;
+	return 0;
+}
+
 static int fetch(int fd, const char *url, const char *ref, const struct cancel *cancel,
 		 struct error *err)
 {
@@ -101,18 +186,18 @@ static int fetch(int fd, const char *url, const char *ref, const struct cancel *
 	const char *take_one[] = { "checkout", "-q", "FETCH_HEAD", NULL };
 	const char *take_ref[] = { "checkout", "-q", "--detach", ref, NULL };
 	struct error first;
-	int r = run_git(fd, init, cancel, err);
+	int r = run_git(fd, init, true, cancel, err);
 
 	if (r < 0)
 		return r;
 	/* Not every server can be shallow, and not every one gives out a commit by its hash. */
-	r = run_git(fd, one, cancel, &first);
+	r = run_git(fd, one, true, cancel, &first);
 	if (r == -ERR_UNAVAILABLE)
-		r = run_git(fd, deep, cancel, &first);
+		r = run_git(fd, deep, true, cancel, &first);
 	if (r == 0)
-		return run_git(fd, take_one, cancel, err);
-	if (r != -ERR_UNAVAILABLE || run_git(fd, all, cancel, NULL) < 0 ||
-	    run_git(fd, take_ref, cancel, NULL) < 0) {
+		return run_git(fd, take_one, true, cancel, err);
+	if (r != -ERR_UNAVAILABLE || run_git(fd, all, true, cancel, NULL) < 0 ||
+	    run_git(fd, take_ref, true, cancel, NULL) < 0) {
 		if (err != NULL)
 			*err = first;
 		return r;
@@ -120,36 +205,50 @@ static int fetch(int fd, const char *url, const char *ref, const struct cancel *
 	return 0;
 }
 
-int git_checkout(const char *dir_path, const char *name, const char *url, bool keep_git_dir,
-		 const struct cancel *cancel, int *ret_fd, struct error *err)
+/* HEAD is detached: it holds the commit. */
+static int check_commit(int fd, const struct git_url *url, struct error *err)
+{
+	auto_(buf) head = BUF_INIT(4096);
+	int r = url->checksum[0] ? fs_read_in_root(fd, ".git/HEAD", &head, err) : 0;
+	struct str commit = str_trim((struct str){ head.data ? head.data : "", head.len });
+
+	if (r < 0 || str_starts(commit, url->checksum))
+		return r;
+	return error_set(err, ERR_CORRUPT, "expected checksum to match %s, got %.*s", url->checksum,
+			 STR_ARG(commit));
+}
+
+/* A repository from elsewhere names no submodule on this machine. */
+static int submodules(int fd, const struct git_url *url, const struct cancel *cancel,
+		      struct error *err)
+{
+	const char *update[] = { "submodule",   "update",    "-q", "--init",
+				 "--recursive", "--depth=1", NULL };
+
+	if (url->skip_submodules || faccessat(fd, ".gitmodules", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	return run_git(fd, update, cstr_starts(url->remote, "file://"), cancel, err);
+}
+
+int git_checkout(const char *dir_path, const char *name, const struct git_url *url,
+		 bool keep_git_dir, const struct cancel *cancel, int *ret_fd, struct error *err)
 {
 	autofree char *path = cstr_format("%s/%s", dir_path, name);
-	struct str rest = str_of(url), base, fragment = { "", 0 }, ref = { "", 0 };
-	autofree char *where = NULL, *what = NULL, *subdir = NULL;
 	autoclose int fd = FD_NONE;
-	int r;
+	int r = fs_mkdir_all(path, 0700, err);
 
-	(void)!str_split(&rest, '#', &base);
-	if (strchr(url, '#') != NULL)
-		fragment = rest;
-	if (fragment.len > 0)
-		(void)!str_split(&fragment, ':', &ref);
-	where =
-	    cstr_format("%s%.*s", str_starts(base, "github.com/") ? "https://" : "", STR_ARG(base));
-	what = ref.len > 0 ? str_dup(ref) : cstr_format("HEAD");
-	subdir = cstr_format("%.*s", (int)fragment.len,
-			     fragment.at && ref.at != NULL ? fragment.at : "");
-	if (what[0] == '-' || where[0] == '-')
-		return error_set(err, ERR_INVALID, "invalid git URL %s", url);
-	r = fs_mkdir_all(path, 0700, err);
 	if (r == 0)
 		r = fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, err);
 	if (r == 0)
-		r = fetch(fd, where, what, cancel, err);
+		r = fetch(fd, url->remote, url->ref, cancel, err);
+	if (r == 0)
+		r = check_commit(fd, url, err);
+	if (r == 0)
+		r = submodules(fd, url, cancel, err);
 	if (r == 0 && !keep_git_dir)
 		r = fs_remove_tree(fd, ".git", err);
 	if (r == 0)
-		r = fs_open_in_root(fd, subdir[0] ? subdir : ".", O_RDONLY | O_DIRECTORY, 0, ret_fd,
-				    err);
-	return r < 0 ? error_wrap(err, r, "%s", url) : 0;
+		r = fs_open_in_root(fd, url->subdir[0] ? url->subdir : ".", O_RDONLY | O_DIRECTORY,
+				    0, ret_fd, err);
+	return r < 0 ? error_wrap(err, r, "%s", url->remote) : 0;
 }

@@ -136,7 +136,8 @@ struct history_item {
 struct stage_plan {
 	const struct stage *stage;
 	unsigned index;
-	const char *name; /* for progress */
+	const char *name;      /* for progress */
+	const char *base_name; /* what FROM says after expansion */
 	bool planned;
 	struct node *tip;
 	struct vars env;  /* of expansion and RUN */

@@ -252,30 +252,50 @@ static int url_key(struct build *b, struct node *n, struct keyer *k, struct copy
 	return r;
 }
 
+/* The query of the URL and the flags of ADD must agree. */
+static int git_want(struct arena *a, const struct node *n, const struct copy_item *item,
+		    struct git_url *ret, struct error *err)
+{
+	const struct copy_spec *c = n->copy;
+	int r = git_url_parse(a, item->path, ret, err);
+
+	if (r < 0)
+		return r;
+	if (c->keep_git_dir != UNSET && ret->keep_git_dir >= 0 &&
+	    ret->keep_git_dir != (c->keep_git_dir == YES))
+		return error_set(err, ERR_INVALID, "inconsistent keep-git-dir configuration");
+	if (c->keep_git_dir != UNSET)
+		ret->keep_git_dir = c->keep_git_dir == YES;
+	if (c->checksum[0] != '\0' && ret->checksum[0] != '\0' &&
+	    strcmp(c->checksum, ret->checksum) != 0)
+		return error_set(err, ERR_INVALID, "checksum mismatch \"%s\" != \"%s\"",
+				 c->checksum, ret->checksum);
+	if (c->checksum[0] != '\0')
+		ret->checksum = c->checksum;
+	return 0;
+}
+
 int git_fetch(struct build *b, const struct node *n, struct copy_item *item, int *ret_fd,
 	      struct error *err)
 {
 	autofree char *name =
 	    cstr_format("context-%s-git-%u-%zu", b->id, n->index, (size_t)(item - n->copy->items));
-	const char *colon = strchr(item->path, '#') ? strchr(strchr(item->path, '#'), ':') : NULL;
-	int r;
+	auto_(arena) a = ARENA_INIT;
+	autoclose int top = FD_NONE;
+	struct git_url url;
+	int r = git_want(&a, n, item, &url, err);
 
+	if (r < 0)
+		return r;
 	if (item->file == NULL) {
 		item->file = steal_ptr(name);
-		return git_checkout(b->builder->cfg.dir, item->file, item->path,
-				    n->copy->keep_git_dir == YES, b->cancel, ret_fd, err);
+		return git_checkout(b->builder->cfg.dir, item->file, &url, url.keep_git_dir > 0,
+				    b->cancel, ret_fd, err);
 	}
-	{
-		autofree char *path =
-		    cstr_format("%s/%s", item->file, colon && colon[1] ? colon + 1 : ".");
-		autoclose int top = FD_NONE;
-
-		r = fs_open_beneath(b->builder->dir_fd, item->file, O_RDONLY | O_DIRECTORY, 0, &top,
-				    err);
-		return r < 0 ? r
-			     : fs_open_in_root(top, path + strlen(item->file) + 1,
-					       O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
-	}
+	r = fs_open_beneath(b->builder->dir_fd, item->file, O_RDONLY | O_DIRECTORY, 0, &top, err);
+	return r < 0 ? r
+		     : fs_open_in_root(top, url.subdir[0] ? url.subdir : ".",
+				       O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
 }
 
 static int git_key(struct build *b, struct node *n, struct keyer *k, struct copy_item *item,

@@ -200,19 +200,24 @@ const char *plan_path(struct planner *p, const struct stage_plan *s, const char 
 	return arena_format(p->arena, "%s/%s", dir && dir[0] ? dir : "/", path);
 }
 
+/* The last of this name among the first `before`; BuildKit has one table, so a later one hides. */
 static struct stage_plan *find_stage(struct planner *p, size_t before, const char *name)
 {
-	uint64_t index;
-
 	for (size_t i = before; i > 0; i--) {
 		const char *have = p->graph->stages[i - 1].stage->name;
 
 		if (have[0] != '\0' && strcasecmp(have, name) == 0)
 			return &p->graph->stages[i - 1];
 	}
-	if (parse_u64(str_of(name), UINT32_MAX, &index, NULL) == 0 && index < before)
-		return &p->graph->stages[index];
 	return NULL;
+}
+
+/* FROM alone tells upper case from lower, and stages have lower-case names. Peer: BuildKit. */
+static struct stage_plan *find_base(struct planner *p, size_t before, const char *name)
+{
+	struct stage_plan *s = find_stage(p, before, name);
+
+	return s != NULL && strcmp(s->stage->name, name) == 0 ? s : NULL;
 }
 
 /* By its name, or as images are the same: "alpine" is "docker.io/library/alpine:latest". */
@@ -250,6 +255,8 @@ static int image_node(struct planner *p, struct stage_plan *s, const char *name,
 	*image = (struct plan_image){ 0 };
 	if (strcmp(name, "scratch") != 0) {
 		r = p->ops->image(p->ops->arg, p->arena, name, &s->platform, image, err);
+		if (r == -ERR_INVALID && err != NULL && cstr_starts(err->msg, "invalid re"))
+			return error_wrap(err, r, "failed to parse stage name \"%s\"", name);
 		/* A registry that does not answer has not said for what. */
 		if (r < 0 && r != -ERR_CANCELED && err != NULL && strstr(err->msg, name) == NULL)
 			return error_wrap(err, r, "%s", name);
@@ -272,20 +279,53 @@ static int image_node(struct planner *p, struct stage_plan *s, const char *name,
 	return 0;
 }
 
-/* A stage that comes later, or is this one, is no image. Peer: BuildKit. */
-static int refuse_later(const struct planner *p, const struct stage_plan *s, const char *name,
-			struct error *err)
+/* mount: where it was to be mounted, NULL for COPY. Peer: BuildKit. */
+static int refuse_later(const struct stage_plan *s, const struct stage_plan *other,
+			const char *name, const char *mount, struct error *err)
 {
-	for (size_t i = s->index; i < p->graph->n_stages; i++) {
-		const char *have = p->graph->stages[i].stage->name;
+	if (other->index < s->index)
+		return 0;
+	if (other == s)
+		return s->stage->name[0]
+			   ? error_set(err, ERR_INVALID,
+				       "circular dependency detected on stage: %s", s->stage->name)
+			   : error_set(err, ERR_INVALID,
+				       "circular dependency detected on stage: stage-%u", s->index);
+	if (mount != NULL)
+		return error_set(err, ERR_INVALID,
+				 "cannot mount from stage \"%s\" to \"%s\", stage needs to be "
+				 "defined before current command",
+				 name, mount);
+	return error_set(err, ERR_INVALID,
+			 "cannot copy from stage \"%s\", it needs to be defined before current "
+			 "stage \"%s\"",
+			 name, s->name);
+}
 
-		if (have[0] != '\0' && strcasecmp(have, name) == 0)
-			return error_set(err, ERR_INVALID,
-					 "cannot copy from stage \"%s\", it needs to be defined "
-					 "before current stage \"%s\"",
-					 name, s->name);
-	}
-	return 0;
+/* The stage that from= names; *ret is NULL when it is none. COPY has their numbers, too. */
+static int find_source(struct planner *p, const struct stage_plan *s, const char *name,
+		       const char *mount, struct stage_plan **ret, struct error *err)
+{
+	struct shell_lex lex = { .escape = p->file->ast.escape };
+	struct shell_result expanded;
+	const struct vars none = { 0 };
+	uint64_t index;
+	int r = shell_expand(p->arena, &lex, name, &none, &expanded, err);
+
+	*ret = NULL;
+	if (r < 0)
+		return r;
+	if (mount == NULL && strcmp(expanded.word, name) != 0)
+		return error_set(err, ERR_INVALID,
+				 "variable expansion is not supported for --from, define a new "
+				 "stage with FROM using ARG from global scope as a workaround");
+	if (mount != NULL || parse_u64(str_of(name), UINT32_MAX, &index, NULL) < 0)
+		*ret = find_stage(p, p->graph->n_stages, name);
+	else if (index < p->graph->n_stages)
+		*ret = &p->graph->stages[index];
+	else
+		return error_set(err, ERR_INVALID, "invalid stage index %s", name);
+	return *ret ? refuse_later(s, *ret, name, mount, err) : 0;
 }
 
 /* What is no stage is taken for an image: perhaps it should have been one. */
@@ -304,13 +344,12 @@ static int stage_or_image(struct planner *p, const struct stage_plan *s, const c
 			 suggest(p->arena, plain.msg, name, names, s->index, false));
 }
 
-int plan_source(struct planner *p, struct stage_plan *s, const char *name, struct source *ret,
-		struct error *err)
+int plan_source(struct planner *p, struct stage_plan *s, const char *name, const char *mount,
+		struct source *ret, struct error *err)
 {
 	const struct plan_context *c = find_context(p, name);
-	struct stage_plan *other = c ? NULL : find_stage(p, s->index, name);
+	struct stage_plan *other = NULL;
 	struct plan_image image;
-	uint64_t index;
 	int r;
 
 	*ret = (struct source){ .context = "" };
@@ -320,13 +359,9 @@ int plan_source(struct planner *p, struct stage_plan *s, const char *name, struc
 	}
 	if (c != NULL)
 		name = c->image;
-	if (other == NULL && c == NULL && parse_u64(str_of(name), UINT32_MAX, &index, NULL) == 0)
-		return error_set(err, ERR_INVALID, "invalid stage index %s", name);
-	if (other == NULL && c == NULL) {
-		r = refuse_later(p, s, name, err);
-		if (r < 0)
-			return r;
-	}
+	r = c != NULL ? 0 : find_source(p, s, name, mount, &other, err);
+	if (r < 0)
+		return r;
 	if (other == NULL) {
 		r = image_node(p, s, name, arena_format(p->arena, "FROM %s", name), &image,
 			       &ret->node, err);
@@ -508,6 +543,28 @@ static int expand_global(struct planner *p, const struct stage *st, const char *
 	return 0;
 }
 
+/* The names that FROM could have meant, for what it does mean. */
+static int empty_platform(struct planner *p, const char *expression, struct error *err)
+{
+	struct shell_lex lex = { .escape = p->file->ast.escape };
+	const char **names = arena_array(p->arena, p->globals.len + 1, sizeof(*names));
+	const char *text =
+	    arena_format(p->arena, "empty platform value from expression %s", expression);
+	struct shell_result result;
+	int r = shell_expand(p->arena, &lex, expression, &p->globals, &result, err);
+
+	for (size_t i = 0; i < p->globals.len; i++)
+		names[i] = p->globals.at[i].key;
+	for (size_t i = 0; r == 0 && i < result.unmatched.len; i++) {
+		const char *better =
+		    suggest(p->arena, text, result.unmatched.at[i], names, p->globals.len, true);
+
+		if (strcmp(better, text) != 0)
+			return error_set(err, ERR_INVALID, "%s", better);
+	}
+	return r < 0 ? r : error_set(err, ERR_INVALID, "%s", text);
+}
+
 static int stage_platform(struct planner *p, struct stage_plan *s, struct error *err)
 {
 	const struct stage *st = s->stage;
@@ -533,40 +590,69 @@ static int stage_platform(struct planner *p, struct stage_plan *s, struct error 
 	if (r < 0)
 		return r;
 	if (text[0] == '\0')
-		return error_set(err, ERR_INVALID,
-				 "empty platform value from expression %s (did you mean "
-				 "TARGETPLATFORM?)",
-				 st->platform);
+		return empty_platform(p, st->platform, err);
 	r = platform_parse(text, &s->platform, err);
-	return r < 0 ? error_wrap(err, r, "failed to parse platform %s", text) : 0;
+	return r < 0 ? error_wrap(err, r, "failed to parse platform %s", st->platform) : 0;
+}
+
+/* What every FROM says, be it needed or not. */
+static int name_stages(struct planner *p, struct error *err)
+{
+	for (size_t i = 0; i < p->graph->n_stages; i++) {
+		struct stage_plan *s = &p->graph->stages[i];
+		int r;
+
+		p->at = s->stage->node;
+		r = expand_global(p, s->stage, s->stage->base, &s->base_name, err);
+		if (r == 0 && s->base_name[0] == '\0')
+			r = error_set(err, ERR_INVALID, "base name (%s) should not be blank",
+				      s->stage->base);
+		if (r == 0)
+			r = stage_platform(p, s, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* And what every from= says: a mistake in a stage that nobody needs is one, too. Peer: BuildKit. */
+static int check_sources(struct planner *p, struct error *err)
+{
+	for (size_t i = 0; i < p->graph->n_stages; i++) {
+		struct stage_plan *s = &p->graph->stages[i], *other;
+
+		for (size_t k = 0; k < s->stage->len; k++) {
+			const struct instruction *ins = &s->stage->at[k];
+			uint64_t index;
+			int r = 0;
+
+			if (cstr_is_empty(ins->from) || find_context(p, ins->from) != NULL)
+				continue;
+			p->at = ins->node;
+			if (find_stage(p, i + 1, ins->from) == s ||
+			    strpbrk(ins->from, "$'\"") != NULL ||
+			    parse_u64(str_of(ins->from), UINT32_MAX, &index, NULL) == 0)
+				r = find_source(p, s, ins->from, NULL, &other, err);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
 }
 
 static int stage_base(struct planner *p, struct stage_plan *s, struct strings *ret_triggers,
 		      struct error *err)
 {
-	const struct plan_context *c;
-	struct stage_plan *base;
-	const char *name;
-	int r = expand_global(p, s->stage, s->stage->base, &name, err);
+	const struct plan_context *c = find_context(p, s->base_name);
+	struct stage_plan *base = find_base(p, s->index, s->base_name);
 
-	if (r < 0)
-		return r;
-	if (name[0] == '\0')
-		return error_set(err, ERR_INVALID, "base name (%s) should not be blank",
-				 s->stage->base);
-	r = stage_platform(p, s, err);
-	if (r < 0)
-		return r;
-	c = find_context(p, name);
 	if (c != NULL && c->image == NULL)
 		return from_directory(p, s, c->name, ret_triggers, err);
 	if (c != NULL)
 		return from_image(p, s, c->image, ret_triggers, err);
-	base = find_stage(p, s->index, name);
-	/* A number in FROM is an image's name, never a stage's index. */
-	if (base != NULL && strcasecmp(base->stage->name, name) == 0)
+	if (base != NULL)
 		return from_stage(p, s, base, ret_triggers, err);
-	return from_image(p, s, name, ret_triggers, err);
+	return from_image(p, s, s->base_name, ret_triggers, err);
 }
 
 static int plan_stage(struct planner *p, struct stage_plan *s, struct error *err)
@@ -712,30 +798,30 @@ static void add_labels(struct planner *p)
 	c->labels = (struct pairs){ at, n };
 }
 
-static void need(struct planner *p, bool *needed, size_t before, const char *name)
+static void need(struct planner *p, bool *needed, const struct stage_plan *s, const char *name,
+		 const char *mount)
 {
-	struct stage_plan *s = name ? find_stage(p, before, name) : NULL;
+	struct stage_plan *other;
 
-	if (s != NULL)
-		needed[s->index] = true;
+	if (name != NULL && find_source(p, s, name, mount, &other, NULL) == 0 && other != NULL)
+		needed[other->index] = true;
 }
 
 static void need_inputs(struct planner *p, bool *needed, const struct stage_plan *s)
 {
-	struct shell_lex lex = { .escape = p->file->ast.escape };
-	struct shell_result result;
+	struct stage_plan *base = find_base(p, s->index, s->base_name);
 
-	if (shell_expand(p->arena, &lex, s->stage->base, &p->globals, &result, NULL) == 0)
-		need(p, needed, s->index, result.word);
+	if (base != NULL)
+		needed[base->index] = true;
 	for (size_t i = 0; i < s->stage->len; i++) {
 		const struct instruction *ins = &s->stage->at[i];
 		struct run_mount mount;
 
-		need(p, needed, s->index, ins->from);
+		need(p, needed, s, ins->from, NULL);
 		for (size_t k = 0; k < ins->mounts.len; k++) {
 			if (run_mount_parse(p->arena, ins->mounts.at[k], NULL, NULL, &mount,
 					    NULL) == 0)
-				need(p, needed, s->index, mount.from);
+				need(p, needed, s, mount.from, "");
 		}
 	}
 }
@@ -780,11 +866,14 @@ static int plan_all(struct planner *p, struct error *err)
 	r = global_args(p, err);
 	if (r < 0)
 		return r;
-	r = find_target(p, err);
-	if (r < 0)
-		return r;
 	plan_lint_file(p);
-	r = plan_needed(p, err);
+	r = name_stages(p, err);
+	if (r == 0)
+		r = find_target(p, err);
+	if (r == 0)
+		r = check_sources(p, err);
+	if (r == 0)
+		r = plan_needed(p, err);
 	if (r < 0)
 		return r;
 	add_labels(p);

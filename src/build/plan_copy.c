@@ -1,6 +1,7 @@
 /* build/plan_copy.c: COPY and ADD. */
 #include "base/fs.h"
 #include "build/ast_args.h"
+#include "build/chmod.h"
 #include "build/plan_internal.h"
 #include "build/text.h"
 #include "build/user.h"
@@ -31,6 +32,26 @@ static void lint_ignored(struct planner *p, const struct instruction *i, const c
 			 i->kind == INS_ADD ? "Add" : "Copy", text_quote(p->arena, rel));
 }
 
+/* A digest of what a URL gives, or the commit that a git repository has there. */
+static int check_checksum(const struct instruction *i, const struct copy_spec *c,
+			  const struct copy_item *item, struct error *err)
+{
+	struct digest d;
+	int r;
+
+	if (c->checksum[0] == '\0')
+		return 0;
+	if (i->words.len != 1)
+		return error_set(err, ERR_INVALID,
+				 "checksum can't be specified for multiple sources");
+	if (item->kind == COPY_PATH)
+		return error_set(err, ERR_INVALID, "checksum requires HTTP(S) or Git sources");
+	if (item->kind == COPY_GIT)
+		return 0;
+	r = digest_parse(c->checksum, strlen(c->checksum), &d, err);
+	return r < 0 ? error_wrap(err, r, "invalid checksum digest format") : 0;
+}
+
 static int add_paths(struct planner *p, struct stage_plan *s, const struct instruction *i,
 		     struct copy_spec *c, struct text *history, struct error *err)
 {
@@ -44,15 +65,18 @@ static int add_paths(struct planner *p, struct stage_plan *s, const struct instr
 			return r;
 		text_addf(history, " %s", item->path);
 		item->kind = COPY_PATH;
-		if (c->add && is_git(item->path))
+		if (is_git(item->path))
 			item->kind = COPY_GIT;
-		else if (c->add && is_url(item->path))
+		else if (is_url(item->path))
 			item->kind = COPY_URL;
 		else if (c->from.node == NULL && c->from.context[0] == '\0')
 			lint_ignored(p, i, item->path);
-		if (item->kind != COPY_URL && c->checksum[0] != '\0')
-			return error_set(err, ERR_INVALID,
-					 "checksum can't be specified for non-HTTP(S) sources");
+		if (!c->add && item->kind != COPY_PATH)
+			return error_set(err, ERR_INVALID, "source can't be a %s for COPY",
+					 item->kind == COPY_GIT ? "git ref" : "URL");
+		r = check_checksum(i, c, item, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -80,24 +104,12 @@ static int add_files(struct planner *p, struct stage_plan *s, const struct instr
 	return 0;
 }
 
-static int check_checksum(const char *text, struct error *err)
-{
-	struct digest d;
-	int r;
-
-	if (text[0] == '\0')
-		return 0;
-	r = digest_parse(text, strlen(text), &d, err);
-	if (r < 0)
-		return error_wrap(err, r, "invalid checksum digest format");
-	return 0;
-}
-
 static int expand_flags(struct planner *p, struct stage_plan *s, const struct instruction *i,
 			struct copy_spec *c, struct error *err)
 {
 	const char **excludes = arena_array(p->arena, i->excludes.len + 1, sizeof(*excludes));
 	struct ignore ig;
+	mode_t mode;
 	int r = plan_expand(p, s, i->node, i->chown, &c->chown, err);
 
 	if (r == 0)
@@ -112,7 +124,7 @@ static int expand_flags(struct planner *p, struct stage_plan *s, const struct in
 	r = ignore_compile(p->arena, excludes, i->excludes.len, NULL, &ig, err);
 	if (r < 0)
 		return r;
-	return check_checksum(c->checksum, err);
+	return c->chmod[0] != '\0' ? chmod_apply(c->chmod, 0, &mode, err) : 0;
 }
 
 int plan_check_owner(const struct stage_plan *s, const char *owner, struct error *err)
@@ -183,7 +195,7 @@ int plan_copy(struct planner *p, struct stage_plan *s, const struct instruction 
 	c->keep_git_dir = i->keep_git_dir;
 	c->from.context = "";
 	if (i->from != NULL && i->from[0] != '\0') {
-		r = plan_source(p, s, i->from, &c->from, err);
+		r = plan_source(p, s, i->from, NULL, &c->from, err);
 		if (r < 0)
 			return r;
 	}

@@ -31,10 +31,10 @@ void plan_history(struct planner *p, struct stage_plan *s, struct node *node, co
     PRINTF(4, 5);
 /*
  * What --from and from= name: a stage before `s` (planned now if need be), its
- * index, a named context, else an image.
+ * index, a named context, else an image. mount: the target of from=, NULL for COPY.
  */
 MUST_CHECK int plan_source(struct planner *p, struct stage_plan *s, const char *name,
-			   struct source *ret, struct error *err);
+			   const char *mount, struct source *ret, struct error *err);
 /* The value of a --build-arg: false when not given. *ret may be NULL. */
 bool plan_build_arg(const struct planner *p, const char *key, const char **ret);
 /* "[ "a" "b"]" as Go's %q prints a list. */

@@ -183,7 +183,7 @@ static int plan_command(struct planner *p, struct stage_plan *s, const struct in
 		lint_add(p->lint, LINT_JSON_ARGS_RECOMMENDED, i->node->line, i->node->end_line,
 			 "JSON arguments recommended for %s to prevent unintended behavior related "
 			 "to OS signals",
-			 name);
+			 i->name);
 	if (i->kind == INS_CMD) {
 		c->cmd = strings_of(p->arena, &words);
 		c->args_escaped = true;
@@ -388,6 +388,7 @@ static int plan_stopsignal(struct planner *p, struct stage_plan *s, const struct
 static int plan_workdir(struct planner *p, struct stage_plan *s, const struct instruction *i,
 			const char *value, struct error *err)
 {
+	const char *before = s->image.config.working_dir;
 	const char *path = plan_path(p, s, value);
 	autofree char *clean = fs_path_clean(path);
 	struct node *n;
@@ -399,8 +400,12 @@ static int plan_workdir(struct planner *p, struct stage_plan *s, const struct in
 		    "Relative workdir %s can have unexpected results if the base image changes",
 		    text_quote(p->arena, value));
 	s->workdir_set = true;
-	/* An absolute path stands in the configuration as it was written. Peer: BuildKit. */
-	s->image.config.working_dir = value[0] == '/' ? value : arena_strdup(p->arena, clean);
+	/* An absolute path stands in the configuration as it was written, and nothing changes
+	 * nothing. Peer: BuildKit. */
+	if (value[0] == '/')
+		s->image.config.working_dir = value;
+	else if (value[0] != '\0' || cstr_is_empty(before))
+		s->image.config.working_dir = arena_strdup(p->arena, clean);
 	if (strcmp(clean, "/") == 0) {
 		plan_history(p, s, NULL, "WORKDIR %s", s->image.config.working_dir);
 		return 0;

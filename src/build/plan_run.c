@@ -68,7 +68,7 @@ static int plan_mount(struct planner *p, struct stage_plan *s, struct node *n,
 		spec->has_from = true;
 		spec->from = (struct source){ .context = "" };
 		if (m->from != NULL && m->from[0] != '\0') {
-			r = plan_source(p, s, m->from, &spec->from, err);
+			r = plan_source(p, s, m->from, m->target, &spec->from, err);
 			if (r < 0)
 				return r;
 		}

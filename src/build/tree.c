@@ -404,6 +404,31 @@ static int globber_end(struct globber *g, int r, const char ***ret, size_t *ret_
 	return r;
 }
 
+/* Where the wildcards begin must be there; what they match need not. Peer: BuildKit. */
+static int check_base(const struct tree *t, const char *pattern, struct error *err)
+{
+	size_t n = 0, next = strcspn(pattern, "/");
+	autoclose int fd = FD_NONE;
+	autofree char *base = NULL;
+	int r = 0;
+
+	for (; pattern[next] == '/'; next = n + 1 + strcspn(pattern + n + 1, "/")) {
+		autofree char *part = str_dup((struct str){ pattern, next });
+
+		if (glob_has_magic(part))
+			break;
+		n = next;
+	}
+	base = str_dup((struct str){ pattern, n });
+	if (n == 0)
+		return 0;
+	if (tree_hides(t, base, NULL) && !ignore_may_reinclude(t->ignore, base))
+		r = -ERR_NOT_FOUND;
+	if (r == 0)
+		r = fs_open_in_root(t->fd, base, O_PATH, 0, &fd, err);
+	return r < 0 ? not_found(t, base, r, err) : 0;
+}
+
 int tree_glob(const struct tree *t, struct arena *a, const char *pattern, const char ***ret,
 	      size_t *ret_n, struct error *err)
 {
@@ -411,9 +436,12 @@ int tree_glob(const struct tree *t, struct arena *a, const char *pattern, const 
 	const char *path = tree_path(a, pattern);
 	int r = 0;
 
-	if (!glob_has_magic(path))
+	if (!glob_has_magic(path)) {
 		*vec_push(&g.found) = path;
-	else
+		return globber_end(&g, 0, ret, ret_n);
+	}
+	r = check_base(t, path, err);
+	if (r == 0)
 		r = glob_step(&g, "", path, 0, err);
 	return globber_end(&g, r, ret, ret_n);
 }

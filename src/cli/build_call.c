@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cli/build_call.c: `build --call`: what a Dockerfile offers, as buildx shows it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/base64.h"
 #include "base/jsonw.h"
 #include "base/str.h"
 #include "cli/build_extra.h"
 
 #define COLUMNS_MAX 3
-#define ANSWER_MAX  (16 << 20)
+#define ANSWER_MAX  (64 << 20)
 
 struct table {
 	const char *cells[COLUMNS_MAX];
@@ -100,7 +103,100 @@ static void print_outline(const struct json *o)
 	print_list(json_get(o, "secrets"), &secrets, secret_row, true);
 }
 
-int build_call_print(const struct json *answer, bool as_json, struct error *err)
+/* The lines around a place, as BuildKit shows them. */
+static void print_source(FILE *out, struct str source, const char *file,
+			 const struct json *location)
+{
+	const struct json *ranges = json_get(location, "ranges");
+	const struct json *range = ranges && ranges->n_items > 0 ? ranges->items[0] : NULL;
+	int64_t first = json_int(json_get(range, "start"), "line", 0);
+	int64_t last = json_int(json_get(range, "end"), "line", first), from = first, to = last;
+	int64_t n = 1, line = 0, shown = 0, room = first == last ? 4 : 2;
+	struct str text;
+
+	for (size_t i = 0; i < source.len; i++)
+		n += source.at[i] == '\n';
+	if (first < 1 || first > n)
+		return;
+	to = last = last > n ? n : last;
+	for (; shown < room; shown++) {
+		shown += (from > 1) + (to < n);
+		from -= from > 1;
+		to += to < n;
+	}
+	fprintf(out, "%s:%lld\n--------------------\n", file, (long long)first);
+	while (line++ < to && (str_split(&source, '\n', &text) || line == to)) {
+		if (line >= from)
+			fprintf(out, " %3lld | %s %.*s\n", (long long)line,
+				line >= first && line <= last ? ">>>" : "   ", STR_ARG(text));
+	}
+	fprintf(out, "--------------------\n");
+}
+
+static int64_t line_of(const struct json *warning)
+{
+	const struct json *ranges = json_get(json_get(warning, "location"), "ranges");
+
+	return ranges && ranges->n_items > 0
+		   ? json_int(json_get(ranges->items[0], "start"), "line", 0)
+		   : 0;
+}
+
+static int by_line(const void *a, const void *b)
+{
+	const struct json *const *x = a, *const *y = b;
+	int64_t one = line_of(*x), two = line_of(*y);
+
+	if (one != two)
+		return one < two ? -1 : 1;
+	return *x < *y ? -1 : *x > *y; /* as they were found */
+}
+
+static void print_warnings(const struct json *warnings, struct str source, const char *file)
+{
+	size_t n = warnings ? warnings->n_items : 0;
+	autofree const struct json **sorted = xcalloc(n + 1, sizeof(*sorted));
+
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = warnings->items[i];
+	qsort(sorted, n, sizeof(*sorted), by_line);
+	for (size_t i = 0; i < n; i++) {
+		printf("\nWARNING: %s - %s\n%s\n", text_of(sorted[i], "ruleName"),
+		       text_of(sorted[i], "url"), text_of(sorted[i], "detail"));
+		print_source(stdout, source, file, json_get(sorted[i], "location"));
+	}
+}
+
+static int print_check(const struct json *answer, struct error *err)
+{
+	const struct json *warnings = json_get(answer, "warnings");
+	const struct json *failed = json_get(answer, "buildError");
+	const struct json *sources = json_get(answer, "sources");
+	const struct json *of = sources && sources->n_items > 0 ? sources->items[0] : NULL;
+	auto_(buf) text = BUF_INIT(ANSWER_MAX);
+	size_t n = warnings && warnings->type == JSON_ARRAY ? warnings->n_items : 0;
+	int r = base64_decode(&text, str_of(text_of(of, "data")), err);
+	struct str source = { text.data ? text.data : "", text.len };
+
+	if (r < 0)
+		return r;
+	if (n > 0)
+		printf("Check complete, %zu warning%s %s been found!\n", n, n == 1 ? "" : "s",
+		       n == 1 ? "has" : "have");
+	else if (failed == NULL)
+		printf("Check complete, no warnings found.\n");
+	print_warnings(n > 0 ? warnings : NULL, source, text_of(of, "filename"));
+	if (failed != NULL) {
+		fflush(stdout);
+		fprintf(stderr, "%sERROR: %s\n", n > 0 ? "\n" : "", text_of(failed, "message"));
+		print_source(stderr, source, text_of(of, "filename"), json_get(failed, "location"));
+		fputc('\n', stderr);
+	}
+	return 0;
+}
+
+int build_call_print(const char *call, const struct json *answer, bool as_json, bool *ret_bad,
+		     struct error *err)
 {
 	static const struct table targets = { { "TARGET", "DESCRIPTION" }, 2 };
 	auto_(buf) text = BUF_INIT(ANSWER_MAX);
@@ -109,6 +205,8 @@ int build_call_print(const struct json *answer, bool as_json, struct error *err)
 
 	if (answer == NULL)
 		return error_set(err, ERR_UNIMPLEMENTED, "the engine does not know --call");
+	*ret_bad = json_get(answer, "buildError") != NULL ||
+		   (json_get(answer, "warnings") && json_get(answer, "warnings")->n_items > 0);
 	if (as_json) {
 		jsonw_init(&w, &text);
 		w.indent = 2;
@@ -118,6 +216,8 @@ int build_call_print(const struct json *answer, bool as_json, struct error *err)
 			printf("%.*s\n", (int)text.len, text.data);
 		return r;
 	}
+	if (strcmp(call, "check") == 0)
+		return print_check(answer, err);
 	if (json_get(answer, "targets") != NULL)
 		print_list(json_get(answer, "targets"), &targets, target_row, false);
 	else

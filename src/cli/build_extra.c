@@ -271,8 +271,11 @@ static int add_annotation(struct arena *a, struct json *outputs, const char *tex
 	const char *eq = strchr(text, '=');
 	const char *body = cstr_starts(text, "manifest:") ? text + strlen("manifest:") : text;
 
-	if (cstr_starts(text, "index") || cstr_starts(text, "manifest-descriptor:") ||
-	    cstr_starts(text, "manifest["))
+	/* BuildKit says so too: one platform has no index. */
+	if (cstr_starts(text, "index:") || cstr_starts(text, "index-descriptor:"))
+		return error_set(err, ERR_INVALID,
+				 "index annotations not supported for single platform export");
+	if (cstr_starts(text, "manifest-descriptor:") || cstr_starts(text, "manifest["))
 		return error_set(
 		    err, ERR_UNIMPLEMENTED,
 		    "annotation %s is not supported yet: only manifest annotations are", text);
@@ -391,18 +394,13 @@ static int read_call(struct arena *a, const struct args *args, struct build_extr
 		r = build_call_parse(a, args_str(args, "call"), &call, &e->call_json, err);
 	if (r < 0)
 		return r;
-	e->check = args_bool(args, "check") || strcmp(call, "check") == 0;
-	if (e->check && e->call_json)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "build --call=check,format=json is not supported yet");
-	if (e->check) {
-		json_set(a, e->json, "check", json_new_bool(a, true));
-		e->events = true;
-	} else if (strcmp(call, "build") != 0) {
-		e->call = call;
-		json_set(a, e->json, "call", json_new_string(a, call));
-	}
-	e->any |= e->check || e->call != NULL;
+	if (args_bool(args, "check"))
+		call = "check";
+	if (strcmp(call, "build") == 0)
+		return 0;
+	e->call = call;
+	json_set(a, e->json, "call", json_new_string(a, call));
+	e->events = e->any = true;
 	return 0;
 }
 

@@ -14,9 +14,8 @@ struct build_extra {
 	struct json *json;
 	int fds[BUILD_FDS_MAX]; /* [0] is the context's place; owned from [1] on */
 	size_t n_fds;
-	const char *call; /* "outline" or "targets", else NULL */
+	const char *call; /* "check", "outline" or "targets", else NULL */
 	bool call_json;
-	bool check;  /* only the build checks */
 	bool events; /* steps are told as events */
 	/* --on-fail=shell: our ends of the sockets that are passed; FD_NONE: no shell. */
 	int shell_fd, shell_size_fd;
@@ -45,5 +44,6 @@ MUST_CHECK int build_extra_shell(struct cli *cli, struct build_extra *e, struct 
  */
 MUST_CHECK int build_call_parse(struct arena *a, const char *value, const char **ret_call,
 				bool *ret_json, struct error *err);
-/* What the engine answered to a call, on stdout. */
-MUST_CHECK int build_call_print(const struct json *answer, bool as_json, struct error *err);
+/* What the engine answered to a call, on stdout. *ret_bad: the checks found something. */
+MUST_CHECK int build_call_print(const char *call, const struct json *answer, bool as_json,
+				bool *ret_bad, struct error *err);

@@ -186,20 +186,12 @@ static void keep_profile(struct build_view *view, const struct json *j)
 static void keep_warning(struct build_view *view, const struct json *j)
 {
 	const char *rule = json_str(j, "rule"), *text = json_str(j, "message");
-	const char *file = json_str(j, "file"), *source = json_str(j, "source");
-	long long line = (long long)json_int(j, "line", 0);
 
 	view->warnings =
 	    xreallocarray(view->warnings, view->n_warnings + 1, sizeof(*view->warnings));
 	view->warnings[view->n_warnings++] =
-	    view->o.check
-		? arena_format(&view->warnings_arena,
-			       "\nWARNING: %s\n%s\n%s:%lld\n--------------------\n%4lld | >>> %s\n"
-			       "--------------------",
-			       rule ? rule : "", text ? text : "", file ? file : "", line, line,
-			       source ? source : "")
-		: arena_format(&view->warnings_arena, " - %s: %s (line %lld)", rule ? rule : "",
-			       text ? text : "", line);
+	    arena_format(&view->warnings_arena, " - %s: %s (line %lld)", rule ? rule : "",
+			 text ? text : "", (long long)json_int(j, "line", 0));
 }
 
 static bool take_event(struct build_view *v, const struct json *event)
@@ -350,23 +342,14 @@ static void profile_json(const struct build_view *view)
 	}
 }
 
-void build_view_finish(struct build_view *v, size_t *ret_findings)
+void build_view_finish(struct build_view *v)
 {
-	const char *plural = v->n_warnings == 1 ? "" : "s";
-
 	view_tty_stop(v);
-	*ret_findings = v->n_warnings;
-	if (v->o.check) {
-		if (v->n_warnings == 0)
-			printf("Check complete, no warnings found.\n");
-		else
-			printf("Check complete, %zu warning%s %s been found!\n", v->n_warnings,
-			       plural, v->n_warnings == 1 ? "has" : "have");
-	} else if (v->n_warnings > 0) {
-		fprintf(stderr, "\n %zu warning%s found:\n", v->n_warnings, plural);
-	}
+	if (v->n_warnings > 0)
+		fprintf(stderr, "\n %zu warning%s found:\n", v->n_warnings,
+			v->n_warnings == 1 ? "" : "s");
 	for (size_t i = 0; i < v->n_warnings; i++)
-		fprintf(v->o.check ? stdout : stderr, "%s\n", v->warnings[i]);
+		fprintf(stderr, "%s\n", v->warnings[i]);
 	if (v->o.profile == PROFILE_TABLE)
 		profile_table(v);
 	else if (v->o.profile == PROFILE_JSON)

@@ -14,7 +14,6 @@
 enum build_view_profile { PROFILE_NONE, PROFILE_TABLE, PROFILE_JSON };
 
 struct build_view_options {
-	bool check; /* only the findings of the checks are wanted */
 	bool tty;   /* draw */
 	bool quiet; /* say nothing before the end */
 	enum build_view_profile profile;
@@ -27,7 +26,6 @@ struct build_view *build_view_new(const struct build_view_options *o);
 void build_view_message(struct build_view *v, const struct json *m);
 /* Somebody else writes to the terminal from here on, until the next message. */
 void build_view_pause(struct build_view *v);
-/* What the failed step said last, and warnings; the profile; with check the verdict and
- * *ret_findings. */
-void build_view_finish(struct build_view *v, size_t *ret_findings);
+/* What the failed step said last, and warnings; the profile. */
+void build_view_finish(struct build_view *v);
 void build_view_free(struct build_view *v); /* NULL is nothing */

@@ -379,7 +379,6 @@ static int view_new(const struct args *args, enum progress_mode mode,
 {
 	const char *profile = args_str(args, "profile");
 	struct build_view_options o = {
-		.check = extra->check,
 		.quiet = mode == PROGRESS_QUIET,
 		.profile = strcmp(profile, "table") == 0  ? PROFILE_TABLE
 			   : strcmp(profile, "json") == 0 ? PROFILE_JSON
@@ -392,7 +391,7 @@ static int view_new(const struct args *args, enum progress_mode mode,
 				 "invalid argument \"%s\" for \"--profile\" flag: must be table or "
 				 "json",
 				 profile);
-	o.tty = o.tty && !o.check;
+	o.tty = o.tty && extra->call == NULL;
 	if (extra->events && mode != PROGRESS_RAW)
 		*ret = build_view_new(&o);
 	return 0;
@@ -406,7 +405,7 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 					    .data = &result };
 	AUTO(build_context_release) struct build_context context = BUILD_CONTEXT_INIT;
 	AUTO(build_extra_release) struct build_extra extra = BUILD_EXTRA_INIT;
-	size_t findings = 0;
+	bool bad;
 	autoptr(client_response) response = NULL;
 	auto_(buf) q = api_query();
 	int r = refuse(args, err);
@@ -444,17 +443,16 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 		show_parse_error(&context, err);
 	if (r == 0)
 		r = progress_show(cli, response->body, &options, err);
-	if (result.view && (r == 0 || !extra.check))
-		build_view_finish(result.view, &findings);
+	if (result.view)
+		build_view_finish(result.view);
 	build_view_free(result.view);
 	if (r < 0)
 		return r;
-	if (extra.check) {
-		cli->status = findings ? 1 : 0;
-		return 0;
+	if (extra.call) {
+		r = build_call_print(extra.call, result.call, extra.call_json, &bad, err);
+		cli->status = r == 0 && bad ? 1 : cli->status;
+		return r;
 	}
-	if (extra.call)
-		return build_call_print(result.call, extra.call_json, err);
 	if (result.quiet && result.id)
 		printf("%s\n", result.id);
 	r = metadata_write(cli, args_str(args, "metadata-file"), result.metadata, err);

@@ -400,7 +400,6 @@ static int make_request(struct arena *a, const struct engine_build *b, struct bu
 		.no_cache = b->no_cache,
 		.pull = b->pull,
 		.quiet = b->quiet,
-		.check = b->check,
 		.call = b->call,
 		.plan = b->plan,
 		.explain = b->explain,

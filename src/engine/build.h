@@ -84,8 +84,7 @@ struct engine_build {
 	size_t n_caches_from, n_caches_to;
 	const char *const *entitlements;    /* "network.host" "security.insecure" */
 	const char *const *no_cache_filter; /* stages that are never taken from the cache */
-	const char *call;                   /* "outline" "targets": what it offers; NULL: build */
-	bool check;                         /* only the build checks */
+	const char *call;                   /* "check" "outline" "targets": only tell; NULL: build */
 	bool plan;                          /* predict hits, run nothing */
 	bool explain;                       /* say why each step ran */
 	bool real_times;                    /* keep wall-clock times: not reproducible */

@@ -109,7 +109,7 @@ pull_says() {
 	proa build -q -t "$REGISTRY/later:1" --build-arg X=1 --annotation later=yes "$CTX"
 	run proa build --annotation index:a=b "$CTX"
 	[ "$status" != 0 ]
-	[[ "$output" == *"annotation index:a=b is not supported yet"* ]]
+	[[ "$output" == *"index annotations not supported for single platform export"* ]]
 	run proa build --annotation nothing "$CTX"
 	[ "$status" != 0 ]
 	[[ "$output" == *"expected key=value"* ]]
@@ -227,7 +227,7 @@ pull_says() {
 	run proa build --call=outline --build-arg V=9 "$CTX"
 	[[ "$output" == "TARGET:       bin"*"DESCRIPTION:  is the result"*"BUILD ARG  VALUE  DESCRIPTION"*"GLOBAL     1      the base image's tag"*"V          9      the version"*"W "*"SECRET  REQUIRED"*"soft"* ]]
 	[[ "$output" != *UNUSED* && "$output" != *token* ]]
-	proa build --call=outline,format=json --target test "$CTX" | jq -e '.name == "test" and .secrets == [{"name": "token", "required": true}]'
+	proa build --call=outline,format=json --target test "$CTX" | jq -e '.name == "test" and [.secrets[] | .name, .required, .location.ranges[0].start.line] == ["token", true, 9]'
 	proa build --call=targets,format=json "$CTX" | jq -e '[.targets[].name] == ["base", "test", "bin"] and .targets[2].default'
 	run proa build --call=check "$CTX"
 	[ "$status" = 0 ]
@@ -235,7 +235,20 @@ pull_says() {
 	printf 'from bb:1\nRUN true\n' >"$CTX/Dockerfile"
 	run proa build --check "$CTX"
 	[ "$status" = 1 ]
-	[[ "$output" == *ConsistentInstructionCasing* ]]
+	[[ "$output" == "Check complete, 1 warning has been found!"*"WARNING: ConsistentInstructionCasing - https://"*"/consistent-instruction-casing/"*">>> from bb:1"*"   2 |     RUN true"* ]]
+	run proa build --call=check,format=json "$CTX"
+	[ "$status" = 1 ]
+	jq -e '.warnings[0].ruleName == "ConsistentInstructionCasing" and .warnings[0].location.ranges[0].end.line == 1 and
+		.buildError == null and (.sources[0].data | @base64d) == "from bb:1\nRUN true\n"' <<<"$output"
+	# A file that does not parse is an answer, too.
+	printf 'FROM bb:1\nRUNX true\n' >"$CTX/Dockerfile"
+	run proa build --call=check,format=json "$CTX"
+	[ "$status" = 1 ]
+	jq -e '.warnings == null and (.buildError.message | endswith("unknown instruction: RUNX (did you mean RUN?)")) and
+		.buildError.location.ranges[0].start.line == 2' <<<"$output"
+	run proa build --check "$CTX"
+	[ "$status" = 1 ]
+	[[ "$output" == *"ERROR: dockerfile parse error on line 2: unknown instruction: RUNX"*">>> RUNX true"* ]]
 	run proa build --call=dance "$CTX"
 	[ "$status" != 0 ]
 	[[ "$output" == *"unknown call 'dance'"* ]]

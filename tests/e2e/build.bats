@@ -220,6 +220,8 @@ build() { docker build "$@" 2>/dev/null; }
 	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?t=g:1&remote=file://$ROOT/repo.git%23v1:sub"
 	[[ "$output" == *"Successfully tagged g:1"* ]]
 	[ "$(docker run --rm g:1 cat /r/f)" = v1 ]
+	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?t=g:2&remote=file://$ROOT/repo.git%3Ftag=v1%26subdir=sub"
+	[[ "$output" == *"Successfully tagged g:2"* ]]
 	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?remote=file://$ROOT/repo.git%23nope"
 	[[ "$output" == *"couldn't find remote ref nope"* ]]
 	git -C "$ROOT/repo.git" update-server-info
@@ -234,11 +236,16 @@ build() { docker build "$@" 2>/dev/null; }
 		ADD http://127.0.0.1:$port/repo.git#v1:sub /g
 		ADD --checksum=sha256:$sum http://127.0.0.1:$port/c.tgz /raw/
 		ADD --unpack=true http://127.0.0.1:$port/c.tgz /un/
+		ADD --checksum=$(git -C "$ROOT/repo" rev-parse v1) http://127.0.0.1:$port/repo.git?tag=v1&subdir=sub /q
 	D
 	run build -t u:1 "$CTX"
-	run docker run --rm u:1 sh -c 'cat /g/f /un/sub/f; stat -c %a /raw/c.tgz'
+	run docker run --rm u:1 sh -c 'cat /g/f /un/sub/f; stat -c %a /raw/c.tgz; cat /q/f'
+	other="$(printf 'FROM bb:1\nADD --checksum=%040d http://127.0.0.1:%d/repo.git#v1 /g\n' 0 "$port" |
+		docker build - 2>&1 || true)"
 	kill $server
+	[[ "$other" == *"expected checksum to match 0000"* ]]
 	[ "${lines[0]}" = v1 ]
 	[ "${lines[1]}" = v1 ]
 	[ "${lines[2]}" = 600 ]
+	[ "${lines[3]}" = v1 ]
 }
