@@ -137,9 +137,9 @@ static int cpu_v1(const struct cgroup_dir *d, const struct cgroup_limits *l, str
 		/* A realtime value of 0 asks for nothing. */
 		if (is_set(rows[i].v) && !(rows[i].v == 0 && (i == 1 || i == 2)))
 			r = write_num(d, rows[i].file, rows[i].v, rows[i].limit, err);
-		/* The new period may be too short for the old quota: that one first, then again. */
-		if (r < 0 && i == 3 && is_set(rows[4].v) &&
-		    write_num(d, rows[4].file, rows[4].v, rows[4].limit, NULL) == 0)
+		/* A new period may be too short for the old quota: that one first, then again. */
+		if (r < 0 && (i == 1 || i == 3) && is_set(rows[i + 1].v) &&
+		    write_num(d, rows[i + 1].file, rows[i + 1].v, rows[i + 1].limit, NULL) == 0)
 			r = write_num(d, rows[i].file, rows[i].v, rows[i].limit, err);
 		if (r < 0)
 			return r;

@@ -49,12 +49,40 @@ static int check_rlimits(const struct spec_process *p, struct error *err)
 	return 0;
 }
 
+/* What the kernel answers with EINVAL alone. Source: sched(7), "SCHED_DEADLINE". */
+static int check_scheduler(const struct spec_scheduler *s, struct error *err)
+{
+	uint64_t period = s->period_ns ? s->period_ns : s->deadline_ns;
+
+	if (strcmp(s->policy, "SCHED_DEADLINE") != 0)
+		return 0;
+	if (s->runtime_ns < 1024)
+		return error_set(err, ERR_INVALID,
+				 "process.scheduler.runtime: %llu ns is less than 1024",
+				 (unsigned long long)s->runtime_ns);
+	if (s->runtime_ns > s->deadline_ns)
+		return error_set(err, ERR_INVALID,
+				 "process.scheduler.deadline: %llu ns is less than the runtime",
+				 (unsigned long long)s->deadline_ns);
+	if (s->deadline_ns > period || period >> 63)
+		return error_set(err, ERR_INVALID,
+				 "process.scheduler.period: %llu ns is out of range",
+				 (unsigned long long)period);
+	return 0;
+}
+
 static int check_process(const struct spec_process *p, struct error *err)
 {
 	if (p->args.n == 0)
 		return bad(err, "process.args", "empty");
 	if (p->cwd[0] != '/')
 		return bad(err, "process.cwd", "not an absolute path");
+	if (p->scheduler != NULL) {
+		int r = check_scheduler(p->scheduler, err);
+
+		if (r < 0)
+			return r;
+	}
 	return check_rlimits(p, err);
 }
 

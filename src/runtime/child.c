@@ -178,18 +178,27 @@ static int open_console(struct child *c, struct error *err)
 	return r < 0 ? r : mount_attach(mount, target, "/dev/console", err);
 }
 
-static int build_root(struct child *c, struct error *err)
+/* All that is mounted before the config's hooks may look at it. */
+static int fill_root(struct child *c, struct error *err)
 {
-	const struct spec_hooks *h = &c->config->hooks;
-	mode_t old = umask(0);
 	int r = rootfs_attach(&c->rootfs, c->tree, err);
 
 	if (r == 0)
 		r = rootfs_mount_all(&c->rootfs, err);
 	if (r == 0)
 		r = rootfs_make_devices(&c->rootfs, err);
-	if (r == 0)
-		r = open_console(c, err);
+	return r < 0 ? r : open_console(c, err);
+}
+
+static int build_root(struct child *c, struct error *err)
+{
+	const struct spec_hooks *h = &c->config->hooks;
+	bool own = c->ns->create & CLONE_NEWNS;
+	mode_t old = umask(0);
+	int r = own ? fill_root(c, err)
+		    : rootfs_share(&c->rootfs, namespaces_fd(c->ns, CLONE_NEWNS), c->state->rootfs,
+				   err);
+
 	if (r == 0 && h->n_prestart + h->n_create_runtime > 0)
 		r = ask_parent(c, CHILD_HOOKS, err);
 	if (r == 0)
@@ -199,10 +208,10 @@ static int build_root(struct child *c, struct error *err)
 			      STATUS_CREATING, err);
 	if (r == 0)
 		r = process_make_cwd(&c->process, c->rootfs.root, err);
-	if (r == 0)
+	if (r == 0 && own)
 		r = rootfs_protect(&c->rootfs, err);
 	if (r == 0)
-		r = rootfs_enter(&c->rootfs, err);
+		r = own ? rootfs_enter(&c->rootfs, err) : rootfs_enter_shared(&c->rootfs, err);
 	umask(old);
 	return r;
 }
@@ -241,6 +250,8 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 		r = process_personality(c->state->personality, err);
 	if (r == 0)
 		r = process_build_env(&c->process, a, err);
+	if (r == 0)
+		r = process_try_cwd(&c->process, err);
 	if (r == 0)
 		r = process_drop(&c->process, err);
 	if (r == 0)

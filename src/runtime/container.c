@@ -43,6 +43,7 @@ struct making {
 	struct namespaces ns;
 	struct child child;
 	int *sources; /* fds per mount */
+	int *nodes;   /* fds per device */
 	int bundle, root_fd;
 	int socket;  /* to the child */
 	int console; /* our end when the master comes to us */
@@ -81,6 +82,8 @@ static void making_release(struct making *m)
 		log_debug("state not removed", KV_ERR(&ignored));
 	for (size_t i = 0; m->sources != NULL && i < m->config.n_mounts; i++)
 		auto_close_(&m->sources[i]);
+	for (size_t i = 0; m->nodes != NULL && i < m->config.linux_.n_devices; i++)
+		auto_close_(&m->nodes[i]);
 	auto_close_(&m->child.listener);
 	auto_close_(&m->child.console);
 	auto_close_(&m->child.tree);
@@ -192,6 +195,59 @@ static bool keeps_groups(const struct runtime_config *c)
 	return v != NULL && strcmp(v, "1") == 0;
 }
 
+/*
+ * Without a mount namespace of its own a container gets a chroot and nothing mounted. What would
+ * have hidden or protected something is refused; mounts are left out, as runc leaves them out.
+ */
+static int check_shared_mounts(const struct making *m, struct error *err)
+{
+	const struct spec_linux *l = &m->config.linux_;
+	const struct {
+		bool asked;
+		const char *path;
+	} members[] = {
+		{ m->config.root->readonly, "root.readonly" },
+		{ m->config.process->terminal, "process.terminal" },
+		{ l->masked_paths.n > 0, "linux.maskedPaths" },
+		{ l->readonly_paths.n > 0, "linux.readonlyPaths" },
+		{ l->n_devices > 0, "linux.devices" },
+		{ !cstr_is_empty(l->rootfs_propagation), "linux.rootfsPropagation" },
+	};
+
+	if (m->ns.create & CLONE_NEWNS)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		if (members[i].asked)
+			return error_set(err, ERR_INVALID, "%s: needs a mount namespace of its own",
+					 members[i].path);
+	if (m->config.n_mounts > 0)
+		log_warn("no mount namespace of its own: mounts are left out",
+			 KV("container", m->create->id),
+			 KV_INT("mounts", (int64_t)m->config.n_mounts));
+	return 0;
+}
+
+/* Peer: crun maps root to the caller where a new user namespace has no maps. */
+static int map_user(struct making *m, struct error *err)
+{
+	struct spec_linux *l = &m->config.linux_;
+	struct spec_id_mapping *own;
+
+	if (!(m->ns.create & CLONE_NEWUSER) || (l->n_uid_mappings > 0 && l->n_gid_mappings > 0))
+		return 0;
+	if (l->n_uid_mappings + l->n_gid_mappings > 0)
+		return error_set(
+		    err, ERR_INVALID,
+		    "linux.uidMappings, linux.gidMappings: a new user namespace needs both");
+	own = arena_array(&m->arena, 2, sizeof(*own));
+	own[0] = (struct spec_id_mapping){ .host_id = geteuid(), .size = 1 };
+	own[1] = (struct spec_id_mapping){ .host_id = getegid(), .size = 1 };
+	l->uid_mappings = &own[0];
+	l->gid_mappings = &own[1];
+	l->n_uid_mappings = l->n_gid_mappings = 1;
+	return 0;
+}
+
 /* All that can be refused is refused before anything is made. */
 static int check(struct making *m, struct error *err)
 {
@@ -209,11 +265,11 @@ static int check(struct making *m, struct error *err)
 		r = namespaces_plan(&m->config, &m->ns, err);
 	if (r < 0)
 		return r;
-	if (m->ns.create & CLONE_NEWUSER &&
-	    (m->config.linux_.n_uid_mappings == 0 || m->config.linux_.n_gid_mappings == 0))
-		return error_set(
-		    err, ERR_INVALID,
-		    "linux.uidMappings, linux.gidMappings: a new user namespace needs both");
+	r = map_user(m, err);
+	if (r == 0)
+		r = check_shared_mounts(m, err);
+	if (r < 0)
+		return r;
 	m->state.namespaces = m->ns.create | m->ns.join;
 	s->user_ns = m->state.namespaces & CLONE_NEWUSER;
 	for (size_t i = 0; i < m->config.n_mounts; i++) {
@@ -377,6 +433,20 @@ static int save_config(const struct making *m, const struct buf *text, struct er
 	return fs_write_all(fd, text->data, text->len, err);
 }
 
+static int prepare_devices(struct making *m, struct error *err)
+{
+	size_t n = m->config.linux_.n_devices;
+	int *nodes;
+
+	if (!(m->state.namespaces & CLONE_NEWUSER) || geteuid() != 0 || n == 0)
+		return 0;
+	nodes = arena_array(&m->arena, n, sizeof(int));
+	for (size_t i = 0; i < n; i++)
+		nodes[i] = FD_NONE;
+	m->nodes = nodes;
+	return rootfs_prepare_devices(&m->config, nodes, err);
+}
+
 /* Mounts that only the host's rights can prepare: id-mapped ones, and all binds of a container
  * whose root is nobody on the host. */
 static int prepare_mounts(struct making *m, struct error *err)
@@ -454,6 +524,7 @@ static int fork_child(struct making *m, struct error *err)
 				     .bundle = AT_FDCWD,
 				     .null = FD_NONE,
 				     .sources = m->sources,
+				     .nodes = m->nodes,
 				     .user_ns = c->needs_map,
 				     .cgroup_ns = m->state.namespaces & CLONE_NEWCGROUP,
 				     .no_pivot = m->create->no_pivot,
@@ -568,6 +639,8 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 		r = listen_for_start(m, err);
 	if (r == 0)
 		r = prepare_mounts(m, err);
+	if (r == 0)
+		r = prepare_devices(m, err);
 	if (r == 0)
 		r = fork_child(m, err);
 	if (r < 0)

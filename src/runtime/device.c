@@ -1,6 +1,7 @@
 /* runtime/device.c: nodes and links below /dev. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -34,13 +35,14 @@ static bool same_node(const struct stat *st, const struct node *n)
 	       (S_ISFIFO(st->st_mode) || st->st_rdev == n->dev);
 }
 
-/* A user namespace may not make devices; the host's node is bound instead. */
-static int bind_node(struct rootfs *r, const struct node *n, struct error *err)
+/* A user namespace may not make devices: `made` beforehand or, FD_NONE, the host's is bound. */
+static int bind_node(struct rootfs *r, const struct node *n, int made, struct error *err)
 {
 	autoclose int tree = FD_NONE;
 	autoclose int target = FD_NONE;
 	struct stat st;
-	int rc = mount_clone(AT_FDCWD, n->path, false, &tree, err);
+	int rc = made >= 0 ? mount_clone(made, "", false, &tree, err)
+			   : mount_clone(AT_FDCWD, n->path, false, &tree, err);
 
 	if (rc < 0)
 		return rc;
@@ -50,58 +52,6 @@ static int bind_node(struct rootfs *r, const struct node *n, struct error *err)
 	if (rc == 0)
 		rc = rootfs_target_file(r->root, n->path, &target, err);
 	return rc < 0 ? rc : mount_attach(tree, target, n->path, err);
-}
-
-/* Parent directory of the node, opened in the root; *dev_fd caches "/dev". */
-static int open_parent(struct rootfs *r, const char *path, int *dev_fd, int *ret_fd,
-		       const char **ret_name, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	autofree char *parent = NULL;
-	int rc;
-
-	if (slash == NULL || *path != '/' || !fs_is_component(slash + 1))
-		return error_set(err, ERR_INVALID, "device path '%s' is not absolute", path);
-	*ret_name = slash + 1;
-	parent = str_dup((struct str){ path, (size_t)(slash - path) });
-	if (strcmp(parent, "/dev") != 0)
-		return rootfs_target_dir(r->root, *parent ? parent : "/", ret_fd, err);
-	if (*dev_fd < 0) {
-		rc = rootfs_target_dir(r->root, parent, dev_fd, err);
-		if (rc < 0)
-			return rc;
-	}
-	*ret_fd = *dev_fd;
-	return 0;
-}
-
-static int make_node(struct rootfs *r, const struct node *n, int *dev_fd, struct error *err)
-{
-	const char *name = NULL;
-	struct stat st;
-	int dir = FD_NONE, rc;
-	autoclose int own = FD_NONE;
-
-	if (r->user_ns)
-		return bind_node(r, n, err);
-	rc = open_parent(r, n->path, dev_fd, &dir, &name, err);
-	if (rc < 0)
-		return rc;
-	if (dir != *dev_fd)
-		own = dir;
-	if (mknodat(dir, name, n->mode, n->dev) < 0) {
-		if (errno == EPERM)
-			return bind_node(r, n, err);
-		if (errno != EEXIST)
-			return error_sys(err, errno, "make device '%s'", n->path);
-		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !same_node(&st, n))
-			return error_set(err, ERR_CONFLICT, "'%s' exists and is another file",
-					 n->path);
-	}
-	if ((n->uid != 0 || n->gid != 0) &&
-	    fchownat(dir, name, n->uid, n->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return error_sys(err, errno, "change owner of '%s'", n->path);
-	return 0;
 }
 
 static int node_of(const struct spec_device *d, struct node *ret, struct error *err)
@@ -116,6 +66,109 @@ static int node_of(const struct spec_device *d, struct node *ret, struct error *
 			   makedev((unsigned)d->major, (unsigned)d->minor),
 			   d->uid.set ? (uid_t)d->uid.value : 0,
 			   d->gid.set ? (gid_t)d->gid.value : 0 };
+	return 0;
+}
+
+/* The host's id of the container's `id`; -1 when it has none. */
+static int64_t mapped(const struct spec_id_mapping *m, size_t n, uint32_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (id >= m[i].container_id && id - m[i].container_id < m[i].size)
+			return (int64_t)m[i].host_id + (id - m[i].container_id);
+	return -1;
+}
+
+static int prepare_node(const struct spec_linux *l, const struct node *n, int dir, const char *name,
+			int *ret, struct error *err)
+{
+	int64_t uid = mapped(l->uid_mappings, l->n_uid_mappings, n->uid);
+	int64_t gid = mapped(l->gid_mappings, l->n_gid_mappings, n->gid);
+
+	if (mknodat(dir, name, n->mode, n->dev) < 0)
+		return errno == EPERM ? 0 : error_sys(err, errno, "make device '%s'", n->path);
+	if (uid >= 0 && gid >= 0 &&
+	    fchownat(dir, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_sys(err, errno, "change owner of '%s'", n->path);
+	return mount_clone(dir, name, false, ret, err);
+}
+
+int rootfs_prepare_devices(const struct runtime_config *c, int *ret_nodes, struct error *err)
+{
+	static const char *const data[] = { "mode=700" };
+	const struct spec_linux *l = &c->linux_;
+	autoclose int dir = FD_NONE;
+	mode_t old = umask(0);
+	int r = 0;
+
+	if (l->n_devices > 0)
+		r = mount_new("tmpfs", "devices", data, ARRAY_LEN(data),
+			      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, &dir, err);
+	for (size_t i = 0; r == 0 && i < l->n_devices; i++) {
+		struct node n;
+		char name[24];
+
+		snprintf(name, sizeof(name), "%zu", i);
+		r = node_of(&l->devices[i], &n, err);
+		if (r == 0)
+			r = prepare_node(l, &n, dir, name, &ret_nodes[i], err);
+		if (r < 0)
+			r = error_wrap(err, r, "linux.devices[%zu]", i);
+	}
+	umask(old);
+	return r;
+}
+
+/* Parent directory of the node, opened in the root; *dev_fd caches "/dev". */
+static int open_parent(struct rootfs *r, const char *path, int *dev_fd, int *ret_fd,
+		       const char **ret_name, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	autofree char *parent = NULL;
+	int rc;
+
+	if (slash == NULL || *path != '/' || !fs_is_component(slash + 1))
+		return error_set(err, ERR_INVALID, "device path '%s' is not absolute, or no name",
+				 path);
+	*ret_name = slash + 1;
+	parent = str_dup((struct str){ path, (size_t)(slash - path) });
+	if (strcmp(parent, "/dev") != 0)
+		return rootfs_target_dir(r->root, *parent ? parent : "/", ret_fd, err);
+	if (*dev_fd < 0) {
+		rc = rootfs_target_dir(r->root, parent, dev_fd, err);
+		if (rc < 0)
+			return rc;
+	}
+	*ret_fd = *dev_fd;
+	return 0;
+}
+
+static int make_node(struct rootfs *r, const struct node *n, int made, int *dev_fd,
+		     struct error *err)
+{
+	const char *name = NULL;
+	struct stat st;
+	int dir = FD_NONE, rc;
+	autoclose int own = FD_NONE;
+
+	if (r->user_ns)
+		return bind_node(r, n, made, err);
+	rc = open_parent(r, n->path, dev_fd, &dir, &name, err);
+	if (rc < 0)
+		return rc;
+	if (dir != *dev_fd)
+		own = dir;
+	if (mknodat(dir, name, n->mode, n->dev) < 0) {
+		if (errno == EPERM)
+			return bind_node(r, n, made, err);
+		if (errno != EEXIST)
+			return error_sys(err, errno, "make device '%s'", n->path);
+		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !same_node(&st, n))
+			return error_set(err, ERR_CONFLICT, "'%s' exists and is another file",
+					 n->path);
+	}
+	if ((n->uid != 0 || n->gid != 0) &&
+	    fchownat(dir, name, n->uid, n->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_sys(err, errno, "change owner of '%s'", n->path);
 	return 0;
 }
 
@@ -178,7 +231,7 @@ int rootfs_make_devices(struct rootfs *r, struct error *err)
 
 		rc = node_of(&l->devices[i], &n, err);
 		if (rc == 0)
-			rc = make_node(r, &n, &dev, err);
+			rc = make_node(r, &n, r->nodes ? r->nodes[i] : FD_NONE, &dev, err);
 		if (rc < 0)
 			return error_wrap(err, rc, "linux.devices[%zu]", i);
 	}
@@ -187,7 +240,7 @@ int rootfs_make_devices(struct rootfs *r, struct error *err)
 
 		for (size_t k = 0; k < l->n_devices && !given; k++)
 			given = strcmp(l->devices[k].path, defaults[i].path) == 0;
-		rc = given ? 0 : make_node(r, &defaults[i], &dev, err);
+		rc = given ? 0 : make_node(r, &defaults[i], FD_NONE, &dev, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -361,6 +361,8 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 	if (r == 0)
 		r = process_build_env(&x->process, a, err);
 	if (r == 0)
+		r = process_try_cwd(&x->process, err);
+	if (r == 0)
 		r = process_drop(&x->process, err);
 	if (r == 0)
 		r = process_enter_cwd(&x->process, err);

@@ -115,9 +115,8 @@ static int make_key(const struct spec_seccomp *s, struct buf *b, struct error *e
 				     (unsigned long long)u->args[k].value,
 				     (unsigned long long)u->args[k].value_two, u->args[k].op);
 		for (size_t k = 0; r == 0 && k < u->names.n; k++) {
-			r = buf_add(b, " ", 1, err);
-			if (r == 0)
-				r = buf_add(b, u->names.at[k], strlen(u->names.at[k]), err);
+			/* The NUL too: two names are not one with a blank in it. */
+			r = buf_add(b, u->names.at[k], strlen(u->names.at[k]) + 1, err);
 		}
 	}
 	return r;
@@ -361,6 +360,11 @@ static int compile(struct arena *a, const struct spec_seccomp *s, struct seccomp
 
 	if (r < 0)
 		return error_wrap(err, r, "linux.seccomp.defaultAction");
+	/* Not even execve would pass before the listener has the fd. */
+	if (def == SCMP_ACT_NOTIFY)
+		return error_set(
+		    err, ERR_INVALID,
+		    "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be the default");
 	ctx = seccomp_init(def);
 	if (ctx == NULL)
 		return error_set(err, ERR_INVALID, "linux.seccomp.defaultAction: '%s' refused",

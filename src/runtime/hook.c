@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/proc.h"
 
 #define OUTPUT_MAX 65536
@@ -46,4 +47,15 @@ int hooks_run(const char *kind, const struct spec_hook *hooks, size_t n, const c
 			return error_wrap(err, r, "error running %s hook #%zu", kind, i);
 	}
 	return 0;
+}
+
+void hooks_run_all(const char *kind, const struct spec_hook *hooks, size_t n, const char *state,
+		   size_t state_len)
+{
+	struct error e;
+
+	for (size_t i = 0; i < n; i++)
+		if (run_one(&hooks[i], state, state_len, &e) < 0)
+			log_warn("hook failed, continuing", KV("kind", kind), KV_INT("hook", i),
+				 KV_ERR(&e));
 }

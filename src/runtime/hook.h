@@ -14,3 +14,6 @@
  * ends it: ERR_SYSTEM names kind, index, status and what it printed. kind: "prestart" ... */
 MUST_CHECK int hooks_run(const char *kind, const struct spec_hook *hooks, size_t n,
 			 const char *state, size_t state_len, struct error *err);
+/* All of them: one that fails is logged as a warning, and the rest run as if it had not. */
+void hooks_run_all(const char *kind, const struct spec_hook *hooks, size_t n, const char *state,
+		   size_t state_len);

@@ -68,10 +68,12 @@ static int run_late_hooks(const struct opened *c, bool stop, struct error *err)
 				 err);
 	if (r < 0)
 		return r;
-	return stop ? hooks_run("poststop", config.hooks.poststop, config.hooks.n_poststop,
-				state.data, state.len, err)
-		    : hooks_run("poststart", config.hooks.poststart, config.hooks.n_poststart,
-				state.data, state.len, err);
+	if (!stop)
+		return hooks_run("poststart", config.hooks.poststart, config.hooks.n_poststart,
+				 state.data, state.len, err);
+	hooks_run_all("poststop", config.hooks.poststop, config.hooks.n_poststop, state.data,
+		      state.len);
+	return 0;
 }
 
 static int knock(const struct opened *c, struct error *err)
@@ -85,10 +87,9 @@ static int knock(const struct opened *c, struct error *err)
 	return handover_follow(fd, c->state.pid, &c->dir, &c->state, STATUS_CREATED, err);
 }
 
-int runtime_start(const struct runtime_options *o, const char *id, struct error *err)
+static int start(const struct runtime_options *o, const char *id, bool *ret_hook, struct error *err)
 {
 	auto_(opened) c = OPENED_INIT;
-	struct error hook;
 	int r = open_container(o, id, true, &c, err);
 
 	if (r < 0)
@@ -100,12 +101,24 @@ int runtime_start(const struct runtime_options *o, const char *id, struct error 
 	r = knock(&c, err);
 	if (unlinkat(c.dir.fd, STATE_SOCKET, 0) < 0 && r == 0)
 		return error_sys(err, errno, "remove the start socket");
-	if (r < 0)
+	if (r < 0 || !c.state.has_poststart)
 		return r;
-	/* The specification lets a failing poststart hook change nothing. */
-	if (c.state.has_poststart && run_late_hooks(&c, false, &hook) < 0)
-		log_debug("poststart hook failed", KV_ERR(&hook));
-	return 0;
+	r = run_late_hooks(&c, false, err);
+	*ret_hook = r < 0;
+	return r;
+}
+
+int runtime_start(const struct runtime_options *o, const char *id, struct error *err)
+{
+	bool hook = false;
+	struct error late;
+	int r = start(o, id, &hook, err);
+
+	/* Peer: a failing poststart hook ends the container of crun and runc; the specification
+	 * wants that since 1.3. */
+	if (hook && runtime_delete(o, id, true, &late) < 0)
+		log_debug("container not removed", KV_ERR(&late));
+	return r;
 }
 
 static int send_signal(const struct runtime_state *s, int sig, struct error *err)

@@ -51,6 +51,19 @@ static const char *const no_words[] = { "defaults", "async",    "nolazytime", "n
 					"silent",   "iversion", "noiversion", "user",   "nouser",
 					"auto",     "noauto",   "acl",        "noacl",  "" };
 
+/* Of a tmpfs. mount(2) gives a bind's to nobody, and configs that rely on it run under the peers.
+ */
+static bool tmpfs_word(const char *word)
+{
+	static const char *const keys[] = { "mode=", "size=", "nr_blocks=", "nr_inodes=",
+					    "uid=",  "gid=",  "huge=",      "mpol=" };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (cstr_starts(word, keys[i]))
+			return true;
+	return false;
+}
+
 static bool listed(const char *const *list, size_t n, const char *word)
 {
 	for (size_t i = 0; i < n; i++)
@@ -135,7 +148,8 @@ int mount_option_parse(const struct spec_mount *m, struct mount_option *ret, str
 		o.data[o.n_data++] = word;
 	}
 	for (size_t i = 0; o.bind && i < o.n_data; i++)
-		if (!listed(super_words, ARRAY_LEN(super_words), o.data[i]))
+		if (!listed(super_words, ARRAY_LEN(super_words), o.data[i]) &&
+		    !tmpfs_word(o.data[i]))
 			return error_set(err, ERR_INVALID,
 					 "mount '%s': unknown option '%.80s' of a bind",
 					 m->destination, o.data[i]);

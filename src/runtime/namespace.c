@@ -71,12 +71,6 @@ int namespaces_plan(const struct runtime_config *c, struct namespaces *ret, stru
 		}
 		if (ns.n == NAMESPACE_MAX)
 			return error_set(err, ERR_INVALID, "linux.namespaces: too many");
-		if (flag == CLONE_NEWNS)
-			return error_set(
-			    err, ERR_UNIMPLEMENTED,
-			    "linux.namespaces[%zu].path: joining a mount namespace is not "
-			    "supported yet",
-			    i);
 		fd = open(s->path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			return error_sys(err, errno, "linux.namespaces[%zu].path: open '%s'", i,
@@ -90,9 +84,6 @@ int namespaces_plan(const struct runtime_config *c, struct namespaces *ret, stru
 					 "linux.namespaces[%zu].path: '%s' is not a %s namespace",
 					 i, s->path, s->type);
 	}
-	if (!(ns.create & CLONE_NEWNS))
-		return error_set(err, ERR_INVALID,
-				 "linux.namespaces: a mount namespace is required");
 	*ret = ns;
 	ns.n = 0;
 	return 0;
@@ -322,7 +313,7 @@ int namespaces_join(const struct namespaces *ns, const struct runtime_config *c,
 			return r;
 	}
 	for (size_t i = 0; i < ns->n; i++) {
-		if (ns->at[i].flag & (CLONE_NEWPID | CLONE_NEWUSER))
+		if (ns->at[i].flag & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNS))
 			continue;
 		if (ns->create & CLONE_NEWUSER && is_there(ns->at[i].flag, ns->at[i].fd))
 			continue;

@@ -460,7 +460,14 @@ int process_make_cwd(const struct process_setup *p, int root, struct error *err)
 	return r < 0 ? error_wrap(err, r, "process.cwd: '%s'", p->spec->cwd) : 0;
 }
 
-int process_enter_cwd(const struct process_setup *p, struct error *err)
+int process_try_cwd(struct process_setup *p, struct error *err)
+{
+	int r = process_enter_cwd(p, err);
+
+	return r < 0 && (err->sys == EACCES || err->sys == EPERM) ? 0 : r;
+}
+
+int process_enter_cwd(struct process_setup *p, struct error *err)
 {
 	autoclose int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autoclose int fd = FD_NONE;
@@ -468,6 +475,8 @@ int process_enter_cwd(const struct process_setup *p, struct error *err)
 	long n;
 	int r;
 
+	if (p->in_cwd)
+		return 0;
 	if (root < 0)
 		return error_sys(err, errno, "open '/'");
 	r = fs_open_in_root(root, p->spec->cwd, O_PATH | O_DIRECTORY, 0, &fd, err);
@@ -484,6 +493,7 @@ int process_enter_cwd(const struct process_setup *p, struct error *err)
 		return error_set(err, ERR_INVALID,
 				 "process.cwd: '%s' is outside of the container's root",
 				 p->spec->cwd);
+	p->in_cwd = true;
 	return 0;
 }
 

@@ -30,6 +30,7 @@ struct process_setup {
 	char *const *env;      /* for execve; with HOME */
 	const char *path;      /* for execve, found by process_resolve */
 	uint64_t held;         /* what may still be permitted while init waits */
+	bool in_cwd;           /* process_enter_cwd has succeeded */
 };
 
 /* Refuse what this kernel cannot give (labels), parse capabilities. Before anything is made. */
@@ -64,9 +65,13 @@ MUST_CHECK int process_build_env(struct process_setup *p, struct arena *a, struc
 MUST_CHECK int process_drop(struct process_setup *p, struct error *err);
 /* Make the working directory below `root` when it is absent; before the root is read-only. */
 MUST_CHECK int process_make_cwd(const struct process_setup *p, int root, struct error *err);
-/* chdir to the working directory, never through a magic link; refuses one that is outside of the
- * root. Call as the user. */
-MUST_CHECK int process_enter_cwd(const struct process_setup *p, struct error *err);
+/*
+ * chdir to the working directory, never through a magic link; refuses one that is outside of the
+ * root. Before process_drop: as root, and "permission denied" is no error yet; after it: as the
+ * user, if need be. Peer: runc's finalizeNamespace, so that a user starts in a directory of root's.
+ */
+MUST_CHECK int process_try_cwd(struct process_setup *p, struct error *err);
+MUST_CHECK int process_enter_cwd(struct process_setup *p, struct error *err);
 /* Find args[0] as execvp would; the errors have the peers' words. Call as the user, in the cwd. */
 MUST_CHECK int process_resolve(struct process_setup *p, struct arena *a, struct error *err);
 /* seccomp, last capabilities, execve. Returns only on failure. listener as filter_install. */

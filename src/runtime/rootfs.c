@@ -237,6 +237,28 @@ int rootfs_enter(struct rootfs *r, struct error *err)
 	return 0;
 }
 
+int rootfs_share(struct rootfs *r, int join, const char *path, struct error *err)
+{
+	autoclose int top = FD_NONE;
+	int rc;
+
+	if (join >= 0 && setns(join, CLONE_NEWNS) < 0)
+		return error_sys(err, errno, "join the mount namespace");
+	/* A joined namespace may be a container's: no link of its /proc leads to our fds. */
+	top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (top < 0)
+		return error_sys(err, errno, "open '/'");
+	rc = fs_open_in_root(top, path, O_PATH | O_DIRECTORY, 0, &r->root, err);
+	return rc < 0 ? error_wrap(err, rc, "root.path: '%s'", path) : 0;
+}
+
+int rootfs_enter_shared(struct rootfs *r, struct error *err)
+{
+	if (fchdir(r->root) < 0 || chroot(".") < 0 || chdir("/") < 0)
+		return error_sys(err, errno, "enter the root");
+	return 0;
+}
+
 static uint32_t sysctl_namespace(const char *path)
 {
 	static const char *const ipc[] = { "kernel/msgmax", "kernel/msgmnb",
@@ -284,10 +306,11 @@ int rootfs_sysctl(const struct rootfs *r, const uint32_t namespaces, struct erro
 		autoclose int fd = FD_NONE;
 
 		sysctl_path(path);
-		/* Two ways to say the same thing would be one too many. */
+		/* Two ways to say the same thing, and they differ. */
 		if (strcmp(path, "kernel/hostname") == 0 ||
 		    (strcmp(path, "kernel/domainname") == 0 &&
-		     !cstr_is_empty(r->config->domainname)))
+		     !cstr_is_empty(r->config->domainname) &&
+		     strcmp(r->config->domainname, list->at[i].value) != 0))
 			return error_set(err, ERR_INVALID,
 					 "linux.sysctl: '%s' conflicts with the field for it",
 					 list->at[i].key);

@@ -23,6 +23,7 @@ struct rootfs {
 	int bundle;         /* relative sources count from here; of the new mount namespace */
 	int null;           /* O_PATH of the host's /dev/null, verified */
 	const int *sources; /* one per config->mounts: detached mount made beforehand, or FD_NONE */
+	const int *nodes;   /* one per linux.devices: detached mount made beforehand, or FD_NONE */
 	bool user_ns;       /* devices are bound, not made */
 	bool cgroup_ns;     /* a private cgroup namespace */
 	bool no_pivot;
@@ -40,12 +41,26 @@ struct rootfs {
 MUST_CHECK int rootfs_attach(struct rootfs *r, int take_tree, struct error *err);
 /* All of config.mounts, in order. */
 MUST_CHECK int rootfs_mount_all(struct rootfs *r, struct error *err);
+/*
+ * A user namespace may not make devices: make those of linux.devices outside of it, each a
+ * detached mount of a node in a tmpfs that nobody sees. ret_nodes: one fd each, owned by the
+ * caller, FD_NONE where the host does not let us either (its own node is bound then).
+ */
+MUST_CHECK int rootfs_prepare_devices(const struct runtime_config *c, int *ret_nodes,
+				      struct error *err);
 /* Default devices and those of linux.devices; /dev/fd and its like. */
 MUST_CHECK int rootfs_make_devices(struct rootfs *r, struct error *err);
 /* Masked and read-only paths, and the root's own read-only flag. */
 MUST_CHECK int rootfs_protect(struct rootfs *r, struct error *err);
 /* pivot_root (or, with no_pivot, a moved root and chroot) and drop the host's tree. */
 MUST_CHECK int rootfs_enter(struct rootfs *r, struct error *err);
+/*
+ * For a container without a mount namespace of its own: open the root at `path`. Nothing is
+ * mounted, because others would see it. join: the mount namespace to enter first, or FD_NONE.
+ */
+MUST_CHECK int rootfs_share(struct rootfs *r, int join, const char *path, struct error *err);
+/* chroot into it. */
+MUST_CHECK int rootfs_enter_shared(struct rootfs *r, struct error *err);
 /* linux.sysctl. Files of namespaces only: others are ERR_INVALID. */
 MUST_CHECK int rootfs_sysctl(const struct rootfs *r, const uint32_t namespaces, struct error *err);
 

@@ -133,6 +133,15 @@ d" ]
 	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
 	[ "$(rt exec "$CID" id -u)" = 0 ]
 	rt delete -f "$CID"
+	# A node that the host has not under this name.
+	config '.linux.devices=[{"path":"/dev/renamed","type":"c","major":1,"minor":5,"fileMode":438,"uid":10,"gid":11}]
+		| .linux.resources.devices += [{"allow":true,"type":"c","major":1,"minor":5,"access":"rwm"}]'
+	args sh -c 'stat -c "%u:%g %a %t:%T" /dev/renamed; head -c 3 /dev/renamed | wc -c; grep -c /dev/renamed /proc/self/mountinfo'
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = "10:11 666 1:5" ]
+	[ "${lines[1]}" = 3 ]
+	[ "${lines[2]}" = 1 ]
 	nothing_left
 }
 

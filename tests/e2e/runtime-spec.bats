@@ -173,3 +173,87 @@ teardown() { runtime_teardown; }
 	rt delete -f "$CID"
 	nothing_left
 }
+
+@test "runtime: without a mount namespace of its own a container is a chroot, and leaves no mount" {
+	config '.linux.namespaces |= map(select(.type != "mount")) | del(.linux.maskedPaths, .linux.readonlyPaths)'
+	args sh -c 'ls /; echo in $(readlink /proc/self/ns/mnt)'
+	cp "$B/config.json" "$T/shared.json"
+	config '.linux.maskedPaths=["/proc/kcore"]'
+	run rt run -b "$B" "$CID"
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"linux.maskedPaths: needs a mount namespace of its own"* ]]
+	cp "$T/shared.json" "$B/config.json"
+	run rt --log "$T/log" run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = bin ]
+	[[ "$output" == *"in" ]]
+	grep -q 'mounts are left out' "$T/log"
+
+	# Joined: the one of another container.
+	args sh -c 'mkdir /tmp/there; sleep 100'
+	config '.linux.namespaces += [{"type":"mount"}]'
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	local pid="$("$RT" --root "$STATE" state "$CID" | jq .pid)"
+	cp -r "$B" "$T/other"
+	make_rootfs "$B/rootfs/inner" # where the joined namespace has it
+	(B="$T/other" && config ".root.path=\"/inner\" | .linux.namespaces |= map(if .type == \"mount\" then .path=\"/proc/$pid/ns/mnt\" else . end) | .linux.cgroupsPath += \"-two\" | .process.args=[\"ls\",\"/\"]")
+	run rt run -b "$T/other" "$CID-two"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *bin*tmp ]]
+	rt delete -f "$CID"
+	nothing_left
+}
+
+@test "runtime: a failing poststart hook ends the container; poststop hooks that fail are logged, the rest run" {
+	cat >"$T/fail" <<-'SH'
+		#!/bin/sh
+		echo called >>"$1"
+		exit 3
+	SH
+	chmod 755 "$T/fail"
+	args sleep 100
+	config ".hooks={\"poststart\":[{\"path\":\"$T/fail\",\"args\":[\"x\",\"$T/a\"]}],
+		\"poststop\":[{\"path\":\"$T/fail\",\"args\":[\"x\",\"$T/b\"]},{\"path\":\"$T/fail\",\"args\":[\"x\",\"$T/b\"]}]}"
+	rt create -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	run rt start "$CID"
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"poststart hook #0"*"exit status 3"* ]]
+	[ "$(wc -l <"$T/a")" -eq 1 ]
+	[ "$(wc -l <"$T/b")" -eq 2 ]
+	[ "$(grep -o 'hook failed, continuing' <<<"$output" | wc -l)" -eq 2 ]
+	run rt state "$CID"
+	[ "$status" -ne 0 ]
+	nothing_left
+}
+
+@test "runtime: a user namespace without maps maps root to the caller; the domain name may be said twice" {
+	config '.linux.namespaces += [{"type":"user"}] | .domainname="d" | .linux.sysctl={"kernel.domainname":"d"}
+		| .mounts |= map(select(.type != "sysfs")) | .mounts |= map(if .type == "devpts" then .options -= ["gid=5"] else . end)'
+	args sh -c 'cat /proc/self/uid_map; cat /proc/sys/kernel/domainname; id -u'
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	[ "$(echo ${lines[0]})" = "0 0 1" ]
+	[ "${lines[1]}" = d ]
+	[ "${lines[2]}" = 0 ]
+	config '.linux.sysctl={"kernel.domainname":"e"}'
+	run rt run -b "$B" "$CID"
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"'kernel.domainname' conflicts"* ]]
+	nothing_left
+}
+
+@test "runtime: a user may start in a directory that only root can enter, in run and exec" {
+	mkdir "$B/rootfs/closed"
+	chmod 700 "$B/rootfs/closed"
+	args sh -c 'pwd; ls . 2>/dev/null || echo closed; sleep 100'
+	config '.process.cwd="/closed" | .process.user.uid=42'
+	rt run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1
+	for i in $(seq 50); do grep -q closed$ "$T/out" && break; sleep 0.1; done
+	[ "$(tr '\n' ' ' <"$T/out")" = "/closed closed " ]
+	[ "$(rt exec "$CID" busybox pwd)" = /closed ]
+	# A root without capabilities over a directory of another's.
+	chown 42 "$B/rootfs/closed"
+	[ "$(rt exec --user 0 "$CID" busybox pwd)" = /closed ]
+	rt delete -f "$CID"
+	nothing_left
+}
