@@ -304,14 +304,15 @@ teardown_file() {
 }
 
 @test "retention: a dry run tells what goes and deletes nothing, then it goes" {
-	printf '{"retention": [{"repositories": "ci/**", "tags": "v*", "keepLast": 2}]}' >"$ROOT/retain.json"
+	ROOT=$ROOT/retain
+	mkdir "$ROOT"
+	printf '{"retention": [{"repositories": "ci/**", "tags": "v*", "keepLast": 2}]}' >"$ROOT/config.json"
+	registry_start --config "$ROOT/config.json"
 	push_blob ci/app config
 	for i in 1 2 3 4; do push_manifest ci/app "v$i" "$(manifest_of config ",\"annotations\":{\"n\":\"$i\"}")"; done
 	push_manifest ci/app latest "$(manifest_of config)"
 	push_blob other/app config
 	for i in 1 2 3; do push_manifest other/app "v$i" "$(manifest_of config)"; done
-	registry_stop
-	registry_start --config "$ROOT/retain.json"
 	run "$PROA_BUILD/proa-registry" retain --data "$ROOT/registry" --dry-run
 	[ "$status" -eq 0 ]
 	[ "$(grep -c '^delete ' <<<"$output")" = 2 ]
@@ -326,6 +327,7 @@ teardown_file() {
 	req GET /v2/other/app/tags/list
 	[ "$(jq -r '.tags | length' "$ROOT/body")" = 3 ]
 	run "$PROA_BUILD/proa-registry" retain --data "$ROOT/registry" --dry-run
+	registry_stop
 	[ -z "$output" ]
 }
 
