@@ -47,9 +47,7 @@ int http_range_parse(const char *value, uint64_t size, bool *ret_partial, struct
 	last = INT64_MAX;
 	if (to.len > 0 && parse_offset(to, &last) < 0)
 		return 0;
-	if (last < first)
-		return 0;
-	if (first >= size)
+	if (last < first || first >= size)
 		return error_set(err, ERR_INVALID, "range '%.64s' is not satisfiable", value);
 	if (last >= size)
 		last = size - 1;

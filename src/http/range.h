@@ -21,7 +21,7 @@ struct http_range {
  * *ret_partial  false: serve all of it (another unit, several ranges, or a
  *               malformed value, which the RFC says to ignore)
  *
- * ERR_INVALID when the range is well-formed but cannot be satisfied (416).
+ * ERR_INVALID when the range cannot be satisfied, or ends before it begins (416).
  */
 MUST_CHECK int http_range_parse(const char *value, uint64_t size, bool *ret_partial,
 				struct http_range *ret, struct error *err);

@@ -17,7 +17,7 @@ static const struct {
 	{ "bytes=100-", 100, -ERR_INVALID, false, 0, 0 },
 	{ "bytes=-0", 100, -ERR_INVALID, false, 0, 0 },
 	{ "bytes=0-1,3-4", 100, 0, false, 0, 0 },
-	{ "bytes=5-4", 100, 0, false, 0, 0 },
+	{ "bytes=5-4", 100, -ERR_INVALID, false, 0, 0 },
 	{ "lines=1-2", 100, 0, false, 0, 0 },
 	{ "bytes=a-b", 100, 0, false, 0, 0 },
 	{ "bytes=0-99999999999999999999", 100, 0, true, 0, 100 },
