@@ -5,7 +5,7 @@
  * itself from parsed names and digests; nothing that a client sent reaches a
  * driver unparsed. The interface asks for no more than an object store gives:
  * whole small objects, large objects by upload, listing of one level. Each
- * implementation passes tests in storage_suite.h.
+ * implementation passes storage_test.c.
  *
  * storage_fs.c: a directory, in the engine's content layout.
  * storage_fault.c: wraps another one and fails on demand.
