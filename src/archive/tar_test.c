@@ -139,6 +139,16 @@ static void test_no_end(void)
 	}
 }
 
+static void seal(char *block)
+{
+	unsigned sum = 0;
+
+	memset(block + 148, ' ', 8);
+	for (size_t i = 0; i < 512; i++)
+		sum += (unsigned char)block[i];
+	snprintf(block + 148, 7, "%06o", sum);
+}
+
 static void test_sparse(void)
 {
 	/* PAX 0.1: "ab" at 2, "c" at 9 of 12 bytes. */
@@ -153,17 +163,13 @@ static void test_sparse(void)
 	const struct tar_entry *e;
 	struct mem_reader in;
 	struct tar_reader *t;
-	unsigned sum = 0;
 
 	buf_writer_init(&out, &b);
 	ok(tar_writer_entry(&w, &x, &err) == 0 &&
 	       tar_writer_data(&w, pax, sizeof(pax) - 1, &err) == 0,
 	   "a PAX header");
 	b.data[156] = 'x';
-	memset(b.data + 148, ' ', 8);
-	for (size_t i = 0; i < 512; i++)
-		sum += (unsigned char)b.data[i];
-	snprintf(b.data + 148, 7, "%06o", sum);
+	seal(b.data);
 	ok(tar_writer_file(&w, "sparse", 0644, 0, "abc", 3, &err) == 0 &&
 	       tar_writer_finish(&w, &err) == 0,
 	   "and its file");
@@ -178,8 +184,132 @@ static void test_sparse(void)
 	tar_reader_free(t);
 }
 
+/* A block of another writer's: the reader's verdict on it, followed by the end. */
+static int read_block(const char *block, struct tar_reader **ret, const struct tar_entry **e)
+{
+	static struct mem_reader in;
+	static char file[4 * 512];
+
+	memcpy(file, block, 512);
+	seal(file);
+	mem_reader_init(&in, file, sizeof(file));
+	*ret = tar_reader_new(&in.reader);
+	return tar_reader_next(*ret, e, &err);
+}
+
+/* Headers as tar programs of three decades write them, and as attackers do. */
+static void test_headers(void)
+{
+	static const struct {
+		const char *what;
+		size_t at;
+		const char *bytes;
+		size_t len;
+		int want;
+	} cases[] = {
+		{ "a plain header", 0, "f", 1, 0 },
+		{ "a type that nobody knows", 156, "~", 1, -ERR_INVALID },
+		{ "a hard link to nothing", 156, "1", 1, -ERR_CORRUPT },
+		{ "letters in the mode", 100, "00zz644", 7, -ERR_CORRUPT },
+		{ "blanks before a number", 108, "   1750", 7, 0 },
+		{ "a negative size in base 256", 124,
+		  "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe", 12, -ERR_CORRUPT },
+		{ "a size beyond 63 bits in base 256", 124, "\x80\1\0\0\0\0\0\0\0\0\0\0", 12,
+		  -ERR_CORRUPT },
+		{ "a negative time in base 256", 136,
+		  "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe", 12, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char block[512] = "x";
+		const struct tar_entry *e;
+		struct tar_reader *t;
+
+		memcpy(block + 257,
+		       "ustar\0"
+		       "00",
+		       8);
+		block[156] = '0';
+		memcpy(block + cases[i].at, cases[i].bytes, cases[i].len);
+		is_int(read_block(block, &t, &e), cases[i].want, cases[i].what);
+		tar_reader_free(t);
+	}
+}
+
+static void test_prefix(void)
+{
+	char block[512] = "name";
+	const struct tar_entry *e;
+	struct tar_reader *t;
+
+	memcpy(block + 257,
+	       "ustar\0"
+	       "00",
+	       8);
+	memcpy(block + 345, "a/prefix", 8);
+	block[156] = '0';
+	ok(read_block(block, &t, &e) == 0 && strcmp(e->path, "a/prefix/name") == 0,
+	   "the prefix of ustar stands before the name");
+	tar_reader_free(t);
+	memcpy(block + 257, "ustar  ", 8);
+	ok(read_block(block, &t, &e) == 0 && strcmp(e->path, "name") == 0,
+	   "GNU has other fields there");
+	tar_reader_free(t);
+}
+
+/* tar --format=gnu --sparse: four places in the header, 21 in each block behind it. */
+static void old_gnu_file(char *file, const char *second_at)
+{
+	memset(file, 0, 4 * 512);
+	memcpy(file, "sparse", 6);
+	memcpy(file + 124, "00000000005", 11); /* bytes in the archive */
+	file[156] = 'S';
+	memcpy(file + 257, "ustar  ", 8);
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(file + 386 + i * 24, 12, "%011o", (unsigned)(2 * i));
+		snprintf(file + 398 + i * 24, 12, "%011o", 1U);
+	}
+	file[482] = 1; /* there are more */
+	memcpy(file + 483, "00000000014", 11);
+	memcpy(file + 512, second_at, 11);
+	memcpy(file + 524, "00000000001", 11);
+	memcpy(file + 1024, "abcde", 5);
+	seal(file);
+}
+
+static void test_old_gnu_sparse(void)
+{
+	auto_(buf) whole = BUF_INIT(100);
+	char file[4 * 512];
+	const struct tar_entry *e;
+	struct mem_reader in;
+	struct tar_reader *t;
+
+	old_gnu_file(file, "00000000013");
+	mem_reader_init(&in, file, sizeof(file));
+	t = tar_reader_new(&in.reader);
+	ok(tar_reader_next(t, &e, &err) == 0 && e && e->n_extents == 5 && e->size == 12,
+	   "GNU's old sparse file: map in the header and behind it");
+	ok(reader_read_all(tar_reader_stream(t), &whole, &err) == 0 && whole.len == 12 &&
+	       memcmp(whole.data, "a\0b\0c\0d\0\0\0\0e", 12) == 0,
+	   "  reads with its holes");
+	tar_reader_free(t);
+	old_gnu_file(file, "00000000001");
+	mem_reader_init(&in, file, sizeof(file));
+	t = tar_reader_new(&in.reader);
+	is_int(tar_reader_next(t, &e, &err), -ERR_CORRUPT, "  places out of order are refused");
+	tar_reader_free(t);
+	mem_reader_init(&in, file, 512 + 100);
+	t = tar_reader_new(&in.reader);
+	is_int(tar_reader_next(t, &e, &err), -ERR_CORRUPT, "  and a map that is cut");
+	tar_reader_free(t);
+}
+
 int main(void)
 {
+	test_headers();
+	test_prefix();
+	test_old_gnu_sparse();
 	test_round_trip();
 	test_no_end();
 	test_sparse();

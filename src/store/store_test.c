@@ -230,6 +230,57 @@ static void test_check(struct store *s, const char *root)
 	   "and all is well");
 }
 
+struct heard {
+	char text[8192];
+};
+
+static void hear(void *arg, const char *problem, bool repaired)
+{
+	struct heard *h = arg;
+	size_t n = strlen(h->text);
+
+	snprintf(h->text + n, sizeof(h->text) - n, "%s%s\n", problem,
+		 repaired ? " (repaired)" : "");
+}
+
+/* A store as a disk that lost files leaves it: each loss is named, and repair leaves what works. */
+static void test_losses(struct store *s)
+{
+	static const struct {
+		const char *what, *sql;
+	} losses[] = {
+		{ "a tag", "INSERT INTO tags VALUES('lost:1','sha256:gone',NULL)" },
+		{ "a digest", "INSERT INTO repo_digests VALUES('lost@sha256:1','sha256:gone')" },
+		{ "an owner", "INSERT INTO refs VALUES('image:sha256:gone',1,'sha256:x')" },
+		{ "a lease", "INSERT INTO refs VALUES('lease:gone',2,'sha256:x')" },
+		{ "an image", "INSERT INTO images VALUES('sha256:half','',0,0,'','','',0,NULL,0)" },
+		{ "its layer", "INSERT INTO image_layers VALUES('sha256:half',0,'sha256:none')" },
+		{ "a layer", "INSERT INTO layers(diff_id,number,size,tar_size,synced,boot) "
+			     "VALUES('sha256:empty',99999,1,1,1,'')" },
+	};
+	struct heard first = { "" }, again = { "" };
+	struct check_stats stats;
+
+	for (size_t i = 0; i < ARRAY_LEN(losses); i++)
+		ok(db_run(s->db, &err, losses[i].sql, "") == 0, losses[i].what);
+	ok(store_check(s, false, hear, &first, NULL, &stats, &err) == 0 && stats.repaired == 0,
+	   "  are lost");
+	ok(strstr(first.text, "tag lost:1: its image is missing\n") &&
+	       strstr(first.text, "digest lost@sha256:1: its image is missing\n") &&
+	       strstr(first.text, "image sha256:gone: blob sha256:x is missing\n") &&
+	       strstr(first.text, "reference of lease:gone to sha256:x: its owner is missing\n") &&
+	       strstr(first.text, "image sha256:half: its config is missing\n") &&
+	       strstr(first.text, "layer sha256:empty: its directory snapshots/99999/fs is "
+				  "missing\n"),
+	   "  and each is named");
+	ok(store_check(s, true, hear, &again, NULL, &stats, &err) == 0 &&
+	       stats.repaired == stats.problems,
+	   "  repair mends every one");
+	if (!ok(store_check(s, false, NULL, NULL, NULL, &stats, &err) == 0 && stats.problems == 0,
+		"  and then the store is in order"))
+		printf("# %s\n", again.text);
+}
+
 static void run(const char *driver)
 {
 	char root[] = "/tmp/proa-store-XXXXXX";
@@ -249,6 +300,7 @@ static void run(const char *driver)
 	test_no_sync(s);
 	test_images_and_gc(s);
 	test_check(s, root);
+	test_losses(s);
 	store_close(s);
 	ok(store_open(root, &options, &s, &err) == 0, "it opens again");
 	store_close(s);
