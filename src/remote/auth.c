@@ -11,6 +11,8 @@
 #include "remote/challenge.h"
 #include "remote/internal.h"
 
+enum { LIFETIME_MAX_S = 24 * 60 * 60 };
+
 static char *basic_value(const struct remote_repo *p)
 {
 	autofree char *pair = cstr_format("%s:%s", p->auth.username ? p->auth.username : "",
@@ -139,6 +141,9 @@ static int token_from(const char *text, size_t len, struct grant *ret, struct er
 	ret->value = cstr_format("Bearer %s", token);
 	ret->refresh = xstrdup(refresh ? refresh : "");
 	ret->lifetime_s = json_int(j, "expires_in", 60);
+	/* The server's word is not worth an overflow, and nobody works on a day's old token. */
+	if (ret->lifetime_s < 0 || ret->lifetime_s > LIFETIME_MAX_S)
+		ret->lifetime_s = LIFETIME_MAX_S;
 	return 0;
 }
 
