@@ -129,8 +129,8 @@ static int remote_context(struct build *b, const char *url, struct opened_contex
 		return r;
 	name_directory(b, o);
 	o->unpacked = true;
-	return git_checkout(b->builder->cfg.dir, o->dirname, &git, git.keep_git_dir > 0, b->cancel,
-			    &o->fd, err);
+	return git_checkout(b->builder->cfg.dir, o->dirname, &git, true, git.keep_git_dir > 0,
+			    b->cancel, &o->fd, err);
 }
 
 static int read_text(int fd, const char *path, struct buf *b, struct error *err)

@@ -45,9 +45,15 @@ static int tell(int log_fd, const char *verb, struct error *err)
 
 #define PROTOCOLS "GIT_ALLOW_PROTOCOL=http:https:git:ssh"
 
+/* Where git works, and with whose keys and files. */
+struct git {
+	int dir_fd;
+	bool own_keys;
+	const struct cancel *cancel;
+};
+
 /* files: what is on this machine may be read, too. */
-static int run_git(int dir_fd, const char *const *args, bool files, const struct cancel *cancel,
-		   struct error *err)
+static int run_git(const struct git *g, const char *const *args, bool files, struct error *err)
 {
 	const char *const env[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -55,8 +61,11 @@ static int run_git(int dir_fd, const char *const *args, bool files, const struct
 		"LC_ALL=C",
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_CONFIG_NOSYSTEM=1",
-		files ? PROTOCOLS ":file" : PROTOCOLS,
-		"GIT_SSH_COMMAND=ssh -o BatchMode=yes",
+		files && g->own_keys ? PROTOCOLS ":file" : PROTOCOLS,
+		g->own_keys
+		    ? "GIT_SSH_COMMAND=ssh -o BatchMode=yes"
+		    : "GIT_SSH_COMMAND=ssh -F /dev/null -o BatchMode=yes "
+		      "-o IdentitiesOnly=yes -o IdentityFile=/dev/null -o IdentityAgent=none",
 		NULL,
 	};
 	const char *argv[ARGS_MAX + 8] = { "git",
@@ -73,7 +82,7 @@ static int run_git(int dir_fd, const char *const *args, bool files, const struct
 				  .env = env,
 				  .fds = fds,
 				  .n_fds = 1,
-				  .cwd_fd = dir_fd,
+				  .cwd_fd = g->dir_fd,
 				  .death_signal = SIGKILL };
 	struct proc p;
 	int status = 0, r;
@@ -85,7 +94,7 @@ static int run_git(int dir_fd, const char *const *args, bool files, const struct
 	r = proc_spawn(&spec, &p, err);
 	if (r < 0)
 		return error_wrap(err, r, "git");
-	r = proc_wait(&p, -1, cancel, &status, err);
+	r = proc_wait(&p, -1, g->cancel, &status, err);
 	if (r < 0) {
 		(void)!proc_signal(&p, SIGKILL, NULL);
 		(void)!proc_wait(&p, 5000, NULL, &status, NULL);
@@ -176,8 +185,7 @@ int git_url_parse(struct arena *a, const char *text, struct git_url *ret, struct
 	return 0;
 }
 
-static int fetch(int fd, const char *url, const char *ref, const struct cancel *cancel,
-		 struct error *err)
+static int fetch(const struct git *g, const char *url, const char *ref, struct error *err)
 {
 	const char *init[] = { "init", "-q", ".", NULL };
 	const char *one[] = { "fetch", "-q", "--depth=1", "--", url, ref, NULL };
@@ -186,18 +194,18 @@ static int fetch(int fd, const char *url, const char *ref, const struct cancel *
 	const char *take_one[] = { "checkout", "-q", "FETCH_HEAD", NULL };
 	const char *take_ref[] = { "checkout", "-q", "--detach", ref, NULL };
 	struct error first;
-	int r = run_git(fd, init, true, cancel, err);
+	int r = run_git(g, init, true, err);
 
 	if (r < 0)
 		return r;
 	/* Not every server can be shallow, and not every one gives out a commit by its hash. */
-	r = run_git(fd, one, true, cancel, &first);
+	r = run_git(g, one, true, &first);
 	if (r == -ERR_UNAVAILABLE)
-		r = run_git(fd, deep, true, cancel, &first);
+		r = run_git(g, deep, true, &first);
 	if (r == 0)
-		return run_git(fd, take_one, true, cancel, err);
-	if (r != -ERR_UNAVAILABLE || run_git(fd, all, true, cancel, NULL) < 0 ||
-	    run_git(fd, take_ref, true, cancel, NULL) < 0) {
+		return run_git(g, take_one, true, err);
+	if (r != -ERR_UNAVAILABLE || run_git(g, all, true, NULL) < 0 ||
+	    run_git(g, take_ref, true, NULL) < 0) {
 		if (err != NULL)
 			*err = first;
 		return r;
@@ -219,32 +227,34 @@ static int check_commit(int fd, const struct git_url *url, struct error *err)
 }
 
 /* A repository from elsewhere names no submodule on this machine. */
-static int submodules(int fd, const struct git_url *url, const struct cancel *cancel,
-		      struct error *err)
+static int submodules(const struct git *g, const struct git_url *url, struct error *err)
 {
 	const char *update[] = { "submodule",   "update",    "-q", "--init",
 				 "--recursive", "--depth=1", NULL };
 
-	if (url->skip_submodules || faccessat(fd, ".gitmodules", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (url->skip_submodules ||
+	    faccessat(g->dir_fd, ".gitmodules", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
-	return run_git(fd, update, cstr_starts(url->remote, "file://"), cancel, err);
+	return run_git(g, update, cstr_starts(url->remote, "file://"), err);
 }
 
-int git_checkout(const char *dir_path, const char *name, const struct git_url *url,
+int git_checkout(const char *dir_path, const char *name, const struct git_url *url, bool own_keys,
 		 bool keep_git_dir, const struct cancel *cancel, int *ret_fd, struct error *err)
 {
 	autofree char *path = cstr_format("%s/%s", dir_path, name);
 	autoclose int fd = FD_NONE;
+	struct git g;
 	int r = fs_mkdir_all(path, 0700, err);
 
 	if (r == 0)
 		r = fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, err);
+	g = (struct git){ fd, own_keys, cancel };
 	if (r == 0)
-		r = fetch(fd, url->remote, url->ref, cancel, err);
+		r = fetch(&g, url->remote, url->ref, err);
 	if (r == 0)
 		r = check_commit(fd, url, err);
 	if (r == 0)
-		r = submodules(fd, url, cancel, err);
+		r = submodules(&g, url, err);
 	if (r == 0 && !keep_git_dir)
 		r = fs_remove_tree(fd, ".git", err);
 	if (r == 0)

@@ -34,12 +34,14 @@ MUST_CHECK int git_url_parse(struct arena *a, const char *text, struct git_url *
 /*
  * Check out one commit, and its submodules, into dir_path/name, which must not exist.
  *
- * ret_fd  owned: the subdir (or the top), a directory; resolved inside the checkout
+ * own_keys  ssh may use the keys of the engine's user, and file:// names this machine's files:
+ *           for what the client says, never for what a Dockerfile says
+ * ret_fd    owned: the subdir (or the top), a directory; resolved inside the checkout
  *
  * ERR_UNAVAILABLE with git's own words, ERR_NOT_FOUND for the subdir or without git,
  * ERR_CORRUPT for another commit than the checksum says, ERR_CANCELED. What was made
  * stays: the caller removes dir_path/name.
  */
 MUST_CHECK int git_checkout(const char *dir_path, const char *name, const struct git_url *url,
-			    bool keep_git_dir, const struct cancel *cancel, int *ret_fd,
-			    struct error *err);
+			    bool own_keys, bool keep_git_dir, const struct cancel *cancel,
+			    int *ret_fd, struct error *err);

@@ -289,8 +289,8 @@ int git_fetch(struct build *b, const struct node *n, struct copy_item *item, int
 		return r;
 	if (item->file == NULL) {
 		item->file = steal_ptr(name);
-		return git_checkout(b->builder->cfg.dir, item->file, &url, url.keep_git_dir > 0,
-				    b->cancel, ret_fd, err);
+		return git_checkout(b->builder->cfg.dir, item->file, &url, false,
+				    url.keep_git_dir > 0, b->cancel, ret_fd, err);
 	}
 	r = fs_open_beneath(b->builder->dir_fd, item->file, O_RDONLY | O_DIRECTORY, 0, &top, err);
 	return r < 0 ? r

@@ -240,12 +240,16 @@ build() { docker build "$@" 2>/dev/null; }
 	D
 	run build -t u:1 "$CTX"
 	run docker run --rm u:1 sh -c 'cat /g/f /un/sub/f; stat -c %a /raw/c.tgz; cat /q/f'
-	other="$(printf 'FROM bb:1\nADD --checksum=%040d http://127.0.0.1:%d/repo.git#v1 /g\n' 0 "$port" |
-		docker build - 2>&1 || true)"
-	kill $server
-	[[ "$other" == *"expected checksum to match 0000"* ]]
 	[ "${lines[0]}" = v1 ]
 	[ "${lines[1]}" = v1 ]
 	[ "${lines[2]}" = 600 ]
 	[ "${lines[3]}" = v1 ]
+	other="$(printf 'FROM bb:1\nADD --checksum=%040d http://127.0.0.1:%d/repo.git#v1 /g\n' 0 "$port" |
+		docker build - 2>&1 || true)"
+	kill $server
+	# The host's files are the client's to name, not a Dockerfile's.
+	run docker build - <<<"$(printf 'FROM bb:1\nADD file://%s/repo.git#v1 /g\n' "$ROOT")"
+	[ "$status" != 0 ]
+	[[ "$output" == *"transport 'file' not allowed"* || "$output" == *"not found"* ]]
+	[[ "$other" == *"expected checksum to match 0000"* ]]
 }
