@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "engine/network.h"
 #include "engine/stats.h"
 #include "engine/volume.h"
+#include "image/unpack.h"
 #include "store/db.h"
 #include "store/images.h"
 #include "store/store.h"
@@ -159,15 +161,36 @@ static int open_id(struct engine *e, struct error *err)
 	return fs_replace(e->data_fd, "engine-id", 0600, bytes, 32, err);
 }
 
+/* What a power cut, or a kill right behind a pull, may have left half on disk. */
+static int check_layers(struct engine *e, struct error *err)
+{
+	size_t again = 0, lost = 0;
+	int r = unpack_unsure(e->store, &again, &lost, err);
+	char n[24];
+
+	if (again > 0) {
+		snprintf(n, sizeof(n), "%zu", again);
+		log_info("layers were not on disk for sure and are unpacked again",
+			 KV("layers", n));
+	}
+	if (lost > 0) {
+		snprintf(n, sizeof(n), "%zu", lost);
+		log_error("layers are lost, pull or load their images again", KV("layers", n));
+	}
+	if (r == 0)
+		store_sync_later(e->store);
+	return r;
+}
+
 static int open_store(struct engine *e, struct error *err)
 {
-	struct store_options options = { .driver = e->cfg.storage_driver };
+	struct store_options options = { .driver = e->cfg.storage_driver, .sync_later = true };
 	struct error local = { 0 };
 	int r = store_open(e->cfg.data_root, &options, &e->store, &local);
 
 	if (r == -ERR_UNAVAILABLE)
 		return error_set(err, ERR_CONFLICT, "%s", local.msg);
-	return r < 0 ? error_set(err, local.kind, "%s", local.msg) : 0;
+	return r < 0 ? error_set(err, local.kind, "%s", local.msg) : check_layers(e, err);
 }
 
 static int open_tasks(struct engine *e, struct error *err)

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "image/archive.h"
 #include "image/commit.h"
+#include "image/unpack.h"
 #include "oci/manifest.h"
 #include "oci/media_type.h"
 #include "store/check.h"
@@ -22,14 +23,15 @@
 #include "tests/tap.h"
 
 static struct error err;
-static char roots[2][40];
+static char roots[3][40];
 
 static struct store *open_store(int i)
 {
+	static const struct store_options later = { .sync_later = true };
 	struct store *s;
 
 	snprintf(roots[i], sizeof(roots[i]), "/tmp/proa-image-XXXXXX");
-	if (!mkdtemp(roots[i]) || store_open(roots[i], NULL, &s, &err) < 0) {
+	if (!mkdtemp(roots[i]) || store_open(roots[i], i == 2 ? &later : NULL, &s, &err) < 0) {
 		printf("Bail out! %s\n", err.msg);
 		exit(1);
 	}
@@ -289,6 +291,92 @@ static void nothing_left(struct store *s)
 	   "and empty");
 }
 
+/* ---- layers that a crash has left unsure ---- */
+
+/* As after a power cut before the flush: of the layer's files one is gone. */
+static void lose_a_file(struct store *s, const char *boot, struct digest *ret_layer)
+{
+	autofree char *text = NULL;
+	autoclose int fd = FD_NONE;
+
+	ok(db_get_text(s->db, &text, &err, "SELECT diff_id FROM layers", "") == 0 &&
+	       digest_from_text(text, ret_layer, &err) == 0 &&
+	       snapshot_layer_open(s->snapshots, ret_layer, &fd, &err) == 0 &&
+	       unlinkat(fd, "etc/hello", 0) == 0,
+	   "a file of the layer is lost");
+	ok(db_run(s->db, &err, "UPDATE layers SET synced=0, boot=coalesce(?,boot)", "t", boot) == 0,
+	   "which was not flushed");
+}
+
+static bool has_its_file(struct store *s, const struct digest *layer)
+{
+	autoclose int fd = FD_NONE;
+
+	return snapshot_layer_open(s->snapshots, layer, &fd, &err) == 0 &&
+	       faccessat(fd, "etc/hello", F_OK, 0) == 0;
+}
+
+static struct store *again(struct store *s, size_t want_again, size_t want_lost)
+{
+	static const struct store_options later = { .sync_later = true };
+	size_t n = 99, lost = 99;
+	int64_t unsynced = 1;
+
+	store_close(s);
+	ok(store_open(roots[2], &later, &s, &err) == 0 && unpack_unsure(s, &n, &lost, &err) == 0,
+	   "opened again");
+	is_int(n, want_again, "so many layers are made again");
+	is_int(lost, want_lost, "so many are lost");
+	if (n > 0)
+		ok(db_get_int(s->db, &unsynced, &err, "SELECT count(*) FROM layers WHERE synced=0",
+			      "") == 0 &&
+		       unsynced == 0,
+		   "and flushed");
+	return s;
+}
+
+static void test_unsure(void)
+{
+	struct store *s = open_store(2);
+	struct check_stats stats = { 0 };
+	struct digest layer, blob;
+	char *id = NULL, *type = NULL;
+	auto_(mounts) m = { 0 };
+	uint64_t size;
+
+	import(s, "t", &id);
+	/* The flush behind the answer is over when the store is closed. */
+	s = again(s, 0, 0);
+	lose_a_file(s, "another-boot", &layer);
+	s = again(s, 1, 0);
+	ok(has_its_file(s, &layer), "after a power cut the layer has its file again");
+	lose_a_file(s, NULL, &layer);
+	s = again(s, 1, 0);
+	ok(has_its_file(s, &layer), "also when only the engine was killed");
+	ok(snapshot_prepare(s->snapshots, "container/1", &layer, 1, NULL, &err) == 0, "in use");
+	lose_a_file(s, NULL, &layer);
+	s = again(s, 0, 0);
+	ok(!has_its_file(s, &layer), "what a container uses is let alone while the boot lasts");
+	ok(db_run(s->db, &err, "UPDATE layers SET boot='another-boot'", "") == 0, "power goes");
+	s = again(s, 1, 0);
+	ok(has_its_file(s, &layer), "then it is made again under the container");
+	ok(snapshot_mounts(s->snapshots, "container/1", &m, &err) == 0, "which is still there");
+	ok(store_check(s, false, NULL, NULL, NULL, &stats, &err) == 0 && stats.problems == 0,
+	   "the store is whole");
+	lose_a_file(s, "another-boot", &layer);
+	ok(layer_blobs_find(s, &layer, &blob, &size, &type, &err) == 0 &&
+	       content_remove(s->content, &blob, &err) == 0,
+	   "without its blob");
+	s = again(s, 0, 1);
+	ok(snapshot_layer_get(s->snapshots, &layer, &(struct layer_info){ 0 }, &err) ==
+	       -ERR_NOT_FOUND,
+	   "the layer is gone");
+	free(id);
+	free(type);
+	store_close(s);
+	remove_root(2);
+}
+
 int main(void)
 {
 	struct store *s, *other;
@@ -321,5 +409,6 @@ int main(void)
 	store_close(other);
 	remove_root(0);
 	remove_root(1);
+	test_unsure();
 	return tap_done();
 }

@@ -67,15 +67,15 @@ int image_import(struct store *s, struct reader *from, const struct image_import
 		r = make_config(i, &info.diff_id, &b, err);
 	if (r < 0)
 		return r;
+	create.blobs = &blob;
+	create.n_blobs = 1;
 	create.config = b.data;
 	create.config_len = b.len;
+	/* Kept by the image from here on, no longer by the lease. */
 	r = image_create(s, &create, NULL, err);
 	d = (struct digest){ .algo = DIGEST_SHA256 };
 	hash_sha256(b.data, b.len, d.bytes);
 	digest_format(&d, id);
-	/* Kept by the image from here on, no longer by the lease. */
-	if (r == 0)
-		r = layer_blobs_add(s, id, &blob, err);
 	if (r == 0)
 		*ret_id = xstrdup(id);
 	return r;

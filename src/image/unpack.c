@@ -135,6 +135,55 @@ int unpack_blob(struct store *s, const struct digest *blob, const struct unpack_
 	return unpack_layer(s, &in.reader, u, lease_id, ret, err);
 }
 
+/* ---- after a crash ---- */
+
+static int unpack_again(struct store *s, const struct digest *diff_id, struct error *err)
+{
+	const struct unpack_layer u = { .diff_id = diff_id };
+	struct layer_draft draft = LAYER_DRAFT_INIT;
+	autofree char *media_type = NULL;
+	autoclose int fd = FD_NONE;
+	struct decompressor *d;
+	struct layer_info info;
+	struct fd_reader in;
+	struct digest blob;
+	uint64_t size;
+	int r = layer_blobs_find(s, diff_id, &blob, &size, &media_type, err);
+
+	if (r == 0)
+		r = content_open(s->content, &blob, &fd, NULL, err);
+	if (r < 0)
+		return r;
+	fd_reader_init(&in, fd, NULL);
+	r = decompressor_new(&in.reader, &d, err);
+	if (r < 0)
+		return r;
+	r = unpack_plain(s, decompressor_reader(d), &u, &draft, &info, err);
+	decompressor_free(d);
+	return r < 0 ? r : snapshot_layer_renew(s->snapshots, &draft, &info, err);
+}
+
+int unpack_unsure(struct store *s, size_t *ret_again, size_t *ret_lost, struct error *err)
+{
+	autofree struct digest *layers = NULL;
+	size_t n = 0, lost = 0;
+	int r = snapshots_unsure(s->snapshots, &layers, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct error why;
+
+		if (unpack_again(s, &layers[i], &why) == 0)
+			continue;
+		lost++;
+		r = snapshot_layer_lost(s->snapshots, &layers[i], err);
+	}
+	if (r == 0 && n > 0)
+		r = snapshots_sync(s->snapshots, err);
+	*ret_again = n - lost;
+	*ret_lost = lost;
+	return r;
+}
+
 /* ---- keeping the bytes ---- */
 
 /* The first bytes of a stream, put back in front of the rest. */

@@ -34,6 +34,13 @@ MUST_CHECK int unpack_blob(struct store *s, const struct digest *blob, const str
 			   const char *lease_id, struct layer_info *ret, struct error *err);
 
 /*
+ * After store_open with sync_later: layers that a crash has left unsure are unpacked again from
+ * their blobs and flushed. *ret_lost: how many could not be, which are gone now.
+ */
+MUST_CHECK int unpack_unsure(struct store *s, size_t *ret_again, size_t *ret_lost,
+			     struct error *err);
+
+/*
  * Unpack a layer and keep its bytes: gzip and zstd as they are, anything else
  * (plain, bzip2, xz) as gzip made on the way; so that the exact tar can be had
  * again. In one pass. blob: digest and size that the kept bytes must have when

@@ -91,7 +91,11 @@ static int remove_blob(struct sweep *s, const struct digest *d, struct error *er
 
 static int sweep_blobs(struct sweep *s, struct error *err)
 {
-	int r = content_list(s->store->content, note_blob, s, err);
+	/* Until a layer is flushed its blob stands for it, also when only a container has it. */
+	int r = snapshots_sync(s->store->snapshots, err);
+
+	if (r == 0)
+		r = content_list(s->store->content, note_blob, s, err);
 
 	vec_for_each (d, &s->dead_blobs) {
 		if (r == 0)

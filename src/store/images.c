@@ -131,13 +131,45 @@ static int put_rows(struct store *s, const char *id, const struct image_put *put
 		      clock_wall_ns());
 }
 
+static bool is_synced(struct store *s, const struct digest *diff_id)
+{
+	char text[DIGEST_TEXT_MAX];
+	int64_t synced = 0;
+
+	digest_format(diff_id, text);
+	return db_get_int(s->db, &synced, NULL, "SELECT synced FROM layers WHERE diff_id=?", "t",
+			  text) == 0 &&
+	       synced != 0;
+}
+
+static bool has_blob(struct store *s, const struct image_put *put, const struct digest *diff_id)
+{
+	for (size_t i = 0; i < put->n_blobs; i++)
+		if (digest_same(&put->blobs[i].diff_id, diff_id) &&
+		    content_stat(s->content, &put->blobs[i].digest, NULL, NULL) == 0)
+			return true;
+	return false;
+}
+
+/* Each layer can be made again from what this image keeps: its files need not be on disk yet. */
+static bool may_sync_later(struct store *s, const struct image_put *put)
+{
+	if (!s->sync_later)
+		return false;
+	for (size_t i = 0; i < put->n_layers; i++)
+		if (!is_synced(s, &put->diff_ids[i]) && !has_blob(s, put, &put->diff_ids[i]))
+			return false;
+	return true;
+}
+
 int images_put(struct store *s, const struct image_put *put, const char *tag,
 	       const char *repo_digest, char **ret_old, struct error *err)
 {
 	auto_(db_tx) tx = DB_TX_INIT;
 	char id[DIGEST_TEXT_MAX], manifest[DIGEST_TEXT_MAX];
 	autofree char *old = NULL;
-	int r = snapshots_sync(s->snapshots, err);
+	bool later = may_sync_later(s, put);
+	int r = later ? 0 : snapshots_sync(s->snapshots, err);
 
 	if (r == 0)
 		r = db_begin(s->db, DB_FULL, &tx, err);
@@ -155,6 +187,8 @@ int images_put(struct store *s, const struct image_put *put, const char *tag,
 		r = db_commit(&tx, err);
 	if (r < 0)
 		return r;
+	if (later)
+		store_sync_later(s);
 	if (ret_old)
 		*ret_old = steal_ptr(old);
 	return 0;

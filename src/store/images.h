@@ -57,9 +57,10 @@ struct image_put {
 
 /*
  * Record an image; again is fine (adds the manifest). Layers are made durable
- * first (snapshots_sync), then one DB_FULL transaction. tag (may be NULL) is set
- * in the same transaction, repo_digest ("repo@sha256:...", may be NULL) too.
- * *ret_old (may be NULL): id that the tag named before, owned, NULL if none or same.
+ * first (snapshots_sync), then one DB_FULL transaction. With store_options.sync_later
+ * a layer whose blob is durable and comes in `blobs` is flushed afterwards instead. tag (may be
+ * NULL) is set in the same transaction, repo_digest ("repo@sha256:...", may be NULL) too. *ret_old
+ * (may be NULL): id that the tag named before, owned, NULL if none or same.
  */
 MUST_CHECK int images_put(struct store *s, const struct image_put *put, const char *tag,
 			  const char *repo_digest, char **ret_old, struct error *err);

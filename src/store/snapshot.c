@@ -67,7 +67,10 @@ static void read_boot_id(struct snapshots *s)
 		snprintf(s->boot, sizeof(s->boot), "%.36s", b.data);
 }
 
-/* After a power cut: layers whose data may not have reached the disk. */
+#define NO_BLOB "NOT EXISTS(SELECT 1 FROM layer_blobs b WHERE b.diff_id=layers.diff_id)"
+
+/* After a power cut: layers whose data may not have reached the disk, and that nothing can make
+ * again. */
 static int drop_unsynced(struct snapshots *s, struct error *err)
 {
 	auto_(db_tx) tx = DB_TX_INIT;
@@ -76,11 +79,11 @@ static int drop_unsynced(struct snapshots *s, struct error *err)
 	if (r == 0)
 		r = db_run(s->db, err,
 			   "DELETE FROM snapshots WHERE key IN (SELECT key FROM snapshot_layers "
-			   "JOIN layers USING(diff_id) WHERE synced=0 AND boot<>?)",
+			   "JOIN layers USING(diff_id) WHERE synced=0 AND boot<>? AND " NO_BLOB ")",
 			   "t", s->boot);
 	if (r == 0)
-		r = db_run(s->db, err, "DELETE FROM layers WHERE synced=0 AND boot<>?", "t",
-			   s->boot);
+		r = db_run(s->db, err, "DELETE FROM layers WHERE synced=0 AND boot<>? AND " NO_BLOB,
+			   "t", s->boot);
 	if (r == 0)
 		r = db_run(s->db, err,
 			   "DELETE FROM snapshot_layers WHERE key NOT IN "
@@ -351,6 +354,80 @@ int snapshot_layer_remove(struct snapshots *s, const struct digest *diff_id, str
 	digest_format(diff_id, text);
 	r = db_run(s->db, err, "DELETE FROM layers WHERE diff_id=?", "t", text);
 	return r < 0 ? r : snapshot_dir_remove(s, info.number, err);
+}
+
+int snapshots_unsure(struct snapshots *s, struct digest **ret, size_t *ret_n, struct error *err)
+{
+	auto_(db_stmt) q = DB_STMT_INIT;
+	VEC(struct digest) found = { 0 };
+	bool row = true;
+	int r = db_prepare(s->db,
+			   "SELECT diff_id FROM layers WHERE synced=0 AND NOT " NO_BLOB
+			   " AND (boot<>? OR NOT EXISTS(SELECT 1 FROM snapshot_layers s "
+			   "WHERE s.diff_id=layers.diff_id))",
+			   &q, err);
+
+	if (r == 0)
+		db_bind_text(&q, 1, s->boot);
+	while (r == 0 && row) {
+		r = db_step(&q, &row, err);
+		if (r == 0 && row)
+			r = digest_from_text(db_col_text(&q, 0), vec_push(&found), err);
+	}
+	if (r < 0) {
+		vec_release(&found);
+		return r;
+	}
+	*ret = found.at;
+	*ret_n = found.len;
+	return 0;
+}
+
+int snapshot_layer_renew(struct snapshots *s, struct layer_draft *d, const struct layer_info *info,
+			 struct error *err)
+{
+	char text[DIGEST_TEXT_MAX];
+	struct layer_info old;
+	int r = snapshot_layer_get(s, &info->diff_id, &old, err);
+
+	digest_format(&info->diff_id, text);
+	if (r == 0)
+		r = db_run(s->db, err,
+			   "UPDATE layers SET number=?,size=?,tar_size=?,synced=0,boot=?,disk=0 "
+			   "WHERE diff_id=?",
+			   "iiitt", d->number, (int64_t)info->size, (int64_t)info->tar_size,
+			   s->boot, text);
+	if (r < 0) {
+		snapshot_layer_abort(s, d);
+		return r;
+	}
+	close(d->fd);
+	*d = (struct layer_draft)LAYER_DRAFT_INIT;
+	return snapshot_dir_remove(s, old.number, err);
+}
+
+int snapshot_layer_lost(struct snapshots *s, const struct digest *diff_id, struct error *err)
+{
+	auto_(db_tx) tx = DB_TX_INIT;
+	char text[DIGEST_TEXT_MAX];
+	int r = db_begin(s->db, DB_NORMAL, &tx, err);
+
+	digest_format(diff_id, text);
+	if (r == 0)
+		r = db_run(s->db, err,
+			   "DELETE FROM snapshots WHERE key IN "
+			   "(SELECT key FROM snapshot_layers WHERE diff_id=?)",
+			   "t", text);
+	if (r == 0)
+		r = db_run(s->db, err, "DELETE FROM layers WHERE diff_id=?", "t", text);
+	if (r == 0)
+		r = db_run(s->db, err,
+			   "DELETE FROM snapshot_layers WHERE key NOT IN "
+			   "(SELECT key FROM snapshots)",
+			   "");
+	if (r == 0)
+		r = db_commit(&tx, err);
+	return r < 0 ? r : snapshots_sweep(s, err);
 }
 
 struct synced {

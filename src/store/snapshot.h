@@ -13,7 +13,8 @@
  *
  * Crash safety: a directory without a row is removed at the next start; a
  * layer's row is marked unsynced with the boot id until snapshots_sync() has
- * flushed the file system, and dropped after a power cut if it still was.
+ * flushed the file system. After a power cut such a layer is dropped, or, when
+ * its blob is kept, unsure: it must be made again (snapshots_unsure).
  */
 #pragma once
 
@@ -98,6 +99,19 @@ MUST_CHECK int snapshot_layer_open(struct snapshots *s, const struct digest *dif
  * and go with the layer. Owned by the caller. */
 MUST_CHECK int snapshot_layer_dir(struct snapshots *s, const struct digest *diff_id, int *ret_fd,
 				  struct error *err);
+/*
+ * Layers whose files may not all be there, because power went, or because their engine died and
+ * nothing says that the file system has not been mounted anew since. Layers that a snapshot uses
+ * are sure while this boot lasts. *ret owned. To be called before anything is taken from a layer.
+ */
+MUST_CHECK int snapshots_unsure(struct snapshots *s, struct digest **ret, size_t *ret_n,
+				struct error *err);
+/* The draft takes the place of the layer's directory. As snapshot_layer_commit otherwise. */
+MUST_CHECK int snapshot_layer_renew(struct snapshots *s, struct layer_draft *d,
+				    const struct layer_info *info, struct error *err);
+/* It cannot be made again: rows of the layer, and of snapshots over it, go. */
+MUST_CHECK int snapshot_layer_lost(struct snapshots *s, const struct digest *diff_id,
+				   struct error *err);
 /* Row and directory go. Only gc calls it. */
 MUST_CHECK int snapshot_layer_remove(struct snapshots *s, const struct digest *diff_id,
 				     struct error *err);

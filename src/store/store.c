@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "store/schema.h"
 
@@ -141,6 +142,9 @@ int store_open(const char *root, const struct store_options *options, struct sto
 	s = new0(struct store);
 	s->root = real;
 	s->dirfd = s->lock_fd = FD_NONE;
+	s->sync_later = options && options->sync_later;
+	s->sync_lock = (struct lock)LOCK_INIT;
+	workers_init(&s->workers);
 	r = open_parts(s, options, err);
 	if (r < 0) {
 		store_close(s);
@@ -154,6 +158,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	workers_finish(&s->workers);
 	snapshots_close(s->snapshots);
 	content_free(s->content);
 	db_close(s->db);
@@ -163,6 +168,40 @@ void store_close(struct store *s)
 		close(s->dirfd);
 	free(s->root);
 	free(s);
+}
+
+static bool take_sync_request(struct store *s)
+{
+	LOCKED(&s->sync_lock);
+
+	s->syncing = s->sync_wanted;
+	s->sync_wanted = false;
+	return s->syncing;
+}
+
+static void sync_behind(void *arg)
+{
+	struct store *s = arg;
+	struct error failure = { 0 };
+
+	/* After a failure they stay unsynced: as after a crash their blobs are what counts. */
+	while (take_sync_request(s))
+		if (snapshots_sync(s->snapshots, &failure) < 0)
+			log_debug("layers not flushed", KV_ERR(&failure));
+}
+
+void store_sync_later(struct store *s)
+{
+	bool start;
+
+	{
+		LOCKED(&s->sync_lock);
+		s->sync_wanted = true;
+		start = !s->syncing;
+		s->syncing = true;
+	}
+	if (start && workers_start(&s->workers, sync_behind, s, "store-sync", NULL) < 0)
+		sync_behind(s);
 }
 
 static int add_blob(void *arg, const struct digest *d, uint64_t size, struct error *err)
@@ -182,7 +221,11 @@ int store_usage(struct store *s, struct store_usage *ret, struct error *err)
 	struct store_usage u = { 0 };
 	int64_t n = 0, bytes = 0, disk = 0;
 	struct stat st;
-	int r = content_list(s->content, add_blob, &u, err);
+	/* What a layer takes on disk is known once it is flushed. */
+	int r = snapshots_sync(s->snapshots, err);
+
+	if (r == 0)
+		r = content_list(s->content, add_blob, &u, err);
 
 	if (r == 0)
 		r = db_get_int(s->db, &n, err, "SELECT count(*) FROM layers", "");

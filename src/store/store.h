@@ -14,6 +14,8 @@
 
 #include "base/auto.h"
 #include "base/error.h"
+#include "base/lock.h"
+#include "base/queue.h"
 #include "store/content.h"
 #include "store/db.h"
 #include "store/snapshot.h"
@@ -25,11 +27,20 @@ struct store {
 	struct content_store *content;
 	struct snapshots *snapshots;
 	int lock_fd; /* private */
+	/* Private: the sync that follows images_put (store_sync_later). */
+	bool sync_later;
+	struct lock sync_lock; /* guards the two below; a leaf */
+	bool sync_wanted, syncing;
+	struct workers workers;
 };
 
 struct store_options {
 	/* NULL: overlay when it works, else copy. "overlay2", "overlay", "vfs", "copy". */
 	const char *driver;
+	/* Layers whose blobs are durable are flushed behind the answer that names them: who opens
+	 * the store then calls image/unpack.h: unpack_unsure, which makes them anew after a crash.
+	 */
+	bool sync_later;
 };
 
 /* Open or make the store at `root` (mode 0710). Drops temporary leases, removes
@@ -37,6 +48,9 @@ struct store_options {
 MUST_CHECK int store_open(const char *root, const struct store_options *options, struct store **ret,
 			  struct error *err);
 void store_close(struct store *s); /* NULL is nothing */
+
+/* snapshots_sync on a thread of its own; store_close waits for it. */
+void store_sync_later(struct store *s);
 
 /* Disk usage for `docker system df`, from rows and a look at the blobs. */
 struct store_usage {

@@ -13,10 +13,30 @@ on() {
 cut() {
 	python3 -c "import fcntl, os, struct
 fcntl.ioctl(os.open('$ROOT/data', os.O_RDONLY), $SHUTDOWN, struct.pack('I', $NO_LOG_FLUSH))"
+	restart
+}
+# Load an archive, and cut at once: the flush of the layer's files goes on behind the answer.
+load_and_cut() {
+	python3 - "$1" <<-E
+		import fcntl, http.client, os, socket, struct, sys
+		disk = os.open('$ROOT/data', os.O_RDONLY)
+		c = http.client.HTTPConnection('x')
+		c.sock = socket.socket(socket.AF_UNIX)
+		c.sock.connect('$SOCK')
+		c.request('POST', '/images/load?quiet=1', open(sys.argv[1], 'rb').read())
+		answer = c.getresponse()
+		answer.read()
+		fcntl.ioctl(disk, $SHUTDOWN, struct.pack('I', $NO_LOG_FLUSH))
+		sys.exit(answer.status != 200)
+	E
+	restart
+}
+restart() {
 	kill -9 "$(cat "$ROOT/test.pid")"
 	wait "$(cat "$ROOT/test.pid")" 2>/dev/null || true
 	rm -f "$SOCK"
 	umount "$ROOT/data"
+	cat /proc/sys/kernel/random/uuid >"$ROOT/boot"
 	on
 	[ "$(curl -s --unix-socket "$SOCK" -X POST http://x/store/check | jq -c .Problems)" = "[]" ]
 }
@@ -30,6 +50,9 @@ holds() {
 truncate -s 200M "$ROOT/disk"
 mkfs.ext4 -q "$ROOT/disk"
 mkdir -p "$ROOT/data"
+# Another boot after each cut.
+cp /proc/sys/kernel/random/boot_id "$ROOT/boot"
+mount --bind "$ROOT/boot" /proc/sys/kernel/random/boot_id
 on
 # Stopped, not killed: the firewall table goes with it.
 trap 'engine_stop; umount -l "$ROOT/data"' EXIT
@@ -46,4 +69,10 @@ for what in "import $ROOT/in.tar a:1" "tag a:1 $REGISTRY/a:1" "push -q $REGISTRY
 	case $what in
 	tag*) docker image inspect a:1 "$REGISTRY/a:1" >/dev/null ;;
 	esac
+done
+image=$(docker images -q)
+for _ in 1 2 3; do
+	docker rmi -f "$image" >/dev/null
+	load_and_cut "$ROOT/a.tar"
+	holds "$image"
 done
