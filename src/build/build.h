@@ -137,7 +137,8 @@ struct build_request {
 	const struct json *registry_auth;
 	const struct build_place *outputs;
 	size_t n_outputs;
-	const char *call; /* "check", "outline", "targets": tell that and build nothing; NULL: build */
+	const char
+	    *call; /* "check", "outline", "targets": tell that and build nothing; NULL: build */
 	bool no_cache, pull, quiet, net_host, insecure;
 	bool plan, explain, real_times, events, squash, metadata;
 	bool profile;                    /* say what each step has used */

@@ -84,11 +84,11 @@ struct engine_build {
 	size_t n_caches_from, n_caches_to;
 	const char *const *entitlements;    /* "network.host" "security.insecure" */
 	const char *const *no_cache_filter; /* stages that are never taken from the cache */
-	const char *call;                   /* "check" "outline" "targets": only tell; NULL: build */
-	bool plan;                          /* predict hits, run nothing */
-	bool explain;                       /* say why each step ran */
-	bool real_times;                    /* keep wall-clock times: not reproducible */
-	bool profile;                       /* say what each step has used */
+	const char *call; /* "check" "outline" "targets": only tell; NULL: build */
+	bool plan;        /* predict hits, run nothing */
+	bool explain;     /* say why each step ran */
+	bool real_times;  /* keep wall-clock times: not reproducible */
+	bool profile;     /* say what each step has used */
 	const struct engine_build_shell *shell; /* NULL: a step that fails just fails */
 	bool metadata; /* tell digests and names at the end: {"proa":{"metadata":{..}}} */
 	bool events;   /* stream objects {"proa":{...}} as well (BuildKit-like progress) */
