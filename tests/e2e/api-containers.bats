@@ -289,6 +289,7 @@ new() { # NAME CMD-JSON [EXTRA]
 		child = call("GET", f"/containers/{c}/json")[1]["Name"]
 		assert call("GET", f"/containers/{p}/json")[1]["HostConfig"]["Links"] == [f"{child}:{name}/db-1"]
 		start(p)
+		call("POST", f"/containers/{p}/wait")
 		log = call_raw("GET", f"/containers/{p}/logs?stdout=1")
 		for want in (f"DB_1_NAME={name}/db-1", "DB_1_ENV_FOO=1", "DB_1_PORT_80_TCP_PORT=80", "DB_1_PORT=tcp://"):
 		    assert want.encode() in log, (want, log)
