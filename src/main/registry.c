@@ -174,6 +174,9 @@ static int maintain(struct arena *a, const char *what, const struct options *o,
 
 	if (rc != -ERR_UNAVAILABLE)
 		return rc;
+	/* To open is to create: a mistyped directory must not look like an empty registry. */
+	if (access(arena_format(a, "%s/version", c->data), F_OK) < 0)
+		return error_set(err, ERR_NOT_FOUND, "no registry in '%s'", c->data);
 	rc = registry_open(c, &r, err);
 	if (rc < 0)
 		return rc;

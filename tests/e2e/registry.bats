@@ -303,6 +303,15 @@ teardown_file() {
 	[ "$status" -eq 0 ]
 }
 
+@test "maintenance of a directory that is no registry is refused, and makes none" {
+	for what in gc retain scrub; do
+		run "$PROA_BUILD/proa-registry" $what --data "$ROOT/none"
+		[ "$status" -eq 1 ]
+		[ "$output" = "proa-registry: no registry in '$ROOT/none'" ]
+		[ ! -e "$ROOT/none" ]
+	done
+}
+
 @test "retention: a dry run tells what goes and deletes nothing, then it goes" {
 	ROOT=$ROOT/retain
 	mkdir "$ROOT"
