@@ -70,6 +70,28 @@ all_there() {
 	[ "$status" -eq 0 ]
 }
 
+@test "power cuts in the middle of pushes: what was acknowledged is there, and no blob is half written" {
+	need_root
+	command -v mkfs.ext4 >/dev/null || skip "mkfs.ext4 is not installed"
+	[ -e /dev/loop-control ] || skip "no loop devices"
+	truncate -s 300M "$ROOT/disk"
+	mkfs.ext4 -q "$ROOT/disk"
+	mkfifo "$ROOT/checked"
+	registry_start # for a free port
+	registry_stop
+	pushers 4
+	export PROA_BUILD
+	unshare -m --propagation private bash "$BATS_TEST_DIRNAME/../lib/registry-power-cut.bash" "${REGISTRY#*:}" 3>&- 4>&- &
+	cutter=$!
+	for _ in $(seq 1200); do if [ -e "$ROOT/ready" ] || ! kill -0 $cutter; then break; else sleep 0.1; fi; done
+	[ -e "$ROOT/ready" ]
+	all_there || lost=1
+	echo >"$ROOT/checked"
+	wait $cutter || { cat "$ROOT/scrub"; false; }
+	[ -z "${lost:-}" ]
+	[ "$(wc -l <"$ROOT/cuts")" -ge 2 ]
+}
+
 @test "a full disk is an error of the spec's shape, and the registry goes on when there is room" {
 	need_root
 	mkdir "$ROOT/small"
