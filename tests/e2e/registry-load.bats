@@ -121,4 +121,21 @@ all_there() {
 	rm "$ROOT/small/fill"
 	push_manifest f/ull t "$(manifest_of after)"
 	[ "$status_code" = 201 ]
+	# a chunk that finds no room ends where the room did, and goes on from there when there is more
+	req POST /v2/f/ull/blobs/uploads/
+	at=$(header Location)
+	req PATCH "$at" -H 'Expect:' -H 'Transfer-Encoding: chunked' --data-binary "@$ROOT/large"
+	[ "$status_code" = 507 ]
+	mount -o remount,size=16m "$ROOT/small"
+	req GET "$at"
+	[ "$status_code" = 204 ]
+	last=$(header Range)
+	last=${last#0-}
+	[ "$last" -lt 8000000 ]
+	req PATCH "$at" -H 'Expect:' -H "Content-Range: $((last + 1))-7999999" --data-binary "@-" < <(tail -c +$((last + 2)) "$ROOT/large")
+	[ "$status_code" = 202 ]
+	req PUT "$at?digest=sha256:$(sha256sum "$ROOT/large" | cut -d' ' -f1)"
+	[ "$status_code" = 201 ]
+	req GET "/v2/f/ull/blobs/sha256:$(sha256sum "$ROOT/large" | cut -d' ' -f1)"
+	cmp "$ROOT/body" "$ROOT/large"
 }
