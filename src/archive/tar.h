@@ -101,5 +101,3 @@ MUST_CHECK int tar_writer_data(struct tar_writer *w, const void *bytes, size_t l
 MUST_CHECK int tar_writer_file(struct tar_writer *w, const char *path, mode_t mode,
 			       int64_t mtime_ns, const void *bytes, size_t len, struct error *err);
 MUST_CHECK int tar_writer_finish(struct tar_writer *w, struct error *err);
-/* Bytes the tar of one file of `size` needs, header included (path < 100 bytes). */
-uint64_t tar_file_space(uint64_t size);

@@ -273,8 +273,3 @@ int tar_writer_finish(struct tar_writer *w, struct error *err)
 	r = put(w, zeros, sizeof(zeros), err);
 	return r < 0 ? r : put(w, zeros, sizeof(zeros), err);
 }
-
-uint64_t tar_file_space(uint64_t size)
-{
-	return TAR_BLOCK + (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-}

@@ -113,7 +113,6 @@ MUST_CHECK int fs_copy_tree(int from_dirfd, const char *from_name, int to_dirfd,
  * when `lenient`. */
 MUST_CHECK int fs_copy_xattrs(int from_fd, int to_fd, bool lenient, struct error *err);
 
-MUST_CHECK int fs_sync(int fd, struct error *err); /* fsync of a file */
 MUST_CHECK int fs_sync_dir(int dirfd, struct error *err);
 /* Sum of st_blocks*512 of everything below dirfd/name, hard links once. */
 MUST_CHECK int fs_disk_usage(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err);

@@ -31,17 +31,6 @@ void vars_set(struct arena *a, struct vars *e, const char *key, const char *valu
 	e->at[e->len++] = (struct var){ key, value };
 }
 
-void vars_unset(struct vars *e, const char *key)
-{
-	for (size_t i = 0; i < e->len; i++) {
-		if (strcmp(e->at[i].key, key) == 0) {
-			memmove(&e->at[i], &e->at[i + 1], (e->len - i - 1) * sizeof(e->at[0]));
-			e->len--;
-			return;
-		}
-	}
-}
-
 struct vars vars_copy(struct arena *a, const struct vars *e)
 {
 	struct vars copy = { 0 };

@@ -22,7 +22,6 @@ struct vars {
 const char *vars_get(const struct vars *e, const char *key); /* NULL when not set */
 /* key and value are borrowed: they must live as long as the arena. */
 void vars_set(struct arena *a, struct vars *e, const char *key, const char *value);
-void vars_unset(struct vars *e, const char *key);
 /* An independent list with the same (borrowed) strings. */
 struct vars vars_copy(struct arena *a, const struct vars *e);
 /* "KEY=value" split at the first '='; without '=' the value is "". */

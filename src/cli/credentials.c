@@ -96,11 +96,6 @@ static const struct json *auth_entry(struct cli *cli, const char *server)
 	return NULL;
 }
 
-bool credentials_known(struct cli *cli, const char *server)
-{
-	return auth_entry(cli, server) != NULL;
-}
-
 int credentials_get(struct cli *cli, const char *server, struct credentials *ret, struct error *err)
 {
 	struct credentials c = { "", "", "" };

@@ -24,8 +24,6 @@ MUST_CHECK int credentials_get(struct cli *cli, const char *server, struct crede
 MUST_CHECK int credentials_store(struct cli *cli, const char *server, const struct credentials *c,
 				 bool *ret_plain, struct error *err);
 MUST_CHECK int credentials_erase(struct cli *cli, const char *server, struct error *err);
-/* Is anything stored for this server? */
-bool credentials_known(struct cli *cli, const char *server);
 /* base64url JSON for X-Registry-Auth of an image's domain. */
 MUST_CHECK int credentials_header(struct cli *cli, const char *domain, const char **ret,
 				  struct error *err);

@@ -96,11 +96,6 @@ void client_free(struct client *c)
 	free(c);
 }
 
-const char *client_host(const struct client *c)
-{
-	return c->host.text;
-}
-
 const char *client_api_version(const struct client *c)
 {
 	return c->version[0] ? c->version : CLIENT_API_VERSION_MAX;

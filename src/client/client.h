@@ -39,8 +39,6 @@ struct client_config {
 MUST_CHECK int client_new(const struct client_config *config, struct client **ret,
 			  struct error *err);
 void client_free(struct client *c);
-/* The host as given. */
-const char *client_host(const struct client *c);
 
 struct client_ping {
 	char api_version[16]; /* "" when the server names none (1.24 is taken) */

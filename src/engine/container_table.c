@@ -444,33 +444,6 @@ int container_table_load(struct engine *e, struct error *err)
 
 /* ---- questions of the other rooms ---- */
 
-static bool is_running_now(struct container *c)
-{
-	LOCKED(&c->lock);
-	return container_is_running(c);
-}
-
-bool container_uses_image(struct engine *e, const char *image_id, char ret_id[13],
-			  bool *ret_running)
-{
-	bool found = false;
-
-	LOCKED(&e->containers_lock);
-	map_for_each (entry, &e->containers_by_id) {
-		struct container *c = entry->value;
-
-		if (strcmp(c->image_id, image_id) != 0 || (found && !is_running_now(c)))
-			continue;
-		found = true;
-		memcpy(ret_id, c->id, 12);
-		ret_id[12] = '\0';
-		*ret_running = is_running_now(c);
-		if (*ret_running)
-			break;
-	}
-	return found;
-}
-
 void container_volume_users(struct engine *e, const char *volume, struct jsonw *out, size_t *ret_n)
 {
 	size_t n = 0, i;

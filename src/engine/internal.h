@@ -164,9 +164,6 @@ bool container_is_running(const struct container *c); /* running or paused */
  * "resolv.conf"; in <data_root>/containers/<id>/. Owned by the caller. */
 char *container_file_path(const struct container *c, const char *name);
 
-/* Is the image used by a container? For rmi: *ret_id gets a short id, *ret_running. */
-bool container_uses_image(struct engine *e, const char *image_id, char ret_id[13],
-			  bool *ret_running);
 /* Names (ids) of the containers that use the volume: appended to the array `out`. */
 void container_volume_users(struct engine *e, const char *volume, struct jsonw *out, size_t *ret_n);
 

@@ -539,13 +539,6 @@ void http_response_abort(struct http_response *res)
 	res->failed = true;
 }
 
-int http_response_close_write(struct http_response *res, struct error *err)
-{
-	struct http_transport *t = &res->conn->transport;
-
-	return t->ops->shutdown_write(t, err);
-}
-
 void response_finish(struct http_response *res)
 {
 	if (res->pump_fd >= 0)

@@ -177,5 +177,3 @@ MUST_CHECK int http_response_detach(struct http_response *res, const char *upgra
 /* The answer cannot be completed: the connection is cut, so that the client sees
  * a truncated body instead of a whole one. Returns nothing; just return after it. */
 void http_response_abort(struct http_response *res);
-/* Half-close our side of a hijacked connection. */
-MUST_CHECK int http_response_close_write(struct http_response *res, struct error *err);

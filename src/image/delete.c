@@ -456,14 +456,6 @@ int image_prune(struct store *s, const struct json *filters, const struct image_
 
 /* ---- sizes ---- */
 
-int image_layers_size(struct store *s, int64_t *ret_bytes, struct error *err)
-{
-	return db_get_int(s->db, ret_bytes, err,
-			  "SELECT coalesce(sum(size),0) FROM layers WHERE diff_id IN "
-			  "(SELECT diff_id FROM image_layers)",
-			  "");
-}
-
 int image_shared_size(struct store *s, const char *id, int64_t *ret_bytes, struct error *err)
 {
 	return db_get_int(s->db, ret_bytes, err,

@@ -100,8 +100,7 @@ MUST_CHECK int image_delete(struct store *s, const char *name, const struct imag
 MUST_CHECK int image_prune(struct store *s, const struct json *filters,
 			   const struct image_delete_options *o, struct jsonw *w,
 			   struct error *err);
-/* Bytes of all layers, each once, and per image what it shares. */
-MUST_CHECK int image_layers_size(struct store *s, int64_t *ret_bytes, struct error *err);
+/* Bytes of its layers that another image has too. */
 MUST_CHECK int image_shared_size(struct store *s, const char *id, int64_t *ret_bytes,
 				 struct error *err);
 

@@ -371,7 +371,6 @@ void dns_reply_tcp(struct dns *d, struct source *c, const uint8_t *bytes, size_t
 
 static void reply(struct dns *d, const struct dns_request *rq, const uint8_t *bytes, size_t len)
 {
-	d->counters.answered++;
 	if (rq->client)
 		dns_reply_tcp(d, rq->client, bytes, len);
 	else
@@ -386,7 +385,6 @@ static void serve_query(struct dns *d, struct dns_request *rq)
 	bool forward;
 	int r = dns_query_parse(rq->bytes, rq->len, &q, NULL);
 
-	d->counters.queries++;
 	if (r == -ERR_INVALID)
 		return;
 	if (r < 0) {
@@ -741,10 +739,4 @@ void dns_sandbox_servers(struct dns *d, const char *key, const char *const *serv
 	LOCKED(&d->lock);
 	s = sandbox_get(d, key);
 	s->n_servers = parse_servers(servers, s->servers);
-}
-
-void dns_counters_get(struct dns *d, struct dns_counters *ret)
-{
-	LOCKED(&d->lock);
-	*ret = d->counters;
 }

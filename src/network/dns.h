@@ -52,8 +52,3 @@ void dns_endpoint_remove(struct dns *d, const char *id);
 /* Other names for an endpoint; unknown ids are fine. */
 void dns_endpoint_rename(struct dns *d, const char *id, const char *container_name,
 			 const char *const *names);
-
-struct dns_counters {
-	uint64_t queries, answered, forwarded, timed_out, dropped;
-};
-void dns_counters_get(struct dns *d, struct dns_counters *ret);

@@ -261,11 +261,8 @@ void dns_forward(struct dns *d, const struct dns_request *rq)
 
 	refresh_servers(d);
 	if (d->n_pending >= PENDING_MAX ||
-	    rq->sandbox->pending >= (rq->client ? SANDBOX_PENDING_TCP : SANDBOX_PENDING)) {
-		d->counters.dropped++;
+	    rq->sandbox->pending >= (rq->client ? SANDBOX_PENDING_TCP : SANDBOX_PENDING))
 		return;
-	}
-	d->counters.forwarded++;
 	p = new0(struct pending);
 	p->sandbox = rq->sandbox;
 	p->client = rq->client;
@@ -372,10 +369,8 @@ int dns_forward_tick(struct dns *d)
 {
 	int64_t now = clock_mono_ns();
 
-	while (d->first && d->first->deadline_ns <= now) {
-		d->counters.timed_out++;
+	while (d->first && d->first->deadline_ns <= now)
 		send_next(d, d->first);
-	}
 	if (!d->first)
 		return -1;
 	return (int)((d->first->deadline_ns - now) / NS_PER_MS + 1);

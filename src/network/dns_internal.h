@@ -101,7 +101,6 @@ struct dns {
 	int64_t resolv_checked_ns, resolv_mtime_ns;
 	uint64_t resolv_ino, resolv_size;
 	unsigned turn; /* for `rotate` and for spreading over sockets */
-	struct dns_counters counters;
 };
 
 /* dns.c */

@@ -103,16 +103,6 @@ void link_alias(struct nl_batch *b, int index, const char *alias)
 	mnl_attr_put_strz(h, IFLA_IFALIAS, alias);
 }
 
-void link_rename(struct nl_batch *b, int index, const char *name)
-{
-	struct nlmsghdr *h;
-	struct ifinfomsg *ifi =
-	    nl_message_with(b, RTM_NEWLINK, 0, "rename link", 0, sizeof(*ifi), &h);
-
-	ifi->ifi_index = index;
-	mnl_attr_put_strz(h, IFLA_IFNAME, name);
-}
-
 static struct nlmsghdr *address_message(struct nl_batch *b, uint16_t type, uint16_t flags,
 					int index, const struct net_prefix *p)
 {
@@ -140,11 +130,6 @@ void link_add_address(struct nl_batch *b, int index, const struct net_prefix *p)
 		mnl_attr_put(h, IFA_BROADCAST, 4, last.b);
 }
 
-void link_del_address(struct nl_batch *b, int index, const struct net_prefix *p)
-{
-	(void)address_message(b, RTM_DELADDR, 0, index, p);
-}
-
 static void default_route(struct nl_batch *b, uint16_t type, uint16_t flags, int index,
 			  const struct net_addr *gateway)
 {
@@ -168,11 +153,6 @@ static void default_route(struct nl_batch *b, uint16_t type, uint16_t flags, int
 void link_add_default_route(struct nl_batch *b, int index, const struct net_addr *gateway)
 {
 	default_route(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, index, gateway);
-}
-
-void link_del_default_route(struct nl_batch *b, int index, const struct net_addr *gateway)
-{
-	default_route(b, RTM_DELROUTE, 0, index, gateway);
 }
 
 static int parse_link(void *ctx, const struct nlmsghdr *msg, struct error *err)

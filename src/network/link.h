@@ -29,13 +29,10 @@ void link_up(struct nl_batch *b, int index);
 void link_hairpin(struct nl_batch *b, int index);
 /* A text for people, and for us to know our own by. */
 void link_alias(struct nl_batch *b, int index, const char *alias);
-void link_rename(struct nl_batch *b, int index, const char *name);
 /* Existing is fine. */
 void link_add_address(struct nl_batch *b, int index, const struct net_prefix *p);
-void link_del_address(struct nl_batch *b, int index, const struct net_prefix *p);
 /* Default route via gateway; replaces an existing one of the same family. */
 void link_add_default_route(struct nl_batch *b, int index, const struct net_addr *gateway);
-void link_del_default_route(struct nl_batch *b, int index, const struct net_addr *gateway);
 
 struct link_info {
 	int index;

@@ -59,8 +59,3 @@ enum media_compression media_compression(const char *type)
 
 	return k ? k->compression : MEDIA_PLAIN;
 }
-
-bool media_is_docker(const char *type)
-{
-	return type != NULL && cstr_starts(type, "application/vnd.docker.");
-}

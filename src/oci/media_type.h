@@ -35,4 +35,3 @@ enum media_compression { MEDIA_PLAIN = 0, MEDIA_GZIP, MEDIA_ZSTD };
 enum media_kind media_kind(const char *type);
 /* Of a layer's type; MEDIA_PLAIN when the type does not say. */
 enum media_compression media_compression(const char *type);
-bool media_is_docker(const char *type);

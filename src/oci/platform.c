@@ -182,11 +182,6 @@ bool platform_is_empty(const struct platform *p)
 	return p->os[0] == '\0' && p->arch[0] == '\0';
 }
 
-bool platform_equal(const struct platform *a, const struct platform *b)
-{
-	return platform_rank(a, b) == 0 && platform_rank(b, a) == 0;
-}
-
 /* "v8" -> 8; "" and others -> fallback. */
 static int variant_number(const struct platform *p, int fallback)
 {

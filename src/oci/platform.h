@@ -32,8 +32,6 @@ void platform_normalise(struct platform *p);
 /* "linux/arm64/v8", empty parts left out. */
 void platform_format(const struct platform *p, char out[static PLATFORM_TEXT_MAX]);
 bool platform_is_empty(const struct platform *p);
-/* Same os, architecture and variant once both are normalised. */
-bool platform_equal(const struct platform *a, const struct platform *b);
 /*
  * How well an image for `have` runs on `want`: 0 the same, then worse (arm/v7
  * on arm64, 386 on amd64), -1 not at all. An empty `have` (an image that does

@@ -108,22 +108,6 @@ static bool is_tag(struct str s)
 	return true;
 }
 
-int reference_check_tag(const char *tag, struct error *err)
-{
-	return is_tag(str_of(tag)) ? 0 : error_set(err, ERR_INVALID, "invalid tag format");
-}
-
-int reference_check_path(const char *path, struct error *err)
-{
-	struct str s = str_of(path);
-
-	if (s.len > PATH_MAX_LEN)
-		return error_set(err, ERR_INVALID,
-				 "repository name must not be more than %d characters",
-				 PATH_MAX_LEN);
-	return is_path(s) ? 0 : error_set(err, ERR_INVALID, "invalid reference format");
-}
-
 static bool has_upper(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++)

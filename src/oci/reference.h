@@ -38,10 +38,6 @@ MUST_CHECK int reference_parse_tagged(const char *text, struct reference *ret, s
 bool reference_has_tag(const struct reference *r);
 bool reference_has_digest(const struct reference *r);
 void reference_set_tag(struct reference *r, const char *tag); /* valid, or "" */
-/* A tag alone: ERR_INVALID "invalid tag format". */
-MUST_CHECK int reference_check_tag(const char *tag, struct error *err);
-/* A path as a registry takes it ("library/ubuntu"): ERR_INVALID. */
-MUST_CHECK int reference_check_path(const char *path, struct error *err);
 
 /* Canonical: "docker.io/library/ubuntu", and with ":tag" and "@digest". */
 void reference_name(const struct reference *r, char out[static REFERENCE_TEXT_MAX]);

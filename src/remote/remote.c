@@ -335,13 +335,6 @@ void remote_close(struct remote_repo *p)
 	free(p);
 }
 
-const char *remote_endpoint(const struct remote_repo *p)
-{
-	const struct endpoint *e = &p->endpoints.at[p->current];
-
-	return e->base ? e->base : e->host;
-}
-
 /* The files of <certs_dir>/<host>/: every *.crt, and a *.cert with its *.key. */
 static void find_certs(const struct settings *s, struct arena *a, const char *host,
 		       struct transport *t)

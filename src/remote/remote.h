@@ -97,8 +97,6 @@ MUST_CHECK int remote_open(struct remote *r, const struct reference *ref,
 			   const struct cancel *cancel, struct remote_repo **ret,
 			   struct error *err);
 void remote_close(struct remote_repo *p); /* NULL is nothing; blobs first */
-/* Of the endpoint that answered last ("https://mirror.example"), for messages; borrowed. */
-const char *remote_endpoint(const struct remote_repo *p);
 
 /* A manifest or index as it came. Strings in the arena of the call. */
 struct remote_manifest {

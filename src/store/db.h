@@ -100,7 +100,6 @@ MUST_CHECK int db_get_int(struct db *db, int64_t *ret, struct error *err, const 
 MUST_CHECK int db_get_text(struct db *db, char **ret, struct error *err, const char *sql,
 			   const char *types, ...);
 int64_t db_changes(struct db *db); /* rows touched by the last db_run of this thread's lock */
-int64_t db_last_rowid(struct db *db);
 
 /* Hold the database still across several calls (recursive). */
 void db_lock(struct db *db);

@@ -341,21 +341,6 @@ int snapshot_layer_dir(struct snapshots *s, const struct digest *diff_id, int *r
 	return fs_open_beneath(s->dirfd, name, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
 }
 
-int snapshot_layer_remove(struct snapshots *s, const struct digest *diff_id, struct error *err)
-{
-	char text[DIGEST_TEXT_MAX];
-	struct layer_info info;
-	int r = snapshot_layer_get(s, diff_id, &info, NULL);
-
-	if (r == -ERR_NOT_FOUND)
-		return 0;
-	if (r < 0)
-		return snapshot_layer_get(s, diff_id, &info, err);
-	digest_format(diff_id, text);
-	r = db_run(s->db, err, "DELETE FROM layers WHERE diff_id=?", "t", text);
-	return r < 0 ? r : snapshot_dir_remove(s, info.number, err);
-}
-
 int snapshots_unsure(struct snapshots *s, struct digest **ret, size_t *ret_n, struct error *err)
 {
 	auto_(db_stmt) q = DB_STMT_INIT;

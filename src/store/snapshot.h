@@ -112,9 +112,6 @@ MUST_CHECK int snapshot_layer_renew(struct snapshots *s, struct layer_draft *d,
 /* It cannot be made again: rows of the layer, and of snapshots over it, go. */
 MUST_CHECK int snapshot_layer_lost(struct snapshots *s, const struct digest *diff_id,
 				   struct error *err);
-/* Row and directory go. Only gc calls it. */
-MUST_CHECK int snapshot_layer_remove(struct snapshots *s, const struct digest *diff_id,
-				     struct error *err);
 /* Flush everything written so far (syncfs) and mark all layers durable
  * (DB_FULL). Before an image or a commit is acknowledged. */
 MUST_CHECK int snapshots_sync(struct snapshots *s, struct error *err);
