@@ -194,8 +194,17 @@ static int copy_visible(void *arg, const struct tree_entry *e, struct error *err
 	}
 }
 
-/* A context is shown through a copy when something in it is hidden, or when the
- * step may write; else as it is, read-only. */
+/* A directory from a client in another mount namespace cannot be mounted in ours. */
+static bool can_mount(int fd)
+{
+	autoclose int tree = (int)syscall(SYS_open_tree, fd, "",
+					  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+
+	return tree >= 0;
+}
+
+/* A context is shown through a copy when something in it is hidden, when the step
+ * may write or when there is no other way; else as it is, read-only. */
 static int open_context_mount(struct step_mounts *m, const struct mount_spec *spec, int *ret_fd,
 			      bool *ret_copied, struct error *err)
 {
@@ -207,7 +216,7 @@ static int open_context_mount(struct step_mounts *m, const struct mount_spec *sp
 
 	if (o == NULL || o->fd < 0)
 		return error_set(err, ERR_INVALID, "there is no build context");
-	*ret_copied = !spec->mount.read_only || o->ignore.len > 0;
+	*ret_copied = !spec->mount.read_only || o->ignore.len > 0 || !can_mount(o->fd);
 	if (!*ret_copied) {
 		*ret_fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
 		return *ret_fd < 0 ? error_sys(err, errno, "open build context") : 0;

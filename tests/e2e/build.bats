@@ -118,6 +118,15 @@ build() { docker build "$@" 2>/dev/null; }
 	[ "${lines[1]}" = 0 ]
 }
 
+@test "a context from a client in another mount namespace is mounted as well" {
+	dockerfile <<-'D'
+		FROM bb:1
+		RUN --mount=type=bind,target=/ctx cp /ctx/Dockerfile /copied
+	D
+	unshare -m "$PROA_BUILD/proa" build -q -t foreign:1 "$CTX"
+	docker run --rm foreign:1 cat /copied | diff - "$CTX/Dockerfile"
+}
+
 @test "a client that leaves takes its build along" {
 	printf 'FROM bb:1\nRUN echo up; sleep 987\n' >"$CTX/Dockerfile"
 	timeout 2 docker build "$CTX" >/dev/null 2>&1 || true
