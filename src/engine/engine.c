@@ -1,10 +1,12 @@
 /* engine/engine.c: open and close; the order in which the rooms come up. */
 #include "engine/engine.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -25,6 +27,8 @@
 #include "store/db.h"
 #include "store/images.h"
 #include "store/store.h"
+
+#define DATA_ROOT_MODE 0710
 
 void engine_config_defaults(struct engine_config *cfg)
 {
@@ -129,15 +133,31 @@ static void copy_config(struct arena *a, const struct engine_config *from, struc
 
 /* ---- open ---- */
 
+/* A disk mounted there, or a package, brings 0755: then every user of the machine could run the
+ * set-uid programs of images (CVE-2021-41091). */
+static int close_to_others(int fd, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_sys(err, errno, "stat the data root");
+	if ((st.st_mode & 07777 & ~DATA_ROOT_MODE) != 0 &&
+	    fchmod(fd, st.st_mode & DATA_ROOT_MODE) < 0)
+		return error_sys(err, errno, "close the data root to other users");
+	return 0;
+}
+
 static int open_directories(struct engine *e, struct error *err)
 {
 	int r;
 
-	r = fs_mkdir_all(e->cfg.data_root, 0710, err);
+	r = fs_mkdir_all(e->cfg.data_root, DATA_ROOT_MODE, err);
 	if (r == 0)
 		r = fs_mkdir_all(e->cfg.exec_root, 0711, err);
 	if (r == 0)
 		r = fs_open(e->cfg.data_root, O_RDONLY | O_DIRECTORY, 0, &e->data_fd, err);
+	if (r == 0)
+		r = close_to_others(e->data_fd, err);
 	if (r == 0)
 		r = fs_open(e->cfg.exec_root, O_RDONLY | O_DIRECTORY, 0, &e->exec_fd, err);
 	return r;

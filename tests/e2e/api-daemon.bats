@@ -35,6 +35,12 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	[[ "$output" == *"not supported yet"* ]]
 }
 
+@test "a data root that other users may enter is closed to them" {
+	install -d -m 2755 "$ROOT/data"
+	engine_start
+	[ "$(stat -c %a "$ROOT/data")" = 710 ]
+}
+
 @test "--validate checks the file and starts nothing" {
 	echo '{"debug":true,"log-opts":{"max-size":"1m"},"registry-mirrors":["http://127.0.0.1:5000"]}' >"$ROOT/engine.json"
 	run proad --validate --config-file "$ROOT/engine.json"
