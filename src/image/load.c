@@ -177,18 +177,25 @@ static int take_layer(struct loader *l, const char *key, struct reader *data, ui
 	return 0;
 }
 
+/* What is kept in memory until the end: documents, and the names of all files, which a
+ * hostile archive makes a mebibyte long each. */
+static int charge(struct loader *l, const char *key, uint64_t size, struct error *err)
+{
+	if (size > DOCUMENT_MAX || (l->document_bytes += size) > DOCUMENTS_MAX)
+		return error_set(err, ERR_INVALID, "'%.200s' is too large for what it is", key);
+	return 0;
+}
+
 static int take_document(struct loader *l, const char *key, struct reader *data, uint64_t size,
 			 struct error *err)
 {
 	auto_(buf) b = BUF_INIT(DOCUMENT_MAX);
 	struct document *d;
 	struct digest want, got = { .algo = DIGEST_SHA256 };
-	int r;
+	int r = charge(l, key, size, err);
 
-	l->document_bytes += size;
-	if (size > DOCUMENT_MAX || l->document_bytes > DOCUMENTS_MAX)
-		return error_set(err, ERR_INVALID, "'%.200s' is too large for what it is", key);
-	r = reader_read_all(data, &b, err);
+	if (r == 0)
+		r = reader_read_all(data, &b, err);
 	if (r == 0)
 		r = buf_add(&b, "", 0, err);
 	if (r < 0)
@@ -297,6 +304,9 @@ static int take_all(struct loader *l, struct tar_reader *t, struct error *err)
 			return error_set(err, ERR_INVALID, "more than %d files in the archive",
 					 FILES_MAX);
 		key = load_key(e->path);
+		r = charge(l, key, strlen(key) + strlen(e->link), err);
+		if (r < 0)
+			return r;
 		if (e->type == TAR_FILE)
 			r = take_file(l, t, e, key, err);
 		else if (e->type == TAR_SYMLINK || e->type == TAR_HARDLINK)
