@@ -105,10 +105,9 @@ static int send_signal(struct container *c, int sig, struct error *err)
 	return 0;
 }
 
-static int freeze(struct container *c, bool frozen, struct error *err)
+/* The group to write to: never that of a process of the host that has init's pid by now. */
+static int open_cgroup(struct container *c, struct arena *a, struct cgroup *ret, struct error *err)
 {
-	auto_(arena) a = ARENA_INIT;
-	auto_(cgroup) cg = CGROUP_INIT;
 	struct cgroup_host host;
 	pid_t pid;
 	int r;
@@ -117,9 +116,20 @@ static int freeze(struct container *c, bool frozen, struct error *err)
 		LOCKED(&c->lock);
 		pid = c->pid;
 	}
-	r = cgroup_host_detect(&a, &host, err);
+	r = cgroup_host_detect(a, &host, err);
 	if (r == 0)
-		r = cgroup_open_pid(&host, pid, &cg, err);
+		r = cgroup_open_pid(&host, pid, ret, err);
+	if (r == 0 && !container_has_its_pid(c))
+		r = error_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	return r;
+}
+
+static int freeze(struct container *c, bool frozen, struct error *err)
+{
+	auto_(arena) a = ARENA_INIT;
+	auto_(cgroup) cg = CGROUP_INIT;
+	int r = open_cgroup(c, &a, &cg, err);
+
 	return r < 0 ? r : cgroup_freeze(&cg, frozen, err);
 }
 
@@ -471,7 +481,6 @@ static int apply_limits(struct container *c, const struct json *hc, struct error
 {
 	auto_(arena) a = ARENA_INIT;
 	auto_(cgroup) cg = CGROUP_INIT;
-	struct cgroup_host host;
 	struct cgroup_limits l;
 	int64_t nano = json_int(hc, "NanoCpus", 0);
 	int r;
@@ -499,9 +508,7 @@ static int apply_limits(struct container *c, const struct json *hc, struct error
 		l.pids_limit = json_int(hc, "PidsLimit", 0);
 	if (json_int(hc, "BlkioWeight", 0))
 		l.io_weight = json_int(hc, "BlkioWeight", 0);
-	r = cgroup_host_detect(&a, &host, err);
-	if (r == 0)
-		r = cgroup_open_pid(&host, c->pid, &cg, err);
+	r = open_cgroup(c, &a, &cg, err);
 	return r < 0 ? r : cgroup_limit(&cg, &l, err);
 }
 
