@@ -389,17 +389,18 @@ int task_request_send(struct task *t, struct task_request *q, const void *tail, 
 		      int fd, struct error *err)
 {
 	const struct json *failure;
+	struct error why = { 0 };
 	int r;
 
 	jsonw_end(&q->w);
-	r = jsonw_finish(&q->w, err);
+	r = jsonw_finish(&q->w, &why);
 	if (r == 0 && tail_len > 0) {
-		r = buf_add(&q->text, "", 1, err);
+		r = buf_add(&q->text, "", 1, &why);
 		if (r == 0)
-			r = buf_add(&q->text, tail, tail_len, err);
+			r = buf_add(&q->text, tail, tail_len, &why);
 	}
 	if (r == 0)
-		r = fdpass_send(t->sock, q->text.data, q->text.len, &fd, fd >= 0 ? 1 : 0, err);
+		r = fdpass_send(t->sock, q->text.data, q->text.len, &fd, fd >= 0 ? 1 : 0, &why);
 	if (r < 0) {
 		struct error ignored;
 
@@ -407,6 +408,11 @@ int task_request_send(struct task *t, struct task_request *q, const void *tail, 
 		q->pending.done = true;
 		pthread_mutex_unlock(&t->mutex);
 		(void)!wait_answer(t, &q->pending, &ignored);
+		/* The shim is gone, as it is when its end reaches us before the question left. */
+		if (why.sys == EPIPE || why.sys == ECONNRESET)
+			return error_set(err, ERR_CONFLICT, "the task has ended");
+		if (err)
+			*err = why;
 		return r;
 	}
 	r = wait_answer(t, &q->pending, err);
