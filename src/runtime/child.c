@@ -133,7 +133,7 @@ static int set_names(struct child *c, struct error *err)
 }
 
 static int run_hooks(struct child *c, const char *kind, const struct spec_hook *hooks, size_t n,
-		     enum runtime_status status, struct error *err)
+		     enum runtime_status status, const char *const *env, struct error *err)
 {
 	auto_(buf) b = BUF_INIT(STATE_MAX);
 	struct runtime_state state = *c->state;
@@ -150,7 +150,7 @@ static int run_hooks(struct child *c, const char *kind, const struct spec_hook *
 	else
 		state.pid = getpid();
 	r = state_format(&state, status, false, &b, err);
-	return r < 0 ? r : hooks_run(kind, hooks, n, b.data, b.len, err);
+	return r < 0 ? r : hooks_run(kind, hooks, n, b.data, b.len, env, err);
 }
 
 static int open_console(struct child *c, struct error *err)
@@ -205,7 +205,7 @@ static int build_root(struct child *c, struct error *err)
 		r = rootfs_sysctl(&c->rootfs, c->ns->create | c->ns->join, err);
 	if (r == 0)
 		r = run_hooks(c, "createContainer", h->create_container, h->n_create_container,
-			      STATUS_CREATING, err);
+			      STATUS_CREATING, NULL, err);
 	if (r == 0)
 		r = process_make_cwd(&c->process, c->rootfs.root, err);
 	if (r == 0 && own)
@@ -230,6 +230,8 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 	r = become_root(c, err);
 	if (r == 0)
 		r = enter_cgroups(c, err);
+	if (r == 0)
+		r = process_reset_affinity(&c->process, err);
 	if (r == 0)
 		r = namespaces_join(c->ns, c->config, err);
 	if (r == 0 && c->ns->create & CLONE_NEWNET)
@@ -268,7 +270,7 @@ static int go(struct child *c, int start, struct error *err)
 	const struct spec_hooks *h = &c->config->hooks;
 	struct handover *page = NULL;
 	int r = run_hooks(c, "startContainer", h->start_container, h->n_start_container,
-			  STATUS_CREATED, err);
+			  STATUS_CREATED, (const char *const *)c->process.env, err);
 
 	if (r == 0 && c->process.seccomp.notify)
 		r = handover_offer(start, &page, err);

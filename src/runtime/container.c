@@ -477,12 +477,16 @@ static int prepare_mounts(struct making *m, struct error *err)
 			r = mount_change(m->sources[i], true, 0, 0, MS_SLAVE, err);
 		if (r == 0 && o.idmap) {
 			bool own = s->n_uid_mappings > 0;
+			int joined = namespaces_fd(&m->ns, CLONE_NEWUSER);
 
-			r = namespaces_make_user(own ? s->uid_mappings : c->linux_.uid_mappings,
-						 own ? s->n_uid_mappings : c->linux_.n_uid_mappings,
-						 own ? s->gid_mappings : c->linux_.gid_mappings,
-						 own ? s->n_gid_mappings : c->linux_.n_gid_mappings,
-						 &user, err);
+			if (!own && joined >= 0)
+				user = fcntl(joined, F_DUPFD_CLOEXEC, 3);
+			else
+				r = namespaces_make_user(
+				    own ? s->uid_mappings : c->linux_.uid_mappings,
+				    own ? s->n_uid_mappings : c->linux_.n_uid_mappings,
+				    own ? s->gid_mappings : c->linux_.gid_mappings,
+				    own ? s->n_gid_mappings : c->linux_.n_gid_mappings, &user, err);
 			if (r == 0)
 				r = mount_map_ids(m->sources[i], o.idmap_rec, user, err);
 		}
@@ -564,10 +568,10 @@ static int run_runtime_hooks(struct making *m, struct error *err)
 
 	r = state_format(&m->state, STATUS_CREATING, false, &b, err);
 	if (r == 0)
-		r = hooks_run("prestart", h->prestart, h->n_prestart, b.data, b.len, err);
+		r = hooks_run("prestart", h->prestart, h->n_prestart, b.data, b.len, NULL, err);
 	if (r == 0)
 		r = hooks_run("createRuntime", h->create_runtime, h->n_create_runtime, b.data,
-			      b.len, err);
+			      b.len, NULL, err);
 	return r;
 }
 

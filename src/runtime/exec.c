@@ -316,6 +316,9 @@ static int enter(struct executing *x, struct error *err)
 		if (!(x->in_cgroup && x->cgroup.at[i].version == 2) &&
 		    write(x->entry[i], "0", 1) != 1)
 			return error_sys(err, errno, "enter cgroup '%s'", x->cgroup.at[i].path);
+	r = process_reset_affinity(&x->process, err);
+	if (r < 0)
+		return r;
 	if (setns(x->pidfd, flags) < 0)
 		return error_sys(err, errno, "join the container's namespaces");
 	if (flags & CLONE_NEWUSER && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
@@ -472,6 +475,7 @@ static int exec_in(struct executing *x, int *ret_console, struct error *err)
 		return r;
 	x->process = (struct process_setup){ .spec = &x->spec,
 					     .id = x->exec->id,
+					     .is_exec = true,
 					     .label_fd = FD_NONE,
 					     .preserve_fds = x->exec->preserve_fds,
 					     .no_new_keyring = true,

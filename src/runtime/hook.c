@@ -10,7 +10,7 @@
 #define OUTPUT_MAX 65536
 
 static int run_one(const struct spec_hook *h, const char *state, size_t state_len,
-		   struct error *err)
+		   const char *const *env, struct error *err)
 {
 	const char *const self[] = { h->path, NULL };
 	auto_(buf) out = BUF_INIT(OUTPUT_MAX);
@@ -19,7 +19,7 @@ static int run_one(const struct spec_hook *h, const char *state, size_t state_le
 		.path = h->path,
 		.argv = h->args.n > 0 ? h->args.at : self,
 		/* None given: the runtime's own, as the peers have it. */
-		.env = h->env.at,
+		.env = h->env.at != NULL ? h->env.at : env,
 		.cwd_fd = FD_NONE,
 	};
 	int timeout_ms = -1, status, r;
@@ -38,10 +38,10 @@ static int run_one(const struct spec_hook *h, const char *state, size_t state_le
 }
 
 int hooks_run(const char *kind, const struct spec_hook *hooks, size_t n, const char *state,
-	      size_t state_len, struct error *err)
+	      size_t state_len, const char *const *env, struct error *err)
 {
 	for (size_t i = 0; i < n; i++) {
-		int r = run_one(&hooks[i], state, state_len, err);
+		int r = run_one(&hooks[i], state, state_len, env, err);
 
 		if (r < 0)
 			return error_wrap(err, r, "error running %s hook #%zu", kind, i);
@@ -55,7 +55,7 @@ void hooks_run_all(const char *kind, const struct spec_hook *hooks, size_t n, co
 	struct error e;
 
 	for (size_t i = 0; i < n; i++)
-		if (run_one(&hooks[i], state, state_len, &e) < 0)
+		if (run_one(&hooks[i], state, state_len, NULL, &e) < 0)
 			log_warn("hook failed, continuing", KV("kind", kind), KV_INT("hook", i),
 				 KV_ERR(&e));
 }

@@ -70,7 +70,7 @@ static int run_late_hooks(const struct opened *c, bool stop, struct error *err)
 		return r;
 	if (!stop)
 		return hooks_run("poststart", config.hooks.poststart, config.hooks.n_poststart,
-				 state.data, state.len, err);
+				 state.data, state.len, NULL, err);
 	hooks_run_all("poststop", config.hooks.poststop, config.hooks.n_poststop, state.data,
 		      state.len);
 	return 0;

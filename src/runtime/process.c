@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/str.h"
 #include "cgroup/cgroup.h"
 
@@ -91,6 +92,20 @@ static int affinity(const struct spec_process *s, bool final, bool check, struct
 int process_apply_affinity(const struct process_setup *p, bool final, struct error *err)
 {
 	return affinity(p->spec, final, false, err);
+}
+
+int process_reset_affinity(const struct process_setup *p, struct error *err)
+{
+	const struct spec_cpu_affinity *a = p->spec->exec_cpu_affinity;
+	uint8_t all[1024];
+
+	if (p->is_exec && a != NULL && !(cstr_is_empty(a->initial) && cstr_is_empty(a->final)))
+		return 0;
+	memset(all, 0xff, sizeof(all));
+	/* A kernel of fewer CPUs ignores the rest, and the cpuset cuts what it does not give. */
+	if (syscall(SYS_sched_setaffinity, 0, sizeof(all), all) < 0 && errno != EPERM)
+		return error_sys(err, errno, "reset the CPU affinity");
+	return 0;
 }
 
 int process_check(struct process_setup *p, struct error *err)
@@ -369,19 +384,49 @@ static const char *home_of(uint32_t uid, struct arena *a)
 	return uid == 0 ? "/root" : "/";
 }
 
-int process_build_env(struct process_setup *p, struct arena *a, struct error *err)
+/* Where a name stands more than once, the last one counts, as runc has it: libcs differ in which
+ * they find. The name of in->at[i] ends at '='. */
+static int last_of_each(const struct strings *in, struct arena *a, const char ***ret, size_t *ret_n,
+			struct error *err)
 {
-	const struct strings *in = &p->spec->env;
-	char **env = arena_array(a, in->n + 4, sizeof(char *));
-	bool home = false;
+	const char **env = arena_array(a, in->n + 4, sizeof(char *));
+	auto_(map) places = MAP_INIT;
 	size_t n = 0;
 
 	for (size_t i = 0; i < in->n; i++) {
-		if (strchr(in->at[i], '=') == NULL)
+		const char *eq = strchr(in->at[i], '=');
+		autofree char *name = NULL;
+		const char **place;
+
+		if (eq == NULL)
 			return error_set(err, ERR_INVALID, "process.env[%zu]: '%.80s' has no '='",
 					 i, in->at[i]);
-		home |= cstr_starts(in->at[i], "HOME=") && in->at[i][5] != '\0';
-		env[n++] = (char *)(uintptr_t)in->at[i];
+		name = str_dup((struct str){ in->at[i], (size_t)(eq - in->at[i]) });
+		place = map_get(&places, name);
+		if (place == NULL) {
+			place = &env[n++];
+			map_set(&places, name, place);
+		}
+		*place = in->at[i];
+	}
+	*ret = env;
+	*ret_n = n;
+	return 0;
+}
+
+int process_build_env(struct process_setup *p, struct arena *a, struct error *err)
+{
+	const char **env = NULL;
+	bool home = false;
+	size_t n = 0;
+	int r = last_of_each(&p->spec->env, a, &env, &n, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n && !home; i++) {
+		home = cstr_starts(env[i], "HOME=");
+		if (home && env[i][5] == '\0')
+			env[i] = arena_format(a, "HOME=%s", home_of(p->spec->user.uid, a));
 	}
 	if (!home)
 		env[n++] = arena_format(a, "HOME=%s", home_of(p->spec->user.uid, a));
@@ -389,7 +434,7 @@ int process_build_env(struct process_setup *p, struct arena *a, struct error *er
 		env[n++] = arena_format(a, "LISTEN_FDS=%u", p->listen_fds);
 		env[n++] = arena_format(a, "LISTEN_PID=%d", (int)getpid());
 	}
-	p->env = env;
+	p->env = (char *const *)(uintptr_t)env;
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct process_setup {
 	struct seccomp_program seccomp;
 	bool user_ns;
 	bool no_new_keyring;
+	bool is_exec;          /* not the container's first process */
 	bool keep_groups;      /* annotation run.oci.keep_original_groups, podman's keep-groups */
 	const char *id;        /* names the session keyring */
 	unsigned preserve_fds; /* with those of LISTEN_FDS */
@@ -41,6 +42,11 @@ MUST_CHECK int process_set_oom(pid_t pid, const struct spec_process *s, struct e
 MUST_CHECK int process_apply_host(struct process_setup *p, struct error *err);
 /* process.execCPUAffinity: before the process enters the container's cgroup, or after. */
 MUST_CHECK int process_apply_affinity(const struct process_setup *p, bool final, struct error *err);
+/*
+ * All CPUs of the container's cgroup, whatever the caller was bound to; in exec only when
+ * execCPUAffinity says nothing. In the cgroup. Peer: runc 1.3.
+ */
+MUST_CHECK int process_reset_affinity(const struct process_setup *p, struct error *err);
 /* rlimits, scheduler, ioPriority, personality, session keyring: still with all rights. */
 MUST_CHECK int process_apply_limits(struct process_setup *p, struct error *err);
 /* linux.personality; NULL: as it is. */

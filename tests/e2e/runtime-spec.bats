@@ -257,3 +257,30 @@ teardown() { runtime_teardown; }
 	rt delete -f "$CID"
 	nothing_left
 }
+
+@test "runtime: of a variable that stands twice the last counts, an empty HOME is filled, startContainer hooks have the process's" {
+	config '.process.env=["HOME=/x","A=1","PATH=/nowhere","A=2","HOME=","PATH=/bin"]
+		| .hooks={"startContainer":[{"path":"/bin/sh","args":["sh","-c","env >/tmp/hook"]}]}'
+	args sh -c 'busybox tr "\0" "\n" </proc/self/environ; cat /tmp/hook'
+	SECRET_OF_THE_HOST=1 run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	[ "$(grep -c '^A=2$' <<<"$output")" -eq 2 ]
+	[ "$(grep -c '^HOME=/root$' <<<"$output")" -eq 2 ]
+	[ "$(grep -c '^PATH=/bin$' <<<"$output")" -eq 2 ]
+	[ "$(grep -cE '^(A|HOME|PATH)=' <<<"$output")" -eq 6 ]
+	[[ "$output" != *SECRET_OF_THE_HOST* ]]
+	nothing_left
+}
+
+@test "runtime: a caller bound to one CPU gives its container all of them, in run and exec" {
+	command -v taskset >/dev/null || skip "needs taskset"
+	[ "$(nproc)" -gt 1 ] || skip "needs two CPUs"
+	all="$(grep -o 'Cpus_allowed_list:.*' /proc/self/status)"
+	args sh -c 'grep Cpus_allowed_list /proc/self/status; sleep 100'
+	taskset -c 0 timeout 30 "$RT" --root "$STATE" run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1
+	for i in $(seq 50); do [ -s "$T/out" ] && break; sleep 0.1; done
+	[ "$(cat "$T/out")" = "$all" ]
+	[ "$(taskset -c 0 "$RT" --root "$STATE" exec "$CID" grep Cpus_allowed_list /proc/self/status)" = "$all" ]
+	rt delete -f "$CID"
+	nothing_left
+}
