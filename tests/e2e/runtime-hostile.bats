@@ -53,7 +53,7 @@ host_untouched() {
 	[ "$status" -ne 0 ]
 }
 
-@test "runtime: symlinks where /dev, /proc, /sys, /etc, /tmp should be never lead to the host" {
+@test "runtime: symlinks where /dev, /proc, /sys, /etc, /tmp should be never lead to the host (CVE-2026-41579)" {
 	for d in dev proc sys etc tmp; do
 		for target in "$T/host" "../../../../../../..$T/host" "/../..$T/host"; do
 			rm -rf "$B/rootfs"
@@ -93,7 +93,7 @@ host_untouched() {
 	[ "$status" -eq 0 ]
 }
 
-@test "runtime: mount targets through symlinks stay in the root; no file is made on the host" {
+@test "runtime: mount targets through symlinks stay in the root; no file is made on the host (CVE-2024-45310)" {
 	ln -s "$T/host" "$B/rootfs/link"
 	ln -s "../../../../../../../..$T/host" "$B/rootfs/up"
 	echo x >"$T/file"
@@ -113,7 +113,7 @@ host_untouched() {
 	nothing_left
 }
 
-@test "runtime: proc and sysfs are mounted on ordinary directories only" {
+@test "runtime: proc and sysfs are mounted on ordinary directories only (CVE-2023-27561, CVE-2023-28642)" {
 	rm -r "$B/rootfs/proc"
 	ln -s tmp "$B/rootfs/proc"
 	run rt run -b "$B" "$CID"
@@ -122,7 +122,7 @@ host_untouched() {
 	nothing_left
 }
 
-@test "runtime: nothing is mounted inside /proc, and nothing but procfs on it" {
+@test "runtime: nothing is mounted inside /proc, and nothing but procfs on it (CVE-2019-16884, CVE-2019-19921)" {
 	config ".mounts += [{\"destination\":\"/proc/sys\",\"type\":\"bind\",\"source\":\"$T/host\",\"options\":[\"bind\"]}]"
 	run rt run -b "$B" "$CID"
 	[[ "$output" == *"inside /proc"* ]]
@@ -158,7 +158,7 @@ host_untouched() {
 	host_untouched
 }
 
-@test "runtime: a working directory through /proc/self/fd or a symlink is refused or inside" {
+@test "runtime: a working directory through /proc/self/fd or a symlink is refused or inside (CVE-2024-21626)" {
 	for cwd in /proc/self/fd/3 /proc/self/fd/7 /proc/1/cwd /proc/self/root; do
 		config ".process.cwd=\"$cwd\""
 		run rt run -b "$B" "$CID"
@@ -192,7 +192,7 @@ host_untouched() {
 	rt delete -f "$CID"
 }
 
-@test "runtime: the runtime's executable cannot be written through /proc/PID/exe" {
+@test "runtime: the runtime's executable cannot be written through /proc/PID/exe (CVE-2019-5736)" {
 	cp "$RT" "$T/proa-copy"
 	sum=$(sha256sum <"$T/proa-copy")
 	args /proc/self/exe init -- sleep 1000
@@ -326,5 +326,77 @@ while True:
 	config '.mounts |= map(select(.destination | startswith("/dev") | not))'
 	run rt run -b "$B" "$CID" </dev/null
 	[ "$status" -ne 0 ]
+	nothing_left
+}
+
+@test "runtime: an init that waits and a process of exec show the container nothing of the host's (CVE-2016-9962)" {
+	rt create -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	local pid="$("$RT" --root "$STATE" state "$CID" | jq .pid)"
+	# Of the host's it holds 0 to 2, which the caller gave, and the socket that start knocks at.
+	[ "$(for f in /proc/"$pid"/fd/*; do readlink "$f"; done | grep -cv '^/dev/null$')" -eq 1 ]
+	[[ "$(for f in /proc/"$pid"/fd/*; do readlink "$f"; done | grep -v '^/dev/null$')" = socket:* ]]
+	# A neighbour in its PID namespace, root of the same user namespace.
+	cp -r "$B" "$T/spy"
+	(B="$T/spy" && config ".linux.cgroupsPath += \"-spy\" | .linux.namespaces |= map(if .type == \"pid\" then .path=\"/proc/$pid/ns/pid\" else . end)" &&
+		args sh -c 'cat /proc/1/comm; for f in exe root cwd fd/0 fd/3 fd/4; do readlink /proc/1/$f && echo open; done; ls /proc/1/root/ && echo open; true')
+	run rt run -b "$T/spy" "$CID-spy"
+	[[ "${lines[0]}" = *proa* ]]
+	[[ "$output" != *open* ]]
+	[[ "$output" != *"$T"* ]]
+	rt delete -f "$CID"
+
+	args sh -c 'while :; do for p in /proc/[0-9]*; do for f in $p/exe $p/root $p/cwd $p/fd/*; do
+		w=$(readlink $f) || continue
+		case $w in /|/bin/busybox|/dev/null|pipe:*|/proc*|/tmp/seen) ;; *) echo "$p $f $w" >>/tmp/seen;; esac
+	done; done; done'
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	for i in $(seq 20); do "$RT" --root "$STATE" exec "$CID" true </dev/null >/dev/null; done
+	rt delete -f "$CID"
+	touch "$B/rootfs/tmp/seen"
+	run cat "$B/rootfs/tmp/seen"
+	echo "$output"
+	[[ "$output" != *"$T"* && "$output" != *memfd* && "$output" != *socket* ]]
+	nothing_left
+}
+
+@test "runtime: what an image has as /proc is not written to (CVE-2025-52881)" {
+	mkdir -p "$B/rootfs/proc/sys/net/ipv4" "$B/rootfs/proc/self/attr"
+	echo canary >"$B/rootfs/canary"
+	for f in sys/net/ipv4/ip_forward self/oom_score_adj self/attr/exec self/uid_map self/timens_offsets; do
+		ln -s /canary "$B/rootfs/proc/$f"
+	done
+	config '.mounts |= map(select(.destination != "/proc")) | .linux.maskedPaths=[] | .linux.readonlyPaths=[]
+		| .linux.sysctl={"net.ipv4.ip_forward":"1"} | .process.oomScoreAdj=321'
+	args sleep 100
+	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
+	local pid="$("$RT" --root "$STATE" state "$CID" | jq .pid)"
+	[ "$(cat "/proc/$pid/oom_score_adj")" = 321 ]
+	[ "$(nsenter -t "$pid" -n cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
+	jq '.process | .oomScoreAdj=322 | .args=["sleep","101"]' "$B/config.json" >"$T/process.json"
+	"$RT" --root "$STATE" exec -d --pid-file "$T/pid" -p "$T/process.json" "$CID" </dev/null >/dev/null 2>&1
+	[ "$(cat "/proc/$(cat "$T/pid")/oom_score_adj")" = 322 ]
+	[ "$(cat "$B/rootfs/canary")" = canary ]
+	rt delete -f "$CID"
+	nothing_left
+}
+
+@test "runtime: a /dev/null of the image's masks nothing, and a bound /sys is read-only to its last mount (CVE-2025-31133, CVE-2023-25809)" {
+	ln -s /etc/passwd "$B/rootfs/dev/null"
+	cp "$B/config.json" "$T/keep.json"
+	config '.mounts |= map(select(.destination | startswith("/dev") | not))'
+	run rt run -b "$B" "$CID"
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"'/dev/null' exists and is another file"* ]]
+	nothing_left
+	cp "$T/keep.json" "$B/config.json"
+	args sh -c 'stat -c %t:%T /proc/version; grep " /sys" /proc/self/mountinfo'
+	config '.linux.namespaces |= map(select(.type != "network")) | .linux.namespaces += [{"type":"user"}]
+		| .linux.uidMappings=[{"containerID":0,"hostID":0,"size":65536}] | .linux.gidMappings=.linux.uidMappings
+		| .linux.maskedPaths += ["/proc/version"]'
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = 1:3 ]
+	[ "${#lines[@]}" -gt 2 ]
+	[ "$(grep -cE ' /sys[^ ]* rw' <<<"$output")" -eq 0 ]
 	nothing_left
 }
