@@ -23,18 +23,18 @@
 #include "base/fdpass.h"
 #include "base/fs.h"
 
-int console_connect(const char *path, int *ret_fd, struct error *err)
+int console_connect(const char *path, const char *what, int *ret_fd, struct error *err)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	autoclose int node = open(path, O_PATH | O_CLOEXEC);
 
 	if (fd < 0 || node < 0)
-		return error_sys(err, errno, "console socket '%s'", path);
+		return error_sys(err, errno, "failed to connect with %s '%s'", what, path);
 	/* Through the fd: the path may be longer than an address holds. */
 	fs_proc_fd_path(node, addr.sun_path);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return error_sys(err, errno, "connect to the console socket '%s'", path);
+		return error_sys(err, errno, "failed to connect with %s '%s'", what, path);
 	*ret_fd = steal_fd(&fd);
 	return 0;
 }

@@ -7,8 +7,9 @@
 #include "base/error.h"
 #include "oci/runtime_config.h"
 
-/* Connect to the socket that receives the master. */
-MUST_CHECK int console_connect(const char *path, int *ret_fd, struct error *err);
+/* Connect to the socket at `path` that receives fds: a console's master, a seccomp listener. what:
+ * who listens there, for the error. */
+MUST_CHECK int console_connect(const char *path, const char *what, int *ret_fd, struct error *err);
 /*
  * A new pair in the devpts instance whose root is pts_fd (checked: devpts, node
  * 5:2). The slave is the first terminal; size may be NULL.

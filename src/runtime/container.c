@@ -197,7 +197,8 @@ static bool keeps_groups(const struct runtime_config *c)
 
 /*
  * Without a mount namespace of its own a container gets a chroot and nothing mounted. What would
- * have hidden or protected something is refused; mounts are left out, as runc leaves them out.
+ * have hidden or protected something is refused; mounts and a read-only root are left out, as runc
+ * leaves them out.
  */
 static int check_shared_mounts(const struct making *m, struct error *err)
 {
@@ -206,7 +207,6 @@ static int check_shared_mounts(const struct making *m, struct error *err)
 		bool asked;
 		const char *path;
 	} members[] = {
-		{ m->config.root->readonly, "root.readonly" },
 		{ m->config.process->terminal, "process.terminal" },
 		{ l->masked_paths.n > 0, "linux.maskedPaths" },
 		{ l->readonly_paths.n > 0, "linux.readonlyPaths" },
@@ -220,8 +220,8 @@ static int check_shared_mounts(const struct making *m, struct error *err)
 		if (members[i].asked)
 			return error_set(err, ERR_INVALID, "%s: needs a mount namespace of its own",
 					 members[i].path);
-	if (m->config.n_mounts > 0)
-		log_warn("no mount namespace of its own: mounts are left out",
+	if (m->config.n_mounts > 0 || m->config.root->readonly)
+		log_warn("no mount namespace of its own: mounts and root.readonly are left out",
 			 KV("container", m->create->id),
 			 KV_INT("mounts", (int64_t)m->config.n_mounts));
 	return 0;
@@ -401,7 +401,8 @@ static int open_console(struct making *m, struct error *err)
 	int pair[2];
 
 	if (!cstr_is_empty(m->create->console_socket))
-		return console_connect(m->create->console_socket, &m->child.console, err);
+		return console_connect(m->create->console_socket, "console socket",
+				       &m->child.console, err);
 	if (!m->config.process->terminal)
 		return 0;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

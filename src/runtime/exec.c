@@ -397,7 +397,7 @@ static int open_sockets(struct executing *x, int *ret_console, struct error *err
 			   ? 0
 			   : error_set(err, ERR_INVALID, "a console socket without a terminal");
 	if (!cstr_is_empty(x->exec->console_socket))
-		return console_connect(x->exec->console_socket, &x->console, err);
+		return console_connect(x->exec->console_socket, "console socket", &x->console, err);
 	if (ret_console == NULL)
 		return error_set(
 		    err, ERR_INVALID,

@@ -107,7 +107,7 @@ static int give(struct handover *h, int pidfd, int socket, const char *path,
 {
 	autoclose int listener = FD_NONE, fd = FD_NONE;
 	/* Whoever is to listen must be there before anything waits for him. */
-	int r = console_connect(path, &listener, err);
+	int r = console_connect(path, "seccomp agent", &listener, err);
 
 	if (r == 0)
 		r = child_send(socket, CHILD_GO, NULL, err);

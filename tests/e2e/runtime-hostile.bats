@@ -400,3 +400,28 @@ while True:
 	[ "$(grep -cE ' /sys[^ ]* rw' <<<"$output")" -eq 0 ]
 	nothing_left
 }
+
+@test "runtime: a full config with any member spoilt is refused by the member's name or runs, and leaves nothing" {
+	command -v python3 >/dev/null || skip "needs python3"
+	config '.process.consoleSize={"height":20,"width":40} | .process.oomScoreAdj=100
+		| .process.user={"uid":0,"gid":0,"umask":18,"additionalGids":[5],"username":"root"}
+		| .process.rlimits=[{"type":"RLIMIT_CORE","soft":64,"hard":128}] | .process.apparmorProfile="" | .process.selinuxLabel=""
+		| .process.scheduler={"policy":"SCHED_BATCH","nice":3,"priority":0,"flags":["SCHED_FLAG_RESET_ON_FORK"],"runtime":0,"deadline":0,"period":0}
+		| .process.ioPriority={"class":"IOPRIO_CLASS_BE","priority":4} | .process.execCPUAffinity={"initial":"0","final":"0"}
+		| .domainname="d" | .annotations={"a":"b"}
+		| .mounts += [{"destination":"/mnt","type":"bind","source":"/etc/hostname","options":["bind","ro","rprivate"]},
+			{"destination":"/scratch","type":"tmpfs","source":"tmpfs","options":["size=1m","mode=1777","rnosuid"]}]
+		| .hooks={"prestart":[{"path":"/bin/true","args":["true"],"env":["A=b"],"timeout":5}],"createRuntime":[{"path":"/bin/true"}],
+			"createContainer":[{"path":"/bin/true"}],"startContainer":[{"path":"/bin/true"}],"poststart":[{"path":"/bin/true"}],"poststop":[{"path":"/bin/true"}]}
+		| .linux.devices=[{"path":"/dev/d","type":"c","major":1,"minor":5,"fileMode":438,"uid":0,"gid":0}]
+		| .linux.sysctl={"net.ipv4.ip_forward":"1"} | .linux.personality={"domain":"LINUX","flags":[]} | .linux.rootfsPropagation="rslave"
+		| .linux.resources += {"memory":{"limit":104857600,"checkBeforeUpdate":true},"cpu":{"shares":512,"quota":50000,"period":100000},"pids":{"limit":50}}
+		| .linux.seccomp={"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":0,"architectures":["SCMP_ARCH_X86_64"],"flags":["SECCOMP_FILTER_FLAG_LOG"],
+			"syscalls":[{"names":["getcwd"],"action":"SCMP_ACT_ERRNO","errnoRet":1,"args":[{"index":0,"value":1,"valueTwo":0,"op":"SCMP_CMP_EQ"}]}]}
+		| .linux.mountLabel=""'
+	run timeout 300 unshare -m --propagation private python3 "$BATS_TEST_DIRNAME/../lib/spoil.py" "$RT" "$T" 20 100
+	echo "$output"
+	[ "$status" -eq 0 ]
+	host_untouched
+	nothing_left
+}

@@ -187,7 +187,7 @@ teardown() { runtime_teardown; }
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = bin ]
 	[[ "$output" == *"in" ]]
-	grep -q 'mounts are left out' "$T/log"
+	grep -q 'mounts and root.readonly are left out' "$T/log"
 
 	# Joined: the one of another container.
 	args sh -c 'mkdir /tmp/there; sleep 100'
