@@ -153,29 +153,49 @@ static int run_hooks(struct child *c, const char *kind, const struct spec_hook *
 	return r < 0 ? r : hooks_run(kind, hooks, n, b.data, b.len, env, err);
 }
 
-static int open_console(struct child *c, struct error *err)
+static int take_console(struct child *c, int pts, int *ret_slave, struct error *err)
 {
 	const struct spec_process *p = c->process.spec;
-	autoclose int master = FD_NONE, slave = FD_NONE, target = FD_NONE, mount = FD_NONE;
-	autoclose int pts = FD_NONE;
-	int r = 0;
+	autoclose int master = FD_NONE, slave = FD_NONE;
+	int r = console_open(pts, p->console_size, &master, &slave, err);
 
-	if (!p->terminal)
-		return 0;
-	if (c->rootfs.devpts < 0)
-		r = fs_open_beneath(c->rootfs.root, "dev/pts", O_PATH | O_DIRECTORY, 0, &pts, err);
-	if (r == 0)
-		r = console_open(pts >= 0 ? pts : c->rootfs.devpts, p->console_size, &master,
-				 &slave, err);
 	if (r == 0 && c->in_front)
 		console_plain_lines(slave);
 	if (r == 0)
 		r = console_take(c->console, master, slave, p->user.uid, err);
 	if (r == 0)
+		*ret_slave = steal_fd(&slave);
+	return r;
+}
+
+static int open_console(struct child *c, struct error *err)
+{
+	autoclose int slave = FD_NONE, target = FD_NONE, mount = FD_NONE, pts = FD_NONE;
+	int r = 0;
+
+	if (!c->process.spec->terminal)
+		return 0;
+	if (c->rootfs.devpts < 0)
+		r = fs_open_beneath(c->rootfs.root, "dev/pts", O_PATH | O_DIRECTORY, 0, &pts, err);
+	if (r == 0)
+		r = take_console(c, pts >= 0 ? pts : c->rootfs.devpts, &slave, err);
+	if (r == 0)
 		r = rootfs_target_file(c->rootfs.root, "/dev/console", &target, err);
 	if (r == 0)
 		r = mount_clone(slave, "", false, &mount, err);
 	return r < 0 ? r : mount_attach(mount, target, "/dev/console", err);
+}
+
+/* Others see the mounts: the terminal is one of the namespace's devpts, and no /dev/console. */
+static int share_root(struct child *c, struct error *err)
+{
+	autoclose int pts = FD_NONE, slave = FD_NONE;
+	int r = rootfs_share(&c->rootfs, namespaces_fd(c->ns, CLONE_NEWNS), c->state->rootfs, err);
+
+	if (r < 0 || !c->process.spec->terminal)
+		return r;
+	r = fs_open("/dev/pts", O_PATH | O_DIRECTORY, 0, &pts, err);
+	return r < 0 ? r : take_console(c, pts, &slave, err);
 }
 
 /* All that is mounted before the config's hooks may look at it. */
@@ -195,9 +215,7 @@ static int build_root(struct child *c, struct error *err)
 	const struct spec_hooks *h = &c->config->hooks;
 	bool own = c->ns->create & CLONE_NEWNS;
 	mode_t old = umask(0);
-	int r = own ? fill_root(c, err)
-		    : rootfs_share(&c->rootfs, namespaces_fd(c->ns, CLONE_NEWNS), c->state->rootfs,
-				   err);
+	int r = own ? fill_root(c, err) : share_root(c, err);
 
 	if (r == 0 && h->n_prestart + h->n_create_runtime > 0)
 		r = ask_parent(c, CHILD_HOOKS, err);

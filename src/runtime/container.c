@@ -207,7 +207,6 @@ static int check_shared_mounts(const struct making *m, struct error *err)
 		bool asked;
 		const char *path;
 	} members[] = {
-		{ m->config.process->terminal, "process.terminal" },
 		{ l->masked_paths.n > 0, "linux.maskedPaths" },
 		{ l->readonly_paths.n > 0, "linux.readonlyPaths" },
 		{ l->n_devices > 0, "linux.devices" },

@@ -189,6 +189,12 @@ teardown() { runtime_teardown; }
 	[[ "$output" == *"in" ]]
 	grep -q 'mounts and root.readonly are left out' "$T/log"
 
+	config '.process.terminal=true'
+	args test -t 0
+	run rt run -b "$B" "$CID" </dev/null
+	[ "$status" -eq 0 ]
+	config '.process.terminal=false'
+
 	# Joined: the one of another container.
 	args sh -c 'mkdir /tmp/there; sleep 100'
 	config '.linux.namespaces += [{"type":"mount"}]'
