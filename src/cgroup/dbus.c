@@ -354,6 +354,10 @@ int dbus_connect(struct dbus *d, const char *path, struct error *err)
 
 		close(d->fd);
 		d->fd = FD_NONE;
+		/* Not the kernel's words: podman takes "No such file" for a program that is not
+		 * there. */
+		if (sys == ENOENT)
+			return error_set(err, ERR_UNAVAILABLE, "nothing listens at '%s'", path);
 		return error_set(err, ERR_UNAVAILABLE, "connect to '%s': %s", path,
 				 strerrordesc_np(sys));
 	}

@@ -127,6 +127,12 @@ b" ]
 	[ "$status" -eq 127 ]
 	run pm run --rm $lim --network none --uidmap 0:100000:65536 bb:1 cat /proc/self/uid_map
 	[[ "$output" =~ 0[[:space:]]+100000[[:space:]]+65536 ]]
+	# Without systemd its driver is refused, and not as a program that was not found.
+	if [ ! -e /run/dbus/system_bus_socket ]; then
+		run pm --cgroup-manager systemd run --rm --ulimit nofile=1000:1000 --ulimit nproc=1000:1000 --network none bb:1 true
+		[ "$status" -eq 126 ]
+		[[ "$output" == *"systemd cannot be reached"*"use the cgroupfs driver"* ]]
+	fi
 	pm rm -fa >/dev/null
 }
 
