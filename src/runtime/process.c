@@ -202,18 +202,28 @@ int process_apply_host(struct process_setup *p, struct error *err)
 	return process_set_oom(0, p->spec, err);
 }
 
-static int apply_rlimits(const struct spec_process *s, struct error *err)
+/*
+ * Raised while there are the rights for it, lowered only when nothing is left to do but execve: a
+ * limit of 3 fds, of no CPU time or of no file is for the program, not for its setup.
+ */
+static int apply_rlimits(const struct spec_process *s, bool last, struct error *err)
 {
 	for (size_t i = 0; i < s->n_rlimits; i++) {
-		struct rlimit rl = { s->rlimits[i].soft, s->rlimits[i].hard };
+		struct rlimit want = { s->rlimits[i].soft, s->rlimits[i].hard }, now;
 		int resource = 0, r = rlimit_parse(s->rlimits[i].type, &resource, err);
 
 		if (r < 0)
 			return r;
-		if (setrlimit((__rlimit_resource_t)resource, &rl) < 0)
+		if (getrlimit((__rlimit_resource_t)resource, &now) < 0)
+			return error_sys(err, errno, "process.rlimits[%zu]", i);
+		if (!last && want.rlim_max <= now.rlim_max)
+			continue;
+		if (!last)
+			want.rlim_cur = now.rlim_cur;
+		if (setrlimit((__rlimit_resource_t)resource, &want) < 0)
 			return error_sys(err, errno, "process.rlimits[%zu]: set %s to %llu:%llu", i,
-					 s->rlimits[i].type, (unsigned long long)rl.rlim_cur,
-					 (unsigned long long)rl.rlim_max);
+					 s->rlimits[i].type, (unsigned long long)s->rlimits[i].soft,
+					 (unsigned long long)s->rlimits[i].hard);
 	}
 	return 0;
 }
@@ -287,7 +297,7 @@ static int join_keyring(const struct process_setup *p, struct error *err)
 
 int process_apply_limits(struct process_setup *p, struct error *err)
 {
-	int r = apply_rlimits(p->spec, err);
+	int r = apply_rlimits(p->spec, false, err);
 
 	if (r == 0 && p->spec->scheduler != NULL)
 		r = apply_scheduler(p->spec->scheduler, err);
@@ -614,6 +624,8 @@ int process_exec(struct process_setup *p, int (*notify)(void *ctx, int listener)
 	if (close_range(3 + p->preserve_fds, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return error_sys(err, errno, "close what is not the container's");
 	r = write_label(p, err);
+	if (r == 0)
+		r = apply_rlimits(p->spec, true, err);
 	if (r == 0 && p->held & ~p->caps.effective)
 		r = capability_set(p->caps.effective | p->held, p->caps.permitted | p->held,
 				   p->caps.inheritable, err);

@@ -290,3 +290,19 @@ teardown() { runtime_teardown; }
 	rt delete -f "$CID"
 	nothing_left
 }
+
+@test "runtime: limits too small for the setup are the program's alone" {
+	config '.process.rlimits=[{"type":"RLIMIT_NOFILE","soft":3,"hard":4},{"type":"RLIMIT_FSIZE","soft":0,"hard":0},
+		{"type":"RLIMIT_CPU","soft":1,"hard":1},{"type":"RLIMIT_NPROC","soft":7,"hard":8}]'
+	args cat /proc/self/limits
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 1 ] # cat cannot open a fourth
+	[[ "$output" == *"Too many open files"* ]]
+	args sh -c 'ulimit -n; ulimit -f; ulimit -t; ulimit -Hn; sleep 100'
+	rt run -d -b "$B" "$CID" </dev/null 2>&1 | cat >"$T/out" &
+	for i in $(seq 50); do [ "$(wc -l <"$T/out")" -ge 4 ] && break; sleep 0.1; done
+	[ "$(echo $(cat "$T/out"))" = "3 0 1 4" ]
+	[ "$("$RT" --root "$STATE" exec "$CID" sh -c 'ulimit -n')" = 3 ]
+	rt delete -f "$CID"
+	nothing_left
+}
