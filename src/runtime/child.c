@@ -245,13 +245,15 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setsid() < 0 ||
 	    (!c->needs_map && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		return error_sys(err, errno, "start a session");
-	r = become_root(c, err);
+	r = namespaces_own_time(c->ns, c->config, err);
+	if (r == 0)
+		r = become_root(c, err);
 	if (r == 0)
 		r = enter_cgroups(c, err);
 	if (r == 0)
 		r = process_reset_affinity(&c->process, err);
 	if (r == 0)
-		r = namespaces_join(c->ns, c->config, err);
+		r = namespaces_join(c->ns, err);
 	if (r == 0 && c->ns->create & CLONE_NEWNET)
 		r = loopback_up(err);
 	if (r == 0)

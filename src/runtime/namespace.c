@@ -151,6 +151,49 @@ static int unshare_time(const struct runtime_config *c, struct error *err)
 }
 
 /*
+ * What belongs to the host's user namespace is joined before another one is
+ * entered: its root may not (runc's order). The caller comes back afterwards.
+ */
+static const struct {
+	uint32_t flag;
+	const char *own;
+} before_user[] = { { CLONE_NEWNET, "/proc/self/ns/net" },
+		    { CLONE_NEWIPC, "/proc/self/ns/ipc" },
+		    { CLONE_NEWUTS, "/proc/self/ns/uts" } };
+
+static bool joins_before_user(const struct namespaces *ns, uint32_t flag)
+{
+	return (ns->create | ns->join) & CLONE_NEWUSER && geteuid() == 0 && ns->join & flag;
+}
+
+/* The middle process of clone_through_user, into the joined user namespace. */
+static int enter_user(const struct namespaces *ns, const struct runtime_config *c,
+		      struct error *err)
+{
+	const bool host_root = geteuid() == 0;
+	int pid = ns->join & CLONE_NEWPID ? namespaces_fd(ns, CLONE_NEWPID) : FD_NONE;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_LEN(before_user); i++)
+		if (joins_before_user(ns, before_user[i].flag) &&
+		    setns(namespaces_fd(ns, before_user[i].flag), (int)before_user[i].flag) < 0)
+			return error_sys(err, errno, "join namespace 0x%x", before_user[i].flag);
+	if (host_root && pid >= 0 && setns(pid, CLONE_NEWPID) < 0)
+		return error_sys(err, errno, "join the PID namespace");
+	if (setns(namespaces_fd(ns, CLONE_NEWUSER), CLONE_NEWUSER) < 0)
+		return error_sys(err, errno, "join the user namespace");
+	/* Before the change of ids, which makes our files in /proc another's. */
+	r = ns->create & CLONE_NEWTIME ? unshare_time(c, err) : 0;
+	if (r < 0)
+		return r;
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return error_sys(err, errno, "become root of the user namespace");
+	if (!host_root && pid >= 0 && setns(pid, CLONE_NEWPID) < 0)
+		return error_sys(err, errno, "join the PID namespace");
+	return 0;
+}
+
+/*
  * A joined user namespace must be entered before the others are made, which
  * the caller itself must not do: a middle process does both and leaves; the
  * child becomes the caller's by CLONE_PARENT.
@@ -169,16 +212,7 @@ static int clone_through_user(const struct namespaces *ns, const struct runtime_
 		return error_sys(err, errno, "pipe");
 	r = namespace_clone(0, FD_NONE, false, &unused, &middle, err);
 	if (r == 0 && middle == 0) {
-		r = 0;
-		if (setns(namespaces_fd(ns, CLONE_NEWUSER), CLONE_NEWUSER) < 0)
-			r = error_sys(&local, errno, "join the user namespace");
-		if (r == 0 && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
-			r = error_sys(&local, errno, "become root of the user namespace");
-		if (r == 0 && ns->join & CLONE_NEWPID &&
-		    setns(namespaces_fd(ns, CLONE_NEWPID), CLONE_NEWPID) < 0)
-			r = error_sys(&local, errno, "join the PID namespace");
-		if (r == 0 && ns->create & CLONE_NEWTIME)
-			r = unshare_time(c, &local);
+		r = enter_user(ns, c, &local);
 		if (r == 0)
 			r = namespace_clone(flags & ~(uint64_t)CLONE_NEWTIME, FD_NONE, true,
 					    &unused, &child, &local);
@@ -209,22 +243,6 @@ static int clone_through_user(const struct namespaces *ns, const struct runtime_
 	}
 	*ret_pid = local.sys;
 	return 0;
-}
-
-/*
- * What belongs to the host's user namespace is joined before a new one is
- * entered: its root may not (runc's order). The caller comes back afterwards.
- */
-static const struct {
-	uint32_t flag;
-	const char *own;
-} before_user[] = { { CLONE_NEWNET, "/proc/self/ns/net" },
-		    { CLONE_NEWIPC, "/proc/self/ns/ipc" },
-		    { CLONE_NEWUTS, "/proc/self/ns/uts" } };
-
-static bool joins_before_user(const struct namespaces *ns, uint32_t flag)
-{
-	return ns->create & CLONE_NEWUSER && geteuid() == 0 && ns->join & flag;
 }
 
 static int join_before_user(const struct namespaces *ns, int own[static ARRAY_LEN(before_user)],
@@ -303,19 +321,19 @@ static bool is_there(uint32_t flag, int fd)
 	return false;
 }
 
-int namespaces_join(const struct namespaces *ns, const struct runtime_config *c, struct error *err)
+int namespaces_own_time(const struct namespaces *ns, const struct runtime_config *c,
+			struct error *err)
 {
-	/* A new user namespace owns its time namespace; that takes effect at execve (Linux 6.3). */
-	if (ns->create & CLONE_NEWTIME && ns->create & CLONE_NEWUSER) {
-		int r = unshare_time(c, err);
+	return ns->create & CLONE_NEWTIME && ns->create & CLONE_NEWUSER ? unshare_time(c, err) : 0;
+}
 
-		if (r < 0)
-			return r;
-	}
+int namespaces_join(const struct namespaces *ns, struct error *err)
+{
 	for (size_t i = 0; i < ns->n; i++) {
 		if (ns->at[i].flag & (CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWNS))
 			continue;
-		if (ns->create & CLONE_NEWUSER && is_there(ns->at[i].flag, ns->at[i].fd))
+		if ((ns->create | ns->join) & CLONE_NEWUSER &&
+		    is_there(ns->at[i].flag, ns->at[i].fd))
 			continue;
 		if (setns(ns->at[i].fd, (int)ns->at[i].flag) < 0)
 			return error_sys(err, errno, "join namespace 0x%x", ns->at[i].flag);

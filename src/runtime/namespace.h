@@ -51,10 +51,13 @@ MUST_CHECK int namespace_clone(uint64_t flags, int cgroup_fd, bool parent_of_cal
 MUST_CHECK int namespaces_clone(const struct namespaces *ns, const struct runtime_config *c,
 				int cgroup_fd, bool *ret_in_cgroup, pid_t *ret_pid,
 				struct error *err);
+/* In the child, before anything changes its ids: the time namespace that a new user namespace
+ * owns. It takes effect at execve (Linux 6.3). */
+MUST_CHECK int namespaces_own_time(const struct namespaces *ns, const struct runtime_config *c,
+				   struct error *err);
 /* In the child, with its id maps written: join all but pid and user, and mount, which comes
  * last: what is opened through /proc must be the host's. */
-MUST_CHECK int namespaces_join(const struct namespaces *ns, const struct runtime_config *c,
-			       struct error *err);
+MUST_CHECK int namespaces_join(const struct namespaces *ns, struct error *err);
 /* In the parent: write the id maps of pid, by newuidmap when not root. */
 MUST_CHECK int namespaces_map(pid_t pid, const struct runtime_config *c, struct error *err);
 MUST_CHECK int namespaces_map_ids(pid_t pid, const struct spec_id_mapping *uids, size_t n_uids,

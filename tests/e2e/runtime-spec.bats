@@ -306,3 +306,30 @@ teardown() { runtime_teardown; }
 	rt delete -f "$CID"
 	nothing_left
 }
+
+@test "runtime: a time namespace with a new and with a joined user namespace; a network namespace of another owner" {
+	[ -e /proc/self/ns/time ] || skip "no time namespaces here"
+	chown -R 100000:100000 "$B/rootfs"
+	chmod 711 "$T" "$B"
+	config '.linux.namespaces += [{"type":"user"},{"type":"time"}] | .linux.timeOffsets={"boottime":{"secs":7777,"nanosecs":3}}
+		| .linux.uidMappings=[{"containerID":0,"hostID":100000,"size":65536}] | .linux.gidMappings=.linux.uidMappings'
+	args sh -c 'busybox tr -s " " </proc/self/timens_offsets; sleep 100'
+	rt run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1
+	for i in $(seq 50); do grep -q boottime "$T/out" && break; sleep 0.1; done
+	grep -qE '^boottime[[:space:]]+7777[[:space:]]+3$' "$T/out"
+	local pid="$("$RT" --root "$STATE" state "$CID" | jq .pid)"
+
+	# Its user namespace, a time namespace of our own, the host's network.
+	args sh -c 'cat /proc/self/timens_offsets; readlink /proc/self/ns/net; id -u'
+	config ".linux.namespaces |= map(if .type == \"user\" then .path=\"/proc/$pid/ns/user\" elif .type == \"network\" then .path=\"/proc/self/ns/net\" else . end)
+		| del(.linux.uidMappings, .linux.gidMappings) | .linux.timeOffsets.boottime.secs=8888 | .linux.cgroupsPath += \"-two\"
+		| .mounts |= map(select(.type != \"sysfs\"))"
+	run rt run -b "$B" "$CID-two"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	grep -qE '^boottime[[:space:]]+8888[[:space:]]+3$' <<<"$output"
+	[[ "$output" == *"$(readlink /proc/self/ns/net)"* ]]
+	[ "${lines[-1]}" = 0 ]
+	rt delete -f "$CID"
+	nothing_left
+}
