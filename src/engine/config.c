@@ -330,7 +330,8 @@ static void merge_image(struct arena *a, struct json *c, const struct json *imag
 	for (i = 0; i < ARRAY_LEN(maps); i++)
 		merge_map(a, c, maps[i], json_get(image, maps[i]));
 	json_set(a, c, "Labels", object_union(a, json_get(c, "Labels"), json_get(image, "Labels")));
-	json_set(a, c, "Env", env_merge(a, json_get(c, "Env"), json_get(image, "Env")));
+	if (!list_empty(json_get(image, "Env")))
+		json_set(a, c, "Env", env_merge(a, json_get(c, "Env"), json_get(image, "Env")));
 	if (list_empty(json_get(c, "Shell")) && !list_empty(json_get(image, "Shell")))
 		json_set(a, c, "Shell", json_clone(a, json_get(image, "Shell")));
 	merge_command(a, c, image);

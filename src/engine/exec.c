@@ -517,6 +517,8 @@ static void inspect_write(struct exec *x, struct jsonw *w)
 	const char *user = json_str(x->config, "User");
 	size_t i;
 
+	if (cstr_is_empty(user))
+		user = json_str(x->container->config, "User");
 	jsonw_object(w);
 	jsonw_kstring(w, "ID", x->id);
 	jsonw_kbool(w, "Running", x->status == EXEC_RUNNING);

@@ -1,0 +1,54 @@
+#!/usr/bin/env bats
+# The flows of the docker CLI, docker-py, dockerode and Compose as requests of our own, to dockerd
+# and to proad: the same status, the same headers, answers of the same shape. What may differ has
+# its reason in tests/lib/shapes.py.
+
+load ../lib/engine
+load ../lib/peer
+
+setup_file() {
+	[ "$(id -u)" = 0 ] && command -v dockerd >/dev/null && python3 -c 'import http.client, json' 2>/dev/null || return 0
+	engine_setup
+	busybox_image busybox:latest
+	export PEER_BRIDGE=tp${BRIDGE#pr} PEER_SOCK=$ROOT/d.sock
+	ip link add "$PEER_BRIDGE" type bridge && ip addr add 172.31.79.1/24 dev "$PEER_BRIDGE" && ip link set "$PEER_BRIDGE" up
+	unshare -m --propagation private dockerd --data-root "$ROOT/peer" --exec-root "$ROOT/peer-exec" -p "$ROOT/peer.pid" \
+		-H "unix://$PEER_SOCK" --bridge "$PEER_BRIDGE" --cgroup-parent "/${ROOT##*/}" --iptables=false --ip6tables=false \
+		>"$ROOT/peer.log" 2>&1 3>&- &
+	echo $! >"$ROOT/dockerd.pid"
+	for _ in $(seq 200); do
+		curl -sf --unix-socket "$PEER_SOCK" http://x/_ping >/dev/null && break
+		sleep 0.1
+	done
+	SOCK=$PEER_SOCK busybox_image busybox:latest && touch "$ROOT/ready" || true
+}
+
+teardown_file() {
+	[ -n "${ROOT:-}" ] || return 0
+	local pid
+	pid=$(cat "$ROOT/dockerd.pid")
+	kill "$pid" 2>/dev/null || true
+	for _ in $(seq 200); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.05
+	done
+	ip link del "$PEER_BRIDGE" || true
+	remove_peer_cgroups "${ROOT##*/}"
+	umount -R "$ROOT/peer" 2>/dev/null || true
+	engine_teardown
+}
+
+setup() { [ -f "${ROOT:-/none}/ready" ] || skip "needs root, python3 and a dockerd that starts"; }
+
+@test "170 requests: status, headers and shapes as dockerd's, or a reason why not" {
+	python3 "$BATS_TEST_DIRNAME/../lib/shapes.py" "$PEER_SOCK" "$SOCK"
+}
+
+@test "an answer of another shape is found" {
+	# dockerd against itself is equal; an image that only one of them has is not.
+	python3 "$BATS_TEST_DIRNAME/../lib/shapes.py" "$PEER_SOCK" "$PEER_SOCK" absent
+	curl -sf --unix-socket "$SOCK" -X DELETE http://x/images/busybox:latest >/dev/null
+	run python3 "$BATS_TEST_DIRNAME/../lib/shapes.py" "$PEER_SOCK" "$SOCK" bare
+	[ "$status" = 1 ]
+	[[ "$output" == *"201 in dockerd, 404 in proad"* ]]
+}
