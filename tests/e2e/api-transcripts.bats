@@ -7,7 +7,9 @@ load ../lib/engine
 load ../lib/peer
 
 setup_file() {
-	[ "$(id -u)" = 0 ] && command -v dockerd >/dev/null && python3 -c 'import http.client, json' 2>/dev/null || return 0
+	[ "$(id -u)" = 0 ] || return 0
+	command -v dockerd >/dev/null || return 0
+	python3 -c 'import http.client, json, tarfile' 2>/dev/null || return 0
 	engine_setup
 	busybox_image busybox:latest
 	export PEER_BRIDGE=tp${BRIDGE#pr} PEER_SOCK=$ROOT/d.sock
@@ -20,7 +22,7 @@ setup_file() {
 		curl -sf --unix-socket "$PEER_SOCK" http://x/_ping >/dev/null && break
 		sleep 0.1
 	done
-	SOCK=$PEER_SOCK busybox_image busybox:latest && touch "$ROOT/ready" || true
+	if SOCK=$PEER_SOCK busybox_image busybox:latest; then touch "$ROOT/ready"; fi
 }
 
 teardown_file() {
