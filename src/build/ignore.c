@@ -277,7 +277,7 @@ static bool pattern_matches(const struct ignore_pattern *p, struct str path)
 	case IGNORE_EXACT:
 		return str_eqs(path, p->text);
 	case IGNORE_PREFIX:
-		return path.len >= n - 2 && memcmp(path.at, p->text, n - 2) == 0;
+		return str_eq(str_sub(path, 0, n - 2), str_sub(str_of(p->text), 0, n - 2));
 	case IGNORE_SUFFIX:
 		return suffix_matches(p->text + 2, path);
 	case IGNORE_GLOB:

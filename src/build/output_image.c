@@ -45,9 +45,9 @@ static int make(struct build *b, const struct build_place *o, bool oci, const ch
 	else
 		r = image_manifest(s, id, b->cancel, &m->text, &m->self.media_type, &m->self.digest,
 				   err);
-	if (r == 0)
-		r = manifest_parse(&m->arena, m->text.data, m->text.len, m->self.media_type, &any,
-				   err);
+	if (r < 0)
+		return r;
+	r = manifest_parse(&m->arena, m->text.data, m->text.len, m->self.media_type, &any, err);
 	if (r < 0)
 		return r;
 	m->self.size = (int64_t)m->text.len;
