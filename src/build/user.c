@@ -71,14 +71,11 @@ static int lookup_group(const struct buf *groups, struct str who, gid_t *ret, st
 	struct str line;
 	uint64_t gid;
 
-	if (find_line(groups, who, &line) && number(field(line, 2), &gid))
-		*ret = (gid_t)gid;
-	else if (number(who, &gid))
-		*ret = (gid_t)gid;
-	else
+	if (!(find_line(groups, who, &line) && number(field(line, 2), &gid)) && !number(who, &gid))
 		return error_set(err, ERR_INVALID,
 				 "unable to find group %.*s: no matching entries in group file",
 				 STR_ARG(who));
+	*ret = (gid_t)gid;
 	return 0;
 }
 

@@ -203,17 +203,22 @@ static long bpf(int cmd, union bpf_attr *attr)
 }
 
 /* Programs attached so far; an update attaches the new one before it detaches the old. */
-static int attached(int cgroup_fd, uint32_t ids[64], uint32_t *ret_n, struct error *err)
+struct attached {
+	uint32_t ids[64];
+	uint32_t n;
+};
+
+static int find_attached(int cgroup_fd, struct attached *ret, struct error *err)
 {
 	union bpf_attr attr = { 0 };
 
 	attr.query.target_fd = (uint32_t)cgroup_fd;
 	attr.query.attach_type = BPF_CGROUP_DEVICE;
-	attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
-	attr.query.prog_cnt = 64;
+	attr.query.prog_ids = (uint64_t)(uintptr_t)ret->ids;
+	attr.query.prog_cnt = ARRAY_LEN(ret->ids);
 	if (bpf(BPF_PROG_QUERY, &attr) < 0)
 		return error_sys(err, errno, "query device programs");
-	*ret_n = attr.query.prog_cnt;
+	ret->n = attr.query.prog_cnt;
 	return 0;
 }
 
@@ -242,7 +247,7 @@ static int limit_v2(const struct cgroup_dir *d, const struct cgroup_device_rule 
 	autoclose int fd = FD_NONE, dir = FD_NONE;
 	union bpf_attr attr = { 0 };
 	struct bpf_insn *insns;
-	uint32_t old[64], n_old = 0;
+	struct attached old = { .n = 0 };
 	size_t n_insns;
 	int r = cgroup_device_program(&a, rules, n, &insns, &n_insns, err);
 
@@ -258,7 +263,7 @@ static int limit_v2(const struct cgroup_dir *d, const struct cgroup_device_rule 
 	fd = (int)bpf(BPF_PROG_LOAD, &attr);
 	if (fd < 0)
 		return error_sys(err, errno, "load the device program of %zu rules", n);
-	r = attached(dir, old, &n_old, err);
+	r = find_attached(dir, &old, err);
 	if (r < 0)
 		return r;
 	memset(&attr, 0, sizeof(attr));
@@ -268,8 +273,8 @@ static int limit_v2(const struct cgroup_dir *d, const struct cgroup_device_rule 
 	attr.attach_flags = BPF_F_ALLOW_MULTI;
 	if (bpf(BPF_PROG_ATTACH, &attr) < 0)
 		return error_sys(err, errno, "attach the device program to '%s'", d->path);
-	for (uint32_t i = 0; r == 0 && i < n_old; i++)
-		r = detach(dir, old[i], err);
+	for (uint32_t i = 0; r == 0 && i < old.n; i++)
+		r = detach(dir, old.ids[i], err);
 	return r;
 }
 
