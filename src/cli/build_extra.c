@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -158,10 +159,19 @@ static int push_place(enum place kind, struct arena *a, struct build_extra *e, s
 {
 	struct json *o = json_new_object(a);
 
+	int r;
+
 	json_set(a, o, "type", json_new_string(a, type));
 	json_set(a, o, "attrs", attrs);
-	json_push(a, list, o);
-	return open_place(kind, e, o, a, err);
+	r = open_place(kind, e, o, a, err);
+	/* The first build of all has no cache yet: the engine says the same of what it opens. */
+	if (r == -ERR_NOT_FOUND && kind == CACHE_FROM) {
+		fprintf(stderr, "[Warning] %s; going on without it\n", err->msg);
+		return 0;
+	}
+	if (r == 0)
+		json_push(a, list, o);
+	return r;
 }
 
 /* "out" (a directory) and "-" (a tar); names of images, divided by commas. */

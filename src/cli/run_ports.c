@@ -117,14 +117,14 @@ static int publish_parse(struct arena *a, const char *text, struct json *body, s
 		    STR_ARG(s.inside), STR_ARG(s.host));
 	for (uint64_t i = 0; i <= in.last - in.first; i++) {
 		const char *port =
-		    arena_format(a, "%llu/%s", (unsigned long long)(in.first + i), s.proto);
+		    arena_format(a, "%llu/%s", (unsigned long long)in.first + i, s.proto);
 		const char *at = "";
 
 		if (spread)
 			at = arena_format(a, "%llu-%llu", (unsigned long long)out.first,
 					  (unsigned long long)out.last);
 		else if (s.host.len)
-			at = arena_format(a, "%llu", (unsigned long long)(out.first + i));
+			at = arena_format(a, "%llu", (unsigned long long)out.first + i);
 		binding_add(a, body, host, port, arena_strndup(a, s.ip.at ? s.ip.at : "", s.ip.len),
 			    at);
 	}

@@ -56,7 +56,7 @@ static void serve_blob(struct call *c, const struct digest *d)
 	else
 		http_response_set_headerf(
 		    c->res, "Content-Range", "bytes %llu-%llu/%llu", (unsigned long long)part.first,
-		    (unsigned long long)(part.first + part.len - 1), (unsigned long long)o.size);
+		    (unsigned long long)part.first + part.len - 1, (unsigned long long)o.size);
 	http_response_set_header(c->res, "Content-Type", "application/octet-stream");
 	c->status = partial ? 206 : 200;
 	http_response_set_status(c->res, c->status);

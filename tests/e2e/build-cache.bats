@@ -94,7 +94,10 @@ rebuild_is() {
 	proa build -q -t "$REGISTRY/inline:1" --no-cache --cache-to type=inline "$CTX"
 	one=$(content "$REGISTRY/inline:1")
 	proa push -q "$REGISTRY/inline:1"
-	proa build -q -t x --cache-to "type=local,dest=$CTX-cache,mode=max" "$CTX"
+	# The first build of all finds no cache where it will put one.
+	proa build -q -t x --cache-to "type=local,dest=$CTX-cache,mode=max" --cache-from "type=local,src=$CTX-cache" \
+		"$CTX" 2>"$CTX.warning"
+	grep -q "Warning.*cache-from $CTX-cache: .*No such file.*going on without it" "$CTX.warning"
 	rebuild_is "$one" --cache-from "$REGISTRY/inline:1"
 	rebuild_is "$one" --cache-from "type=registry,ref=$REGISTRY/inline:1"
 	rebuild_is "$one" --cache-from "type=local,src=$CTX-cache"
