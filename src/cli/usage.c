@@ -194,7 +194,8 @@ static void entries_collect(entry_list *list, const char *parent, bool common)
 		while (str_split(&rest, ',', &p)) {
 			ptrdiff_t blank = str_find(p, ' ');
 
-			if (n == 0 ? blank >= 0 : blank != (ptrdiff_t)n || memcmp(p.at, parent, n))
+			if (n == 0 ? blank >= 0
+				   : blank != (ptrdiff_t)n || memcmp(p.at, parent, n) != 0)
 				continue;
 			if (n > 0)
 				p = str_sub(p, n + 1, p.len);

@@ -54,9 +54,8 @@ static int make_context(const struct http_tls_config *config, SSL_CTX **ret, str
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	if (SSL_CTX_use_certificate_chain_file(ctx, config->cert_path) != 1)
 		what = config->cert_path;
-	else if (SSL_CTX_use_PrivateKey_file(ctx, config->key_path, SSL_FILETYPE_PEM) != 1)
-		what = config->key_path;
-	else if (SSL_CTX_check_private_key(ctx) != 1)
+	else if (SSL_CTX_use_PrivateKey_file(ctx, config->key_path, SSL_FILETYPE_PEM) != 1 ||
+		 SSL_CTX_check_private_key(ctx) != 1)
 		what = config->key_path;
 	else if (config->verify_client &&
 		 (config->ca_path == NULL ||
