@@ -17,7 +17,7 @@
 
 static char socket_path[64];
 static int file_fd;
-static atomic_int canceled, quiet;
+static atomic_int waiting, canceled, quiet;
 
 static void answer_echo(struct http_request *req, struct http_response *res)
 {
@@ -85,6 +85,13 @@ static void answer_fd(struct http_request *req, struct http_response *res)
 	(void)!http_response_send(res, text, (size_t)n, NULL);
 }
 
+static void answer_never(const struct http_request *req)
+{
+	atomic_fetch_add(&waiting, 1);
+	if (cancel_poll(req->cancel, req->cancel->fd, POLLIN, 5000, NULL) == -ERR_CANCELED)
+		atomic_fetch_add(&canceled, 1);
+}
+
 static void handler(void *arg, struct http_request *req, struct http_response *res)
 {
 	(void)arg;
@@ -100,9 +107,8 @@ static void handler(void *arg, struct http_request *req, struct http_response *r
 		answer_fd(req, res);
 	else if (strcmp(req->path, "/file") == 0)
 		(void)!http_response_send_file(res, file_fd, 1, 3, NULL);
-	else if (strcmp(req->path, "/wait") == 0 &&
-		 cancel_poll(req->cancel, req->cancel->fd, POLLIN, 5000, NULL) == -ERR_CANCELED)
-		atomic_fetch_add(&canceled, 1);
+	else if (strcmp(req->path, "/wait") == 0)
+		answer_never(req);
 	else if (strcmp(req->path, "/quick") == 0)
 		(void)!http_response_send(res, "no", 2, NULL);
 }
@@ -261,16 +267,22 @@ static void test_late_reader(void)
 	close(fd);
 }
 
+/* Until another thread has counted `before` up; the caller tells whether it did. */
+static void await(const atomic_int *counter, int before)
+{
+	for (int i = 0; i < 1000 && atomic_load(counter) == before; i++)
+		usleep(10 * 1000);
+}
+
 static void test_gone(void)
 {
-	int before = atomic_load(&canceled);
+	int before = atomic_load(&canceled), served = atomic_load(&waiting);
 	int fd = dial();
 
 	(void)!write(fd, "GET /wait" CLOSE "\r\n", 9 + strlen(CLOSE) + 2);
-	usleep(50 * 1000);
+	await(&waiting, served);
 	close(fd);
-	for (int i = 0; i < 100 && atomic_load(&canceled) == before; i++)
-		usleep(10 * 1000);
+	await(&canceled, before);
 	is_int(atomic_load(&canceled), before + 1, "the handler learns that the client has gone");
 }
 
@@ -329,14 +341,13 @@ static void test_quiet(void)
 
 	ok(strstr(talk("GET /file" CLOSE "\r\n", false), "200 OK") != NULL,
 	   "a request, then quiet");
-	for (int i = 0; i < 1000 && atomic_load(&quiet) == before; i++)
-		usleep(10 * 1000);
+	await(&quiet, before);
 	is_int(atomic_load(&quiet), before + 1, "which is told once");
 }
 
 static void test_tcp(uint16_t port)
 {
-	int before = atomic_load(&canceled);
+	int before = atomic_load(&canceled), served = atomic_load(&waiting);
 	char text[8], out[512];
 	int fds[6], alive = 0;
 
@@ -353,11 +364,10 @@ static void test_tcp(uint16_t port)
 	}
 	is_int(alive, 4, "one address gets no more than its share of connections");
 	(void)!send(fds[0], "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n", 31, MSG_NOSIGNAL);
-	usleep(50 * 1000);
+	await(&waiting, served);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		close(fds[i]);
-	for (int i = 0; i < 100 && atomic_load(&canceled) == before; i++)
-		usleep(10 * 1000);
+	await(&canceled, before);
 	is_int(atomic_load(&canceled), before + 1, "over TCP too the handler learns of the end");
 }
 
