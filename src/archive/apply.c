@@ -185,11 +185,11 @@ static int place_whiteout(struct applier *a, const char *path, int dir, const ch
 
 static int place_root(struct applier *a, const struct tar_entry *e, struct error *err)
 {
+	if (!a->layer)
+		return 0;
 	if (e->type != TAR_DIR)
 		return error_set(err, ERR_INVALID, "'%.200s': the root is not a directory",
 				 e->path);
-	if (!a->layer)
-		return 0;
 	apply_late_time(a, "", a->rootfd, e->mtime_ns);
 	return apply_attributes(a, e, a->rootfd, err);
 }

@@ -268,10 +268,11 @@ static int entry_type(struct tar_reader *t, char type, struct error *err)
 	}
 }
 
-static int check_names(const struct tar_entry *e, struct error *err)
+static int check_names(struct tar_entry *e, struct error *err)
 {
+	/* To Go's path.Clean, which the peers unpack by, that is where it all goes. */
 	if (!*e->path)
-		return error_set(err, ERR_CORRUPT, "tar: entry without a name");
+		e->path = ".";
 	if ((e->type == TAR_HARDLINK || e->type == TAR_SYMLINK) && !*e->link)
 		return error_set(err, ERR_CORRUPT, "tar: link '%s' without a target", e->path);
 	return 0;

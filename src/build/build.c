@@ -213,7 +213,7 @@ static int find_image(void *arg, struct arena *a, const char *name, const struct
 	int r = cfg->image(cfg->arg, &ask, &id, err);
 
 	/* Checks look at the Dockerfile; a base that is not here says nothing to them. */
-	if (r < 0 && b->q->call && r != -ERR_CANCELED) {
+	if (r < 0 && b->q->call && r != -ERR_CANCELED && r != -ERR_INVALID) {
 		*ret = (struct plan_image){ 0 };
 		return 0;
 	}
@@ -280,6 +280,11 @@ static int set_platforms(struct build *b, struct plan_options *o, struct error *
 	return r;
 }
 
+static bool calls(const struct build *b, const char *what)
+{
+	return b->q->call != NULL && strcmp(b->q->call, what) == 0;
+}
+
 static int make_plan(struct build *b, const struct dockerfile *d, struct ast_location *where,
 		     struct error *err)
 {
@@ -293,9 +298,10 @@ static int make_plan(struct build *b, const struct dockerfile *d, struct ast_loc
 		.n_labels = b->q->n_labels,
 		.no_cache_stages = b->q->no_cache_stages,
 		.no_cache = b->q->no_cache,
-		.net_host = b->q->net_host,
+		.net_host = b->q->net_host || calls(b, "check"),
 		.insecure = b->q->insecure,
 		.network = b->q->network,
+		.all_stages = calls(b, "check") && cstr_is_empty(b->q->target),
 		.ignore = main && main->fd >= 0 ? &main->ignore : NULL,
 	};
 	int r = plan_contexts(b, &o);
@@ -503,11 +509,6 @@ static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
 				     (struct str){ text->data ? text->data : "", text->len },
 				     &b->lint, d, where, err);
 	return r;
-}
-
-static bool calls(const struct build *b, const char *what)
-{
-	return b->q->call != NULL && strcmp(b->q->call, what) == 0;
 }
 
 /* The answer to a call. why: that the checks failed of themselves, NULL when not. */

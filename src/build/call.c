@@ -22,16 +22,18 @@ static void write_line(struct jsonw *w, const char *key, unsigned line)
 	jsonw_end(w);
 }
 
-/* The member "location"; without ranges when nobody knows. */
+/* The member "location", a range for each line; without ranges when nobody knows. */
 static void write_location(struct jsonw *w, unsigned line, unsigned end_line)
 {
 	jsonw_kobject(w, "location");
 	if (line > 0) {
 		jsonw_karray(w, "ranges");
-		jsonw_object(w);
-		write_line(w, "start", line);
-		write_line(w, "end", end_line);
-		jsonw_end(w);
+		for (; line <= end_line; line++) {
+			jsonw_object(w);
+			write_line(w, "start", line);
+			write_line(w, "end", line);
+			jsonw_end(w);
+		}
 		jsonw_end(w);
 	}
 	jsonw_end(w);

@@ -192,7 +192,13 @@ int glob_add(struct arena *a, struct glob *g, struct glob_op op, struct error *e
 
 bool glob_has_magic(const char *pattern)
 {
-	return strpbrk(pattern, "*?[\\") != NULL;
+	for (; *pattern != '\0'; pattern++) {
+		if (strchr("*?[", *pattern) != NULL)
+			return true;
+		if (*pattern == '\\' && *++pattern == '\0')
+			return false;
+	}
+	return false;
 }
 
 static int bad_pattern(struct error *err)

@@ -71,5 +71,5 @@ MUST_CHECK int glob_check_path(struct str pattern, struct error *err);
 MUST_CHECK int glob_compile_path(struct arena *a, struct str pattern, struct glob *ret,
 				 struct error *err);
 bool glob_matches(const struct glob *g, struct str text); /* the whole text */
-/* True when the text holds one of * ? [ \ . */
+/* True when the text holds one of * ? [ that no backslash stands before: else it is no pattern. */
 bool glob_has_magic(const char *pattern);

@@ -537,8 +537,7 @@ static int expand_global(struct planner *p, const struct stage *st, const char *
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < result.unmatched.len; i++)
-		lint_add(p->lint, LINT_UNDEFINED_ARG_IN_FROM, st->node->line, st->node->end_line,
-			 "FROM argument '%s' is not declared", result.unmatched.at[i]);
+		plan_lint_from(p, st, result.unmatched.at[i]);
 	*ret = result.word;
 	return 0;
 }
@@ -581,17 +580,14 @@ static int stage_platform(struct planner *p, struct stage_plan *s, struct error 
 			 "Setting platform to predefined %s in FROM is redundant as this is the "
 			 "default behavior",
 			 st->platform);
-	if (strchr(st->platform, '$') == NULL)
-		lint_add(p->lint, LINT_FROM_PLATFORM_FLAG_CONST_DISALLOWED, st->node->line,
-			 st->node->end_line,
-			 "FROM --platform flag should not use constant value %s",
-			 text_quote(p->arena, st->platform));
 	r = expand_global(p, st, st->platform, &text, err);
 	if (r < 0)
 		return r;
 	if (text[0] == '\0')
 		return empty_platform(p, st->platform, err);
 	r = platform_parse(text, &s->platform, err);
+	if (r == 0)
+		plan_lint_platform(p, st, &s->platform);
 	return r < 0 ? error_wrap(err, r, "failed to parse platform %s", st->platform) : 0;
 }
 
@@ -834,13 +830,15 @@ static int plan_needed(struct planner *p, struct error *err)
 	bool *needed = arena_array(p->arena, g->n_stages, sizeof(*needed));
 	int r;
 
+	size_t end = p->o->all_stages ? g->n_stages : g->target->index + 1;
+
 	needed[g->target->index] = true;
 	for (size_t i = g->target->index + 1; i > 0; i--) {
 		if (needed[i - 1])
 			need_inputs(p, needed, &g->stages[i - 1]);
 	}
-	for (size_t i = 0; i <= g->target->index; i++) {
-		if (!needed[i])
+	for (size_t i = 0; i < end; i++) {
+		if (!needed[i] && !p->o->all_stages)
 			continue;
 		r = plan_stage(p, &g->stages[i], err);
 		if (r < 0)

@@ -47,6 +47,7 @@ struct plan_options {
 	struct platform build_platform, target_platform;
 	const char *const *no_cache_stages; /* NULL-terminated or NULL */
 	bool no_cache, net_host, insecure;  /* entitlements */
+	bool all_stages;                    /* also those that the target does not need */
 	const char *network;                /* default of RUN: NULL = "default" */
 	const struct ignore *ignore;        /* for CopyIgnoredFile; may be NULL */
 };

@@ -59,4 +59,7 @@ MUST_CHECK int plan_arg(struct planner *p, struct stage_plan *s, const struct in
 			struct error *err);
 /* Findings over the whole file. */
 void plan_lint_file(struct planner *p);
+/* FROM names an ARG that has no value, and a platform that is written out. */
+void plan_lint_from(struct planner *p, const struct stage *st, const char *name);
+void plan_lint_platform(struct planner *p, const struct stage *st, const struct platform *platform);
 void plan_lint_secret(struct planner *p, const struct instruction *i, const char *name);

@@ -4,6 +4,7 @@
 
 #include "build/plan_internal.h"
 #include "build/shell_word.h"
+#include "build/text.h"
 #include "oci/reference.h"
 
 static bool all_lower(const char *s)
@@ -86,8 +87,7 @@ static void lint_defaults(struct planner *p)
 		struct shell_result result;
 		struct reference ref;
 
-		if (strchr(s->base, '$') == NULL ||
-		    shell_expand(p->arena, &lex, s->base, &p->defaults, &result, NULL) < 0)
+		if (shell_expand(p->arena, &lex, s->base, &p->defaults, &result, NULL) < 0)
 			continue;
 		if (result.word[0] == '\0' || reference_parse(result.word, &ref, NULL) < 0)
 			lint_add(p->lint, LINT_INVALID_DEFAULT_ARG_IN_FROM, s->node->line,
@@ -98,26 +98,78 @@ static void lint_defaults(struct planner *p)
 	}
 }
 
-static void lint_comment(struct planner *p, const struct ast_node *n, const char *name,
-			 const char *comment)
+/* The last line of comment above begins with one of the names. */
+static void lint_comment(struct planner *p, const struct ast_node *n, const char *instruction,
+			 const char *const *names, size_t n_names)
 {
-	if (n->n_comments > 0 && comment[0] == '\0' && name[0] != '\0')
-		lint_add(p->lint, LINT_INVALID_DEFINITION_DESCRIPTION, n->line, n->end_line,
-			 "Comment for %s should follow the format: `# %s <description>`", name,
-			 name);
+	const char *last = n->n_comments > 0 ? n->comments[n->n_comments - 1] : "";
+	size_t len = strcspn(last, " ");
+
+	if (n->n_comments == 0 || n_names == 0)
+		return;
+	for (size_t i = 0; i < n_names; i++) {
+		if (strlen(names[i]) == len && strncmp(names[i], last, len) == 0)
+			return;
+	}
+	lint_add(p->lint, LINT_INVALID_DEFINITION_DESCRIPTION, n->line, n->end_line,
+		 "Comment for %s should follow the format: `# %s <description>`", instruction,
+		 n_names > 1 ? "<arg_key>" : names[0]);
+}
+
+static void lint_arg_comment(struct planner *p, const struct instruction *ins)
+{
+	const char **names = arena_array(p->arena, ins->n_pairs + 1, sizeof(*names));
+
+	for (size_t i = 0; i < ins->n_pairs; i++)
+		names[i] = ins->pairs[i].key;
+	if (ins->kind == INS_ARG)
+		lint_comment(p, ins->node, "ARG", names, ins->n_pairs);
 }
 
 static void lint_comments(struct planner *p)
 {
-	for (size_t i = 0; i < p->file->n_stages; i++)
-		lint_comment(p, p->file->stages[i].node, p->file->stages[i].name,
-			     p->file->stages[i].comment);
-	for (size_t i = 0; i < p->file->n_meta_args; i++) {
-		const struct instruction *ins = &p->file->meta_args[i];
+	for (size_t i = 0; i < p->file->n_meta_args; i++)
+		lint_arg_comment(p, &p->file->meta_args[i]);
+	for (size_t i = 0; i < p->file->n_stages; i++) {
+		const struct stage *s = &p->file->stages[i];
 
-		for (size_t k = 0; k < ins->n_pairs; k++)
-			lint_comment(p, ins->node, ins->pairs[k].key, ins->pairs[k].comment);
+		lint_comment(p, s->node, "FROM", &s->name, s->name[0] != '\0');
+		for (size_t k = 0; k < s->len; k++)
+			lint_arg_comment(p, &s->at[k]);
 	}
+}
+
+void plan_lint_from(struct planner *p, const struct stage *st, const char *name)
+{
+	const char *text = arena_format(p->arena, "FROM argument '%s' is not declared", name);
+	size_t n = p->globals.len;
+	const char **names;
+
+	for (size_t i = 0; i < p->file->n_meta_args; i++)
+		n += p->file->meta_args[i].n_pairs;
+	names = arena_array(p->arena, n + 1, sizeof(*names));
+	for (n = 0; n < p->globals.len; n++)
+		names[n] = p->globals.at[n].key;
+	for (size_t i = 0; i < p->file->n_meta_args; i++) {
+		for (size_t k = 0; k < p->file->meta_args[i].n_pairs; k++) {
+			names[n] = p->file->meta_args[i].pairs[k].key;
+			if (strcmp(names[n++], name) == 0)
+				return; /* declared, if without a value */
+		}
+	}
+	lint_add(p->lint, LINT_UNDEFINED_ARG_IN_FROM, st->node->line, st->node->end_line, "%s",
+		 suggest(p->arena, text, name, names, n, true));
+}
+
+/* A stage that is called after it means it. */
+void plan_lint_platform(struct planner *p, const struct stage *st, const struct platform *platform)
+{
+	if (strchr(st->platform, '$') == NULL && strstr(st->name, platform->os) == NULL &&
+	    strstr(st->name, platform->arch) == NULL)
+		lint_add(p->lint, LINT_FROM_PLATFORM_FLAG_CONST_DISALLOWED, st->node->line,
+			 st->node->end_line,
+			 "FROM --platform flag should not use constant value %s",
+			 text_quote(p->arena, st->platform));
 }
 
 void plan_lint_file(struct planner *p)
@@ -152,7 +204,7 @@ void plan_lint_secret(struct planner *p, const struct instruction *i, const char
 	static const char *const secret[] = { "apikey", "auth",     "credential", "credentials",
 					      "key",    "password", "pword",      "passwd",
 					      "secret", "token" };
-	static const char *const fine[] = { "public" };
+	static const char *const fine[] = { "public", "file", "version" };
 
 	if (has_word(name, secret, ARRAY_LEN(secret)) && !has_word(name, fine, ARRAY_LEN(fine)))
 		lint_add(p->lint, LINT_SECRETS_USED_IN_ARG_OR_ENV, i->node->line, i->node->end_line,

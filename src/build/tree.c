@@ -383,7 +383,8 @@ static int glob_step(struct globber *g, const char *base, const char *pattern, u
 	{
 		autofree char *word = str_dup(part);
 
-		if (glob_has_magic(word))
+		/* In a pattern a backslash means something everywhere. */
+		if (strpbrk(word, "*?[\\") != NULL)
 			return glob_names(g, base, part, pattern, depth, err);
 		return glob_step(g,
 				 base[0] ? arena_format(g->arena, "%s/%s", base, word)

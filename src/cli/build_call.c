@@ -108,9 +108,11 @@ static void print_source(FILE *out, struct str source, const char *file,
 			 const struct json *location)
 {
 	const struct json *ranges = json_get(location, "ranges");
-	const struct json *range = ranges && ranges->n_items > 0 ? ranges->items[0] : NULL;
-	int64_t first = json_int(json_get(range, "start"), "line", 0);
-	int64_t last = json_int(json_get(range, "end"), "line", first), from = first, to = last;
+	size_t len = ranges ? ranges->n_items : 0;
+	const struct json *begin = len > 0 ? ranges->items[0] : NULL;
+	const struct json *end = len > 0 ? ranges->items[len - 1] : NULL;
+	int64_t first = json_int(json_get(begin, "start"), "line", 0), from = first;
+	int64_t last = json_int(json_get(end, "end"), "line", first), to;
 	int64_t n = 1, line = 0, shown = 0, room = first == last ? 4 : 2;
 	struct str text;
 

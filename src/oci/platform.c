@@ -111,7 +111,7 @@ static bool is_component(struct str s)
 		char c = s.at[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		      c == '_' || c == '-'))
+		      c == '_' || c == '-' || c == '.'))
 			return false;
 	}
 	return s.len > 0 && s.len < PLATFORM_WORD_MAX;
@@ -127,7 +127,7 @@ int platform_parse(const char *text, struct platform *ret, struct error *err)
 		if (!is_component(part))
 			return error_set(err, ERR_INVALID,
 					 "\"%.*s\" is an invalid component of \"%.200s\": platform "
-					 "specifier component must match \"^[A-Za-z0-9_-]+$\": "
+					 "specifier component must match \"^[A-Za-z0-9_.-]+$\": "
 					 "invalid argument",
 					 STR_ARG(str_sub(part, 0, 100)), text);
 		parts[n++] = part;
