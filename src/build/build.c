@@ -18,7 +18,6 @@
 #include "build/cache_places.h"
 #include "build/call.h"
 #include "build/copied.h"
-#include "build/directive.h"
 #include "build/outputs.h"
 #include "build/progress.h"
 #include "build/step_mounts.h"
@@ -45,11 +44,15 @@ int builder_new(const struct builder_config *c, struct builder **ret, struct err
 	b->cfg = *c;
 	b->cfg.dir = arena_strdup(&b->arena, c->dir);
 	b->cfg.run_dir = arena_strdup(&b->arena, c->run_dir);
+	b->cfg.planner = arena_strdup(&b->arena, c->planner);
 	b->cfg.oci_runtime = arena_strdup(&b->arena, c->oci_runtime);
 	b->cfg.oci_root = arena_strdup(&b->arena, c->oci_root);
 	b->cfg.cgroup_parent = arena_strdup(&b->arena, c->cgroup_parent);
 	b->cfg.ca_certificates = arena_strdup(&b->arena, c->ca_certificates);
 	b->dir_fd = FD_NONE;
+	/* A newer one may take its place while we run, and speak otherwise. */
+	b->planner_fd =
+	    c->planner && strchr(c->planner, '/') ? open(c->planner, O_PATH | O_CLOEXEC) : FD_NONE;
 	b->lock = (struct lock)LOCK_INIT;
 	b->mounts_lock = (struct lock)LOCK_INIT;
 	b->gc_lock = (struct lock)LOCK_INIT;
@@ -83,6 +86,8 @@ void builder_free(struct builder *b)
 	builder_collect_stop(b);
 	if (b->dir_fd >= 0)
 		close(b->dir_fd);
+	if (b->planner_fd >= 0)
+		close(b->planner_fd);
 	map_release(&b->flying);
 	map_release(&b->mounts_busy);
 	map_release(&b->mounts_used);
@@ -192,8 +197,8 @@ static int log_write_(struct writer *w, const void *bytes, size_t len, struct er
 
 static const struct writer_ops log_ops = { .write = log_write_ };
 
-static int find_image(void *arg, struct arena *a, const char *name, const struct platform *platform,
-		      struct plan_image *ret, struct error *err)
+static int find_image(void *arg, const struct plan_ask *asked, struct plan_image_known *ret,
+		      struct str *ret_config, bool *ret_none, struct error *err)
 {
 	struct build *b = arg;
 	struct builder_config *cfg = &b->builder->cfg;
@@ -201,11 +206,10 @@ static int find_image(void *arg, struct arena *a, const char *name, const struct
 	autofree char *id = NULL;
 	auto_(image) image = { 0 };
 	struct digest *layers;
-	char *text;
 	const struct builder_ask ask = {
-		.name = name,
-		.platform = platform,
-		.pull = b->q->pull && !cstr_starts(name, "sha256:"),
+		.name = asked->name,
+		.platform = &asked->platform,
+		.pull = b->q->pull && !cstr_starts(asked->name, "sha256:"),
 		.registry_auth = b->q->registry_auth,
 		.log = &log.writer,
 		.cancel = b->cancel,
@@ -213,24 +217,24 @@ static int find_image(void *arg, struct arena *a, const char *name, const struct
 	int r = cfg->image(cfg->arg, &ask, &id, err);
 
 	/* Checks look at the Dockerfile; a base that is not here says nothing to them. */
-	if (r < 0 && b->q->call && r != -ERR_CANCELED && r != -ERR_INVALID) {
-		*ret = (struct plan_image){ 0 };
+	*ret_none = r < 0 && b->q->call && r != -ERR_CANCELED && r != -ERR_INVALID;
+	if (*ret_none)
 		return 0;
-	}
 	if (r == 0)
 		r = lease_add(cfg->store->db, b->lease.id, REF_IMAGE, id, err);
 	if (r == 0)
 		r = image_open(cfg->store, id, &image, err);
 	if (r < 0)
 		return r;
-	layers = arena_array(a, image.n_layers + 1, sizeof(*layers));
+	layers = arena_array(&b->arena, image.n_layers + 1, sizeof(*layers));
 	if (image.n_layers > 0)
 		memcpy(layers, image.diff_ids, image.n_layers * sizeof(*layers));
-	text = arena_strndup(a, image.config_text, image.config_len);
-	*ret = (struct plan_image){ .layers = layers,
-				    .n_layers = image.n_layers,
-				    .id = arena_strdup(a, id) };
-	return image_config_parse(a, text, image.config_len, &ret->config, err);
+	ret->layers = layers;
+	ret->n_layers = image.n_layers;
+	ret->id = arena_strdup(&b->arena, id);
+	*ret_config = (struct str){ arena_strndup(&b->arena, image.config_text, image.config_len),
+				    image.config_len };
+	return 0;
 }
 
 static int read_dockerfile(struct build *b, struct buf *out, struct error *err)
@@ -254,7 +258,7 @@ static int read_dockerfile(struct build *b, struct buf *out, struct error *err)
 	return buf_add(out, "", 0, err);
 }
 
-static int plan_contexts(struct build *b, struct plan_options *o)
+static void name_contexts(struct build *b, struct plan_options *o)
 {
 	struct plan_context *c = arena_array(&b->arena, b->q->n_contexts + 1, sizeof(*c));
 
@@ -265,19 +269,6 @@ static int plan_contexts(struct build *b, struct plan_options *o)
 		    (struct plan_context){ b->contexts[i].name, b->contexts[i].image };
 	}
 	o->contexts = c;
-	return 0;
-}
-
-static int set_platforms(struct build *b, struct plan_options *o, struct error *err)
-{
-	int r;
-
-	platform_host(&o->build_platform);
-	o->target_platform = o->build_platform;
-	if (b->q->platform == NULL || b->q->platform[0] == '\0')
-		return 0;
-	r = platform_parse(b->q->platform, &o->target_platform, err);
-	return r;
 }
 
 static bool calls(const struct build *b, const char *what)
@@ -285,45 +276,70 @@ static bool calls(const struct build *b, const char *what)
 	return b->q->call != NULL && strcmp(b->q->call, what) == 0;
 }
 
-static int make_plan(struct build *b, const struct dockerfile *d, struct ast_location *where,
-		     struct error *err)
+/* The first half: is the Dockerfile well-formed? */
+static int parse(struct build *b, struct ast_location *where, struct error *err)
 {
-	struct opened_context *main = context_find(b, "");
-	const struct plan_ops ops = { find_image, b };
-	struct plan_options o = {
-		.target = b->q->target,
-		.build_args = b->q->build_args,
-		.n_build_args = b->q->n_build_args,
-		.labels = b->q->labels,
-		.n_labels = b->q->n_labels,
-		.no_cache_stages = b->q->no_cache_stages,
-		.no_cache = b->q->no_cache,
-		.net_host = b->q->net_host || calls(b, "check"),
-		.insecure = b->q->insecure,
-		.network = b->q->network,
-		.all_stages = calls(b, "check") && cstr_is_empty(b->q->target),
-		.ignore = main && main->fd >= 0 ? &main->ignore : NULL,
+	const struct opened_context *main = context_find(b, "");
+	struct plan_request q = {
+		.dockerfile = b->source,
+		.platform = b->q->platform,
+		.has_ignore = main != NULL && main->fd >= 0,
+		.call = b->q->call,
+		.options = {
+			.target = b->q->target,
+			.build_args = b->q->build_args,
+			.n_build_args = b->q->n_build_args,
+			.labels = b->q->labels,
+			.n_labels = b->q->n_labels,
+			.no_cache_stages = b->q->no_cache_stages,
+			.no_cache = b->q->no_cache,
+			.net_host = b->q->net_host || calls(b, "check"),
+			.insecure = b->q->insecure,
+			.network = b->q->network,
+			.all_stages = calls(b, "check") && cstr_is_empty(b->q->target),
+		},
 	};
-	int r = plan_contexts(b, &o);
 
-	if (r == 0)
-		r = set_platforms(b, &o, err);
-	return r < 0 ? r : plan_build(&b->arena, d, &o, &ops, &b->lint, &b->graph, where, err);
+	if (q.has_ignore) {
+		q.ignore = main->patterns;
+		q.n_ignore = main->n_patterns;
+	}
+	name_contexts(b, &q.options);
+	return planning_parse(&b->planning, &q, where, err);
 }
 
-static int configure_lint(struct build *b, struct str source, struct error *err)
+/* The second: the graph, or the document that a call asks for, and findings in any case. */
+static int make_plan(struct build *b, struct plan_answer *answer, struct ast_location *where,
+		     struct error *err)
 {
-	const char *word, *line, *given = NULL;
-	int r = 0;
+	const char **contexts = arena_array(&b->arena, b->n_contexts + 2, sizeof(*contexts));
+	const struct planning_ops ops = { find_image, b };
+	const struct plan_terms terms = {
+		.contexts = contexts,
+		.network = b->q->network,
+		.net_host = b->q->net_host || calls(b, "check"),
+		.document = b->q->call != NULL && !calls(b, "check"),
+	};
+	size_t n = 0;
+	int r;
 
-	lint_init(&b->lint, &b->arena);
-	if (directive_find(&b->arena, source, "check", false, &word, &line))
-		r = lint_configure(&b->lint, line, err);
-	for (size_t i = 0; i < b->q->n_build_args; i++) {
-		if (strcmp(b->q->build_args[i].key, "BUILDKIT_DOCKERFILE_CHECK") == 0)
-			given = b->q->build_args[i].value;
-	}
-	return r == 0 && given != NULL ? lint_configure(&b->lint, given, err) : r;
+	contexts[n++] = "";
+	for (size_t i = 0; i < b->n_contexts; i++)
+		if (b->contexts[i].image == NULL)
+			contexts[n++] = b->contexts[i].name;
+	r = planning_plan(&b->planning, &b->arena, &ops, &terms, answer, err);
+	planning_end(&b->planning);
+	if (r < 0)
+		return r;
+	b->lint.at = answer->findings;
+	b->lint.len = answer->n_findings;
+	b->lint.return_error = answer->lint_is_error;
+	b->graph = answer->graph;
+	*where = answer->verdict.where;
+	if (answer->verdict.error.kind == ERR_NONE)
+		return 0;
+	*err = answer->verdict.error;
+	return -(int)err->kind;
 }
 
 static int lint_verdict(struct build *b, struct error *err)
@@ -487,8 +503,7 @@ static int check_call(const struct build_request *q, struct error *err)
 }
 
 /* Everything until the first byte of the answer. */
-static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
-		   struct ast_location *where, struct error *err)
+static int prepare(struct build *b, struct buf *text, struct ast_location *where, struct error *err)
 {
 	int r = caches_check(b->q, err);
 
@@ -498,58 +513,60 @@ static int prepare(struct build *b, struct buf *text, struct dockerfile *d,
 		r = outputs_check(b->q, err);
 	if (r == 0)
 		r = lease_open(b->builder->cfg.store->db, "build", &b->lease, err);
+	/* It gets ready while the contexts are opened. */
+	if (r == 0)
+		r = planning_start(b->builder->planner_fd, b->builder->cfg.planner, b->cancel,
+				   &b->planning, err);
 	if (r == 0)
 		r = contexts_open(b, err);
 	if (r == 0)
 		r = read_dockerfile(b, text, err);
-	if (r == 0)
-		r = configure_lint(b, (struct str){ text->data ? text->data : "", text->len }, err);
-	if (r == 0)
-		r = dockerfile_parse(&b->arena,
-				     (struct str){ text->data ? text->data : "", text->len },
-				     &b->lint, d, where, err);
-	return r;
+	if (r < 0)
+		return r;
+	b->source = (struct str){ text->data ? text->data : "", text->len };
+	return parse(b, where, err);
 }
 
-/* The answer to a call. why: that the checks failed of themselves, NULL when not. */
-static void tell_call(struct build *b, const struct dockerfile *d, const char *why,
-		      const struct ast_location *where)
+/* why: that the checks failed of themselves, NULL when not. */
+static void tell_check(struct build *b, const char *why, const struct ast_location *where)
 {
 	auto_(buf) text = BUF_INIT(4 * DOCKERFILE_MAX);
 	const struct call_check check = { &b->lint, b->q->dockerfile, b->source, why, *where };
 	struct jsonw w;
 
 	jsonw_init(&w, &text);
-	if (calls(b, "targets"))
-		call_targets(&w, d, b->source);
-	else if (calls(b, "outline"))
-		call_outline(&w, d, &b->graph, b->source);
-	else
-		call_check(&w, &check);
+	call_check(&w, &check);
 	if (jsonw_finish(&w, NULL) == 0)
 		progress_object(b->progress, "call", text.data, text.len);
 }
 
 /* What is wrong with the Dockerfile is an answer, too. */
-static void run_check(struct build *b, const struct dockerfile *d, int r,
-		      struct ast_location *where, struct error *failure)
+static void run_check(struct build *b, int r, struct ast_location *where, struct error *failure)
 {
-	if (r == 0)
-		r = make_plan(b, d, where, failure);
-	if (r == 0) {
-		r = lint_verdict(b, failure);
-		*where = (struct ast_location){ 0 };
+	struct plan_answer answer;
+	struct ast_location again;
+	struct error same;
+
+	if (r < 0) {
+		/* What was found until then; the error is known. */
+		(void)!make_plan(b, &answer, &again, &same);
+	} else {
+		r = make_plan(b, &answer, where, failure);
+		if (r == 0) {
+			r = lint_verdict(b, failure);
+			*where = (struct ast_location){ 0 };
+		}
 	}
-	tell_call(b, d, r < 0 ? failure->msg : NULL, where);
+	tell_check(b, r < 0 ? failure->msg : NULL, where);
 }
 
 static int run(struct build *b, struct writer *out, char **ret_id, struct error *err)
 {
 	auto_(buf) text = BUF_INIT(DOCKERFILE_MAX);
+	struct plan_answer answer = { 0 };
 	struct ast_location where = { 0 };
-	struct dockerfile d = { 0 };
 	struct error failure = { 0 };
-	int r = prepare(b, &text, &d, &where, &failure), sent;
+	int r = prepare(b, &text, &where, &failure), sent;
 
 	if (r < 0 && where.line > 0 && strstr(failure.msg, " on line ") == NULL)
 		error_wrap(&failure, r, "dockerfile parse error on line %u", where.line);
@@ -558,21 +575,16 @@ static int run(struct build *b, struct writer *out, char **ret_id, struct error 
 			*err = failure;
 		return r;
 	}
-	b->source = (struct str){ text.data ? text.data : "", text.len };
 	sent = writer_write(out, "", 0, err);
 	if (sent < 0)
 		return sent;
 	if (calls(b, "check")) {
-		run_check(b, &d, r, &where, &failure);
+		run_check(b, r, &where, &failure);
 		return 0;
 	}
-	if (calls(b, "targets")) {
-		tell_call(b, &d, NULL, &where);
-		return 0;
-	}
-	r = make_plan(b, &d, &where, &failure);
+	r = make_plan(b, &answer, &where, &failure);
 	if (r == 0 && b->q->call) {
-		tell_call(b, &d, NULL, &where);
+		progress_object(b->progress, "call", answer.call, strlen(answer.call));
 		return 0;
 	}
 	progress_lint(b->progress, &b->lint, b->q->dockerfile, b->source);
@@ -596,6 +608,7 @@ int build_run(struct builder *builder, const struct build_request *q, struct wri
 	b->q = q;
 	b->cancel = cancel;
 	b->started_ns = clock_wall_ns();
+	b->planning = (struct planning)PLANNING_INIT;
 	b->lock = (struct lock)LOCK_INIT;
 	pthread_cond_init(&b->changed, NULL);
 	random_hex(b->id, 16);
@@ -604,6 +617,7 @@ int build_run(struct builder *builder, const struct build_request *q, struct wri
 	if (q->n_cache_from > 0)
 		b->imports = cache_imports_new(b);
 	r = run(b, out, &id, err);
+	planning_end(&b->planning);
 	cache_imports_free(b->imports);
 	atomic_fetch_sub(&builder->running, 1);
 	release_nodes(b);

@@ -45,6 +45,7 @@ struct builder_config {
 	struct network_provider *network; /* NULL: RUN gets no network but "none" and "host" */
 	const char *dir;                  /* <data root>/build, absolute; made when absent */
 	const char *run_dir; /* <exec root>/build: on tmpfs, because secrets lie there for a step */
+	const char *planner; /* proa-runtime, see planner.h; NULL: nothing is built */
 	const char *oci_runtime;
 	const char *const *oci_runtime_args;
 	const char *oci_root;

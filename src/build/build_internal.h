@@ -10,6 +10,7 @@
 #include "build/cache.h"
 #include "build/cache_policy.h"
 #include "build/graph.h"
+#include "build/planning.h"
 #include "build/stat_cache.h"
 #include "build/tree.h"
 #include "build/user.h"
@@ -20,6 +21,7 @@ struct builder {
 	struct arena arena; /* strings of cfg */
 	struct builder_config cfg;
 	int dir_fd;
+	int planner_fd;   /* of cfg.planner as it was at the start, or FD_NONE */
 	struct lock lock; /* guards `flying` */
 	pthread_cond_t landed;
 	struct map flying; /* keys of steps that run now, in any build */
@@ -44,6 +46,8 @@ struct opened_context {
 	char dirname[72]; /* in the builder's directory, "" when not ours */
 	char *origin;     /* what makes the next build's context the same one; owned */
 	struct ignore ignore;
+	const char *const *patterns; /* what ignore was made of; n_patterns of them */
+	size_t n_patterns;
 	struct stat_cache *cache;
 	struct tree tree;
 };
@@ -61,7 +65,8 @@ struct build {
 	struct arena arena; /* planning only: one thread */
 	struct graph graph;
 	struct str source; /* the Dockerfile's text */
-	struct lint lint;
+	struct lint lint;  /* what the planner has found */
+	struct planning planning;
 	struct opened_context *contexts;
 	size_t n_contexts;
 	struct lease lease; /* keeps what this build has made or found */

@@ -163,6 +163,8 @@ static int load_ignore(struct build *b, struct opened_context *o, struct error *
 		return error_wrap(err, r, "read .dockerignore");
 	patterns = ignore_read(&b->arena, (struct str){ text.data ? text.data : "", text.len }, &n,
 			       &lines);
+	o->patterns = patterns;
+	o->n_patterns = n;
 	r = ignore_compile(&b->arena, patterns, n, lines, &o->ignore, err);
 	return r < 0 ? error_wrap(err, r, "error checking context") : 0;
 }

@@ -20,7 +20,23 @@
 #include "task/task.h"
 #include "tests/tap.h"
 
-#define RUNTIME "build/src/main/proa-runtime"
+/* Of the same build as this program, which stands in src/build of it. Owned; NULL: none. */
+static char *find_runtime(void)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	autofree char *path = NULL;
+
+	if (n < 0)
+		return NULL;
+	self[n] = '\0';
+	path = cstr_format("%s/../../main/proa-runtime", self);
+	{
+		autofree char *clean = fs_path_clean(path);
+
+		return realpath(clean, NULL);
+	}
+}
 
 struct section {
 	const char *name;
@@ -291,7 +307,7 @@ static void run_case(struct fixture *f, const char *path, const char *name)
 	}
 	s = (struct str){ text.data, text.len };
 	if (f->tasks == NULL && section(s, "NEEDS").len > 0) {
-		printf("# %s needs %s and busybox: left out\n", name, RUNTIME);
+		printf("# %s needs proa-runtime and busybox: left out\n", name);
 		return;
 	}
 	make_context(context, section(s, "CONTEXT"));
@@ -389,12 +405,12 @@ int main(void)
 	}
 	{
 		autofree char *tasks = cstr_format("%s/tasks", f.root);
-		autofree char *shim = realpath(RUNTIME, NULL);
+		autofree char *shim = find_runtime();
 		const struct task_host_config th = { .shim_path = shim, .tasks_dir = tasks };
 
 		if (shim != NULL && access("/bin/busybox", X_OK) == 0)
 			(void)!task_host_open(&th, &f.tasks, &err);
-		c.oci_runtime = runtime = shim ? xstrdup(shim) : NULL;
+		c.planner = c.oci_runtime = runtime = shim ? xstrdup(shim) : NULL;
 	}
 	c.tasks = f.tasks;
 	c.cgroup_parent = "/" CGROUP_PARENT;

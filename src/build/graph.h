@@ -95,6 +95,7 @@ struct node {
 
 	const char *image;    /* NODE_IMAGE: the name as used; "scratch" */
 	const char *image_id; /* NODE_IMAGE: "sha256:...", NULL for scratch */
+	unsigned image_ref;   /* NODE_IMAGE: plan_image.ref; 0 for scratch */
 	struct copy_spec *copy;
 	struct run_spec *run;
 	const char *path, *user; /* NODE_WORKDIR: the directory, and whose it is */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/alloc.h"
 #include "base/auto.h"
 #include "base/str.h"
 
@@ -155,11 +156,11 @@ void lint_add(struct lint *l, enum lint_rule rule, unsigned line, unsigned end_l
 	}
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+		text = xcalloc(SIZE_MAX, 2); /* does not return */
 	va_end(ap);
 	l->at[l->len++] = (struct lint_finding){
 		.rule = rule,
-		.text = arena_strdup(l->arena, text ? text : ""),
+		.text = arena_strdup(l->arena, text),
 		.line = line,
 		.end_line = end_line,
 	};

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "build/ast_args.h"
@@ -145,10 +146,10 @@ void plan_history(struct planner *p, struct stage_plan *s, struct node *node, co
 
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+		text = xcalloc(SIZE_MAX, 2); /* does not return */
 	va_end(ap);
 	*history_add(p, s) = (struct history_item){
-		.created_by = arena_strdup(p->arena, text ? text : ""),
+		.created_by = arena_strdup(p->arena, text),
 		.comment = "buildkit.dockerfile.v0",
 		.empty_layer = node == NULL,
 		.node = node,
@@ -267,6 +268,7 @@ static int image_node(struct planner *p, struct stage_plan *s, const char *name,
 	s->tip = tip;
 	n->image = name;
 	n->image_id = image->id;
+	n->image_ref = image->ref;
 	n->layers = arena_array(p->arena, image->n_layers + 1, sizeof(*n->layers));
 	if (image->n_layers > 0)
 		memcpy(n->layers, image->layers, image->n_layers * sizeof(*n->layers));

@@ -17,6 +17,7 @@ struct plan_image {
 	const struct digest *layers;
 	size_t n_layers;
 	const char *id; /* "sha256:..." */
+	unsigned ref;   /* whoever gave it knows it by this number */
 };
 
 struct plan_ops {

@@ -19,6 +19,16 @@ static bool is_git(const char *s)
 	       (is_url(s) && n > 4 && strncmp(s + n - 4, ".git", 4) == 0);
 }
 
+enum copy_item_kind plan_item_kind(const char *path)
+{
+	return is_git(path) ? COPY_GIT : is_url(path) ? COPY_URL : COPY_PATH;
+}
+
+bool plan_is_file_name(const char *name)
+{
+	return strchr(name, '/') == NULL && strcmp(name, "..") != 0;
+}
+
 static void lint_ignored(struct planner *p, const struct instruction *i, const char *path)
 {
 	autofree char *clean = fs_path_clean(path);
@@ -64,12 +74,8 @@ static int add_paths(struct planner *p, struct stage_plan *s, const struct instr
 		if (r < 0)
 			return r;
 		text_addf(history, " %s", item->path);
-		item->kind = COPY_PATH;
-		if (is_git(item->path))
-			item->kind = COPY_GIT;
-		else if (is_url(item->path))
-			item->kind = COPY_URL;
-		else if (c->from.node == NULL && c->from.context[0] == '\0')
+		item->kind = plan_item_kind(item->path);
+		if (item->kind == COPY_PATH && c->from.node == NULL && c->from.context[0] == '\0')
 			lint_ignored(p, i, item->path);
 		if (!c->add && item->kind != COPY_PATH)
 			return error_set(err, ERR_INVALID, "source can't be a %s for COPY",
@@ -97,7 +103,7 @@ static int add_files(struct planner *p, struct stage_plan *s, const struct instr
 			if (r < 0)
 				return r;
 		}
-		if (strchr(item->path, '/') != NULL || strcmp(item->path, "..") == 0)
+		if (!plan_is_file_name(item->path))
 			return error_set(err, ERR_INVALID, "invalid heredoc name '%s'", item->path);
 		text_addf(history, " <<%s", item->path);
 	}

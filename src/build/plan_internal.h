@@ -46,6 +46,11 @@ const char *plan_path(struct planner *p, const struct stage_plan *s, const char 
 /* A name needs a passwd file, and scratch has none: ERR_INVALID. Peer: BuildKit. */
 MUST_CHECK int plan_check_owner(const struct stage_plan *s, const char *owner, struct error *err);
 
+/* What a source word is: a path, or an address, which ADD alone takes. */
+enum copy_item_kind plan_item_kind(const char *path);
+/* May an inline file be called so? */
+bool plan_is_file_name(const char *name);
+
 /* ---- one function for each instruction ---- */
 typedef int (*plan_fn)(struct planner *p, struct stage_plan *s, const struct instruction *i,
 		       struct error *err);

@@ -43,11 +43,10 @@ static int check_target(struct planner *p, struct stage_plan *s, struct run_moun
 	return 0;
 }
 
-static int plan_mount(struct planner *p, struct stage_plan *s, struct node *n,
-		      const struct instruction *i, size_t index, struct error *err)
+static int plan_mount(struct planner *p, struct stage_plan *s, const struct instruction *i,
+		      size_t index, struct mount_spec *spec, struct error *err)
 {
 	struct mount_context ctx = { p, s, i->node };
-	struct mount_spec *spec = &n->run->mounts[index];
 	struct run_mount *m = &spec->mount;
 	int r = run_mount_parse(p->arena, i->mounts.at[index], expand_mount_word, &ctx, m, err);
 
@@ -72,8 +71,6 @@ static int plan_mount(struct planner *p, struct stage_plan *s, struct node *n,
 			if (r < 0)
 				return r;
 		}
-		if (spec->from.node != NULL)
-			plan_input(p, n, spec->from.node);
 	}
 	return 0;
 }
@@ -194,15 +191,19 @@ int plan_run(struct planner *p, struct stage_plan *s, const struct instruction *
 
 		run->cwd = arena_strdup(p->arena, cwd);
 	}
-	n = plan_node(p, s, NODE_RUN, i->node->original, i->node->line);
-	n->run = run;
 	run->mounts = arena_array(p->arena, i->mounts.len + 1, sizeof(*run->mounts));
 	for (size_t k = 0; k < i->mounts.len; k++) {
-		r = plan_mount(p, s, n, i, k, err);
+		r = plan_mount(p, s, i, k, &run->mounts[k], err);
 		if (r < 0)
 			return r;
 		run->n_mounts++;
 	}
+	/* After the images that it mounts: inputs come before their users. */
+	n = plan_node(p, s, NODE_RUN, i->node->original, i->node->line);
+	n->run = run;
+	for (size_t k = 0; k < run->n_mounts; k++)
+		if (run->mounts[k].from.node != NULL)
+			plan_input(p, n, run->mounts[k].from.node);
 	run_history(p, s, n);
 	return 0;
 }

@@ -43,8 +43,9 @@ void text_addf(struct text *t, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vasprintf(&s, fmt, ap);
 	va_end(ap);
-	if (n >= 0)
-		text_add(t, s, (size_t)n);
+	if (n < 0)
+		s = xcalloc(SIZE_MAX, 2); /* does not return */
+	text_add(t, s, (size_t)n);
 }
 
 static bool is_printable(uint32_t c)

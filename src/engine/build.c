@@ -113,6 +113,7 @@ int build_room_open(struct engine *e, struct error *err)
 		.network = e->networks ? network_provider_get(e) : NULL,
 		.dir = dir,
 		.run_dir = run_dir,
+		.planner = e->cfg.runtime_binary,
 		.oci_runtime = runtime_path(e),
 		.oci_root = root,
 		.oci_runtime_args = e->cfg.systemd_cgroup ? systemd : NULL,

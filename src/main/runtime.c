@@ -1,10 +1,11 @@
 /*
  * main/runtime.c: the executable proa-runtime: the OCI runtime's verbs, the
- * shim and the init of --init. Static, single-threaded.
+ * shim, the init of --init and the planner of a build. Static, single-threaded.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "build/planner.h"
 #include "runtime/runtime.h"
 #include "shim/shim.h"
 
@@ -28,6 +29,8 @@ int main(int argc, char **argv)
 		return runtime_init_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "userns") == 0)
 		return runtime_userns_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "planner") == 0)
+		return planner_main(argc - 1, argv + 1);
 	if (enters(argc, argv) && runtime_protect_self(argv, &err) < 0) {
 		fprintf(stderr, "proa-runtime: %s\n", err.msg);
 		return 1;
