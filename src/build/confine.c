@@ -16,18 +16,6 @@
 #define NOBODY    65534
 #define CAP_LIMIT 64
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 #if defined(__x86_64__)
 #define NATIVE_AUDIT AUDIT_ARCH_X86_64
 #elif defined(__aarch64__)
@@ -56,7 +44,7 @@ static int set_limits(const struct confine_limits *l, struct error *err)
 		r = set_limit(RLIMIT_CORE, 0, 0, "core files", err);
 	if (r == 0)
 		r = set_limit(RLIMIT_NOFILE, 1, 0, "descriptors", err);
-	if (r == 0 && !SANITIZED)
+	if (r == 0 && !CONFINE_SANITIZED)
 		r = set_limit(RLIMIT_AS, l->memory_bytes, 0, "memory", err);
 	return r;
 }
@@ -149,7 +137,7 @@ static int filter_calls(struct error *err)
 	};
 	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
 
-	if (SANITIZED)
+	if (CONFINE_SANITIZED)
 		return 0;
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0)
 		return error_sys(err, errno, "filter system calls");

@@ -11,6 +11,19 @@
 
 #include "base/error.h"
 
+/* This program has a sanitizer in it. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CONFINE_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CONFINE_SANITIZED 1
+#endif
+#ifndef CONFINE_SANITIZED
+#define CONFINE_SANITIZED 0
+#endif
+
 struct confine_limits {
 	uint64_t memory_bytes; /* address space */
 	uint64_t cpu_seconds;  /* of processor time; then SIGXCPU */

@@ -8,7 +8,7 @@
 #pragma once
 
 #define PLANNER_MEMORY_BYTES (128ULL << 20)
-#define PLANNER_CPU_SECONDS  10
+#define PLANNER_CPU_SECONDS  5
 
 /* Exit codes. */
 enum {

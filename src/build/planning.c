@@ -14,7 +14,7 @@
 #include "build/planner.h"
 
 /* Its processor time is limited in the kernel: this is for one that only sleeps. */
-#define SILENCE_MS (120 * 1000)
+#define SILENCE_MS (600 * 1000)
 #define EXIT_MS    10000
 
 int planning_start(int program_fd, const char *program, const struct cancel *cancel,
