@@ -36,9 +36,11 @@ endless() {
 }
 
 # planner_of PID: the planner that a process has started.
-planner_of() { cat /proc/"$1"/task/*/children | tr ' ' '\n' | while read -r p; do
-	[ "$(cat "/proc/$p/comm" 2>/dev/null)" = proa-planner ] && echo "$p"
-done; }
+planner_of() {
+	cat /proc/"$1"/task/*/children | tr ' ' '\n' | while read -r p; do
+		case $(cat "/proc/$p/comm" 2>/dev/null) in proa-planner) echo "$p" ;; esac
+	done
+}
 
 # begin_endless NAME: build it in the background; sets $PID (engine), $CLIENT and $PLANNER. The answer: $ROOT/NAME.out.
 begin_endless() {
