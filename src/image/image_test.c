@@ -335,6 +335,29 @@ static struct store *again(struct store *s, size_t want_again, size_t want_lost)
 	return s;
 }
 
+/* A container keeps the layer, nothing keeps the blob from which it could be made again. */
+static struct store *test_blob_goes(struct store *s, const char *old_id)
+{
+	int64_t synced = 0, blobs = 1;
+	struct digest layer;
+	char *id = NULL;
+
+	import(s, "t", &id);
+	s = again(s, 0, 0);
+	lose_a_file(s, NULL, &layer);
+	ok(snapshot_prepare(s->snapshots, "container/2", &layer, 1, NULL, &err) == 0 &&
+	       images_delete(s, id, &err) == 0 && images_delete(s, old_id, &err) == 0 &&
+	       gc_run(s, NULL, NULL, &err) == 0,
+	   "the images go");
+	ok(db_get_int(s->db, &blobs, &err, "SELECT count(*) FROM layer_blobs", "") == 0 &&
+	       blobs == 0,
+	   "and the blob");
+	ok(db_get_int(s->db, &synced, &err, "SELECT synced FROM layers", "") == 0 && synced == 1,
+	   "after the layer was flushed");
+	free(id);
+	return s;
+}
+
 static void test_unsure(void)
 {
 	struct store *s = open_store(2);
@@ -371,6 +394,7 @@ static void test_unsure(void)
 	ok(snapshot_layer_get(s->snapshots, &layer, &(struct layer_info){ 0 }, &err) ==
 	       -ERR_NOT_FOUND,
 	   "the layer is gone");
+	s = test_blob_goes(s, id);
 	free(id);
 	free(type);
 	store_close(s);

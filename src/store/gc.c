@@ -89,17 +89,30 @@ static int remove_blob(struct sweep *s, const struct digest *d, struct error *er
 	return r;
 }
 
+/* Until a layer is flushed its blob stands for it, also when only a container has it. */
+static int flush_layer_of(struct sweep *s, const struct digest *blob, struct error *err)
+{
+	char text[DIGEST_TEXT_MAX];
+	int64_t unsynced = 0;
+	int r;
+
+	digest_format(blob, text);
+	r = db_get_int(s->store->db, &unsynced, err,
+		       "SELECT EXISTS(SELECT 1 FROM layer_blobs JOIN layers USING(diff_id) "
+		       "WHERE digest=? AND synced=0)",
+		       "t", text);
+	return r < 0 || unsynced == 0 ? r : snapshots_sync(s->store->snapshots, err);
+}
+
 static int sweep_blobs(struct sweep *s, struct error *err)
 {
-	/* Until a layer is flushed its blob stands for it, also when only a container has it. */
-	int r = snapshots_sync(s->store->snapshots, err);
-
-	if (r == 0)
-		r = content_list(s->store->content, note_blob, s, err);
+	int r = content_list(s->store->content, note_blob, s, err);
 
 	vec_for_each (d, &s->dead_blobs) {
 		if (r == 0)
 			r = check_cancel(s, err);
+		if (r == 0)
+			r = flush_layer_of(s, d, err);
 		if (r == 0)
 			r = remove_blob(s, d, err);
 	}
