@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -132,23 +133,29 @@ static int set_names(struct child *c, struct error *err)
 	return 0;
 }
 
+/* The host's /proc tells the host's pid; once inside, there is only our own. */
+static pid_t own_pid(void)
+{
+	char self[32] = "";
+	uint64_t pid;
+
+	if (readlink("/proc/self", self, sizeof(self) - 1) > 0 &&
+	    parse_u64(str_of(self), INT32_MAX, &pid, NULL) == 0)
+		return (pid_t)pid;
+	return getpid();
+}
+
 static int run_hooks(struct child *c, const char *kind, const struct spec_hook *hooks, size_t n,
-		     enum runtime_status status, const char *const *env, struct error *err)
+		     enum runtime_status status, pid_t pid, const char *const *env,
+		     struct error *err)
 {
 	auto_(buf) b = BUF_INIT(STATE_MAX);
 	struct runtime_state state = *c->state;
-	char self[32] = "";
-	uint64_t pid;
 	int r;
 
 	if (n == 0)
 		return 0;
-	/* The host's /proc tells the host's pid; once inside, there is only our own. */
-	if (readlink("/proc/self", self, sizeof(self) - 1) > 0 &&
-	    parse_u64(str_of(self), INT32_MAX, &pid, NULL) == 0)
-		state.pid = (pid_t)pid;
-	else
-		state.pid = getpid();
+	state.pid = pid;
 	r = state_format(&state, status, false, &b, err);
 	return r < 0 ? r : hooks_run(kind, hooks, n, b.data, b.len, env, err);
 }
@@ -223,7 +230,7 @@ static int build_root(struct child *c, struct error *err)
 		r = rootfs_sysctl(&c->rootfs, c->ns->create | c->ns->join, err);
 	if (r == 0)
 		r = run_hooks(c, "createContainer", h->create_container, h->n_create_container,
-			      STATUS_CREATING, NULL, err);
+			      STATUS_CREATING, h->n_create_container ? own_pid() : 0, NULL, err);
 	if (r == 0)
 		r = process_make_cwd(&c->process, c->rootfs.root, err);
 	if (r == 0 && own)
@@ -285,12 +292,53 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 	return r;
 }
 
-static int go(struct child *c, int start, struct error *err)
+/*
+ * The programs of startContainer hooks are the image's: they run behind its filter, as under runc,
+ * so a process of their own puts itself there and runs them.
+ */
+static int start_hooks(struct child *c, struct error *err)
 {
 	const struct spec_hooks *h = &c->config->hooks;
+	const char *const *env = (const char *const *)c->process.env;
+	struct error e = { 0 };
+	int pair[2], r;
+	ssize_t n;
+	pid_t pid, init;
+
+	if (h->n_start_container == 0)
+		return 0;
+	init = own_pid();
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return error_sys(err, errno, "pipe");
+	pid = fork();
+	if (pid == 0) {
+		r = process_confine(&c->process, &e);
+		if (r == 0)
+			r = run_hooks(c, "startContainer", h->start_container, h->n_start_container,
+				      STATUS_CREATED, init, env, &e);
+		_exit(write(pair[1], &e, sizeof(e)) == sizeof(e) && r == 0 ? 0 : 1);
+	}
+	close(pair[1]);
+	n = pid > 0 ? read(pair[0], &e, sizeof(e)) : -1;
+	close(pair[0]);
+	if (pid < 0)
+		return error_sys(err, errno, "fork");
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+	if (n != (ssize_t)sizeof(e))
+		return error_set(err, ERR_SYSTEM,
+				 "error running startContainer hook: its process died");
+	if (e.kind == ERR_NONE)
+		return 0;
+	if (err != NULL)
+		*err = e;
+	return -(int)e.kind;
+}
+
+static int go(struct child *c, int start, struct error *err)
+{
 	struct handover *page = NULL;
-	int r = run_hooks(c, "startContainer", h->start_container, h->n_start_container,
-			  STATUS_CREATED, (const char *const *)c->process.env, err);
+	int r = start_hooks(c, err);
 
 	if (r == 0 && c->process.seccomp.notify)
 		r = handover_offer(start, &page, err);

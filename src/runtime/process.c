@@ -616,17 +616,12 @@ int process_resolve(struct process_setup *p, struct arena *a, struct error *err)
 	return refuse_exec(name, NULL, denied ? denied : ENOENT, err);
 }
 
-int process_exec(struct process_setup *p, int (*notify)(void *ctx, int listener), void *ctx,
-		 struct error *err)
+static int confine(struct process_setup *p, int (*notify)(void *ctx, int listener), void *ctx,
+		   struct error *err)
 {
-	int listener = FD_NONE, r;
+	int listener = FD_NONE, r = 0;
 
-	if (close_range(3 + p->preserve_fds, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-		return error_sys(err, errno, "close what is not the container's");
-	r = write_label(p, err);
-	if (r == 0)
-		r = apply_rlimits(p->spec, true, err);
-	if (r == 0 && p->held & ~p->caps.effective)
+	if (p->held & ~p->caps.effective)
 		r = capability_set(p->caps.effective | p->held, p->caps.permitted | p->held,
 				   p->caps.inheritable, err);
 	if (r == 0)
@@ -636,6 +631,26 @@ int process_exec(struct process_setup *p, int (*notify)(void *ctx, int listener)
 		r = notify(ctx, listener);
 	if (r == 0 && p->held & ~(p->caps.permitted & p->caps.effective))
 		r = capability_set(p->caps.effective, p->caps.permitted, p->caps.inheritable, err);
+	return r;
+}
+
+int process_confine(struct process_setup *p, struct error *err)
+{
+	return p->seccomp.notify ? 0 : confine(p, NULL, NULL, err);
+}
+
+int process_exec(struct process_setup *p, int (*notify)(void *ctx, int listener), void *ctx,
+		 struct error *err)
+{
+	int r;
+
+	if (close_range(3 + p->preserve_fds, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return error_sys(err, errno, "close what is not the container's");
+	r = write_label(p, err);
+	if (r == 0)
+		r = apply_rlimits(p->spec, true, err);
+	if (r == 0)
+		r = confine(p, notify, ctx, err);
 	if (r < 0)
 		return r;
 	execve(p->path, (char *const *)(uintptr_t)p->spec->args.at, p->env);

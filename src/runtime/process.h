@@ -80,6 +80,9 @@ MUST_CHECK int process_try_cwd(struct process_setup *p, struct error *err);
 MUST_CHECK int process_enter_cwd(struct process_setup *p, struct error *err);
 /* Find args[0] as execvp would; the errors have the peers' words. Call as the user, in the cwd. */
 MUST_CHECK int process_resolve(struct process_setup *p, struct arena *a, struct error *err);
+/* seccomp and last capabilities alone, for a helper of the container's. A filter with a listener
+ * is left out: nobody would answer it yet. */
+MUST_CHECK int process_confine(struct process_setup *p, struct error *err);
 /* seccomp, last capabilities, execve. Returns only on failure. listener as filter_install. */
 MUST_CHECK int process_exec(struct process_setup *p, int (*notify)(void *ctx, int listener),
 			    void *ctx, struct error *err);

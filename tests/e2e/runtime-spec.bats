@@ -333,3 +333,21 @@ teardown() { runtime_teardown; }
 	rt delete -f "$CID"
 	nothing_left
 }
+
+@test "runtime: programs of startContainer hooks, which are the image's, run behind the filter" {
+	config '.linux.seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":95}]}
+		| .hooks={"startContainer":[{"path":"/bin/sh","args":["sh","-c","grep Seccomp: /proc/self/status >/tmp/hook; mkdir /tmp/made"]}]}'
+	for nnp in true false; do
+		config ".process.noNewPrivileges=$nnp"
+		run rt run -b "$B" "$CID"
+		[ "$status" -ne 0 ]
+		[[ "$output" == *"error running startContainer hook #0"*"not supported"* ]]
+		grep -q 2 "$B/rootfs/tmp/hook"
+		[ ! -e "$B/rootfs/tmp/made" ]
+	done
+	config '.hooks.startContainer[0].args[2]="grep -o pid.:1, >/tmp/hook"'
+	run rt run -b "$B" "$CID"
+	[ "$status" -eq 0 ]
+	[ "$(cat "$B/rootfs/tmp/hook")" = 'pid":1,' ] # init's, not its helper's
+	nothing_left
+}
