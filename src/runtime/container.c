@@ -29,6 +29,7 @@
 #include "runtime/console.h"
 #include "runtime/hook.h"
 #include "runtime/resource.h"
+#include "runtime/warning.h"
 
 struct making {
 	const struct runtime_options *options;
@@ -220,9 +221,8 @@ static int check_shared_mounts(const struct making *m, struct error *err)
 			return error_set(err, ERR_INVALID, "%s: needs a mount namespace of its own",
 					 members[i].path);
 	if (m->config.n_mounts > 0 || m->config.root->readonly)
-		log_warn("no mount namespace of its own: mounts and root.readonly are left out",
-			 KV("container", m->create->id),
-			 KV_INT("mounts", (int64_t)m->config.n_mounts));
+		runtime_warn("no mount namespace of its own: mounts and root.readonly are left out",
+			     m->create->id, NULL);
 	return 0;
 }
 

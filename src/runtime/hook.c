@@ -4,8 +4,8 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
-#include "base/log.h"
 #include "base/proc.h"
+#include "runtime/warning.h"
 
 #define OUTPUT_MAX 65536
 
@@ -56,6 +56,5 @@ void hooks_run_all(const char *kind, const struct spec_hook *hooks, size_t n, co
 
 	for (size_t i = 0; i < n; i++)
 		if (run_one(&hooks[i], state, state_len, NULL, &e) < 0)
-			log_warn("hook failed, continuing", KV("kind", kind), KV_INT("hook", i),
-				 KV_ERR(&e));
+			runtime_warn("hook failed, continuing", kind, &e);
 }
