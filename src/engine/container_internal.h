@@ -90,6 +90,8 @@ MUST_CHECK int container_exec_spec(struct container *c, const struct json *exec,
 				   uint16_t rows, uint16_t cols, struct buf *out,
 				   struct error *err);
 /* spec_resources.c */
+/* Of the container's process and of what is executed in it. */
+void container_spec_ulimits(struct arena *a, const struct json *hc, struct bundle *b);
 MUST_CHECK int container_spec_resources(struct arena *a, const struct json *hc, struct bundle *b,
 					struct error *err);
 

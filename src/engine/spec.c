@@ -602,6 +602,7 @@ static void spec_begin(struct spec *s, struct container *c)
 	s->b.cap_drop = container_strings(&s->a, json_get(s->hc, "CapDrop"));
 	s->b.cwd = clean_cwd(&s->a, json_str(s->config, "WorkingDir"));
 	s->b.oom_score_adj = (int)json_int(s->hc, "OomScoreAdj", 0);
+	container_spec_ulimits(&s->a, s->hc, &s->b);
 }
 
 static void set_console(struct spec *s)

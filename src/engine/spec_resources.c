@@ -227,7 +227,7 @@ static int limits_of(struct arena *a, const struct json *hc, struct bundle_resou
 	return e;
 }
 
-static void ulimits_of(struct arena *a, const struct json *hc, struct bundle *b)
+void container_spec_ulimits(struct arena *a, const struct json *hc, struct bundle *b)
 {
 	const struct json *list = json_get(hc, "Ulimits");
 	size_t n = list && list->type == JSON_ARRAY ? list->n_items : 0, i;
@@ -272,7 +272,6 @@ int container_spec_resources(struct arena *a, const struct json *hc, struct bund
 {
 	int r;
 
-	ulimits_of(a, hc, b);
 	sysctls_of(a, hc, b);
 	r = limits_of(a, hc, &b->resources, err);
 	if (r == 0)

@@ -98,6 +98,9 @@ in_it() { d run --rm --network none "$@"; }
 	in_it --read-only --tmpfs /tmp bb:1 touch /tmp/x
 	[[ "$(in_it --shm-size 1m bb:1 grep /dev/shm /proc/mounts)" == *"size=1024k"* ]]
 	[ "$(in_it --ulimit nofile=100:200 bb:1 sh -c 'ulimit -n')" = 100 ]
+	docker run -d --name limited --network none --ulimit nofile=100:200 --oom-score-adj 7 bb:1 sleep 100 >/dev/null
+	[ "$(docker exec limited sh -c 'ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj' | xargs)" = "100 200 7" ]
+	docker rm -f limited >/dev/null
 	[ "$(in_it --sysctl net.ipv4.ip_forward=1 bb:1 cat /proc/sys/net/ipv4/ip_forward)" = 1 ]
 	[ "$(in_it --device /dev/zero:/dev/z bb:1 sh -c 'head -c 3 /dev/z | wc -c')" = 3 ]
 	run -127 in_it --device /dev/nosuch bb:1 true
