@@ -403,6 +403,24 @@ int container_unpause(struct engine *e, const char *ref, struct error *err)
 
 /* ---- rename ---- */
 
+/* The table and the container say `name`, which is reserved. Returns the old one, owned by the
+ * caller. */
+static char *take_name(struct container *c, const char *name)
+{
+	struct engine *e = c->engine;
+	char *old;
+
+	LOCKED(&e->containers_lock);
+	map_remove(&e->containers_by_name, c->name);
+	map_remove(&e->reserved_names, name);
+	map_set(&e->containers_by_name, name, c);
+	lock_take(&c->lock);
+	old = c->name;
+	c->name = xstrdup(name);
+	lock_drop(&c->lock);
+	return old;
+}
+
 int container_rename(struct engine *e, const char *ref, const char *name, struct error *err)
 {
 	autoptr(container) c = NULL;
@@ -429,19 +447,12 @@ int container_rename(struct engine *e, const char *ref, const char *name, struct
 	r = container_table_reserve(e, name, c->id, err);
 	if (r < 0)
 		return r;
-	{
-		LOCKED(&e->containers_lock);
-		map_remove(&e->containers_by_name, c->name);
-		map_remove(&e->reserved_names, name);
-		map_set(&e->containers_by_name, name, c);
-		lock_take(&c->lock);
-		old = c->name;
-		c->name = xstrdup(name);
-		lock_drop(&c->lock);
-	}
+	old = take_name(c, name);
 	r = container_save_doc(c, err);
-	if (r < 0)
+	if (r < 0) {
+		free(take_name(c, old));
 		return r;
+	}
 	network_renamed(c);
 	shown = cstr_format("/%s", old);
 	attr.value = shown;
@@ -537,6 +548,7 @@ int container_update(struct engine *e, const char *ref, const struct json *body,
 		     struct error *err)
 {
 	autoptr(container) c = NULL;
+	const struct json *old;
 	struct json *hc;
 	bool running;
 	size_t i;
@@ -568,11 +580,15 @@ int container_update(struct engine *e, const char *ref, const struct json *body,
 	}
 	{
 		LOCKED(&c->lock);
+		old = c->host_config;
 		c->host_config = hc;
 	}
 	r = container_save_doc(c, err);
-	if (r < 0)
+	if (r < 0) {
+		LOCKED(&c->lock);
+		c->host_config = old;
 		return r;
+	}
 	container_event(c, "update", NULL, 0);
 	jsonw_object(out);
 	jsonw_knull(out, "Warnings");

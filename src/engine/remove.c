@@ -35,6 +35,7 @@ int container_forget_locked(struct container *c, bool volumes, bool *ret_gone, s
 {
 	autofree char *key = cstr_format("container/%s", c->id);
 	struct error failure = { 0 };
+	enum container_status before;
 	size_t i;
 	int r;
 
@@ -47,12 +48,16 @@ int container_forget_locked(struct container *c, bool volumes, bool *ret_gone, s
 			return 0;
 		if (c->removed)
 			return error_set(err, ERR_NOT_FOUND, "No such container: %s", c->id);
+		before = c->status;
 		c->status = CONTAINER_REMOVING;
 	}
 	/* The row first: what a crash leaves behind then is swept at the next start. */
 	r = container_delete_row(c, err);
-	if (r < 0)
+	if (r < 0) {
+		LOCKED(&c->lock);
+		c->status = before;
 		return r;
+	}
 	network_forget(c);
 	if (snapshot_forget(c->engine->store->snapshots, key, &c->snapshot_number, &failure) < 0)
 		log_warn("snapshot not removed, continuing", KV("container", c->id),
