@@ -607,7 +607,8 @@ static void default_numbers(struct engine *e, struct arena *a, struct json *hc)
 	if (json_int(hc, "PidsLimit", 0) <= 0)
 		json_set(a, hc, "PidsLimit", json_new_null(a));
 	if (memory > 0 && json_int(hc, "MemorySwap", 0) == 0)
-		json_set(a, hc, "MemorySwap", json_new_int(a, memory * 2));
+		json_set(a, hc, "MemorySwap",
+			 json_new_int(a, memory > INT64_MAX / 2 ? INT64_MAX : memory * 2));
 	if (list_empty(json_get(hc, "ConsoleSize"))) {
 		struct json *size = json_new_array(a);
 

@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/random.h"
 #include "base/str.h"
+#include "engine/body_check.h"
 #include "engine/container_internal.h"
 #include "engine/network.h"
 #include "engine/volume.h"
@@ -243,6 +244,8 @@ int container_create(struct engine *e, const char *name, const char *platform,
 		return error_set(err, ERR_INVALID,
 				 "config cannot be empty in order to create a container");
 	r = check_platform(platform, err);
+	if (r == 0)
+		r = body_check_container(body, err);
 	if (r < 0)
 		return r;
 	random_hex(id, 32);

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "engine/attach_internal.h"
+#include "engine/body_check.h"
 #include "engine/container_internal.h"
 
 #define FORGET_NS   (300 * NS_PER_SEC)
@@ -204,6 +205,9 @@ int exec_create(struct engine *e, const char *ref, const struct json *body, stru
 	int r;
 
 	r = container_find(e, ref, &c, err);
+	if (r < 0)
+		return r;
+	r = body_check_exec(body, err);
 	if (r < 0)
 		return r;
 	if (cmd == NULL || cmd->type != JSON_ARRAY || cmd->n_items == 0)

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "engine/body_check.h"
 #include "engine/network_internal.h"
 #include "engine/resource_filter.h"
 
@@ -368,6 +369,9 @@ int network_create(struct engine *e, const struct json *body, bool duplicates, s
 	struct network *n, *same;
 	int status;
 
+	status = body_check_network(body, err);
+	if (status < 0)
+		return status;
 	lock_take(&r->lock);
 	status = check_body(r, body, duplicates, err);
 	if (status < 0) {
@@ -538,6 +542,9 @@ int network_connect(struct engine *e, const char *ref, const struct json *body, 
 	int status;
 
 	err = err ? err : &local;
+	status = body_check_connect(body, err);
+	if (status < 0)
+		return status;
 	if (cstr_is_empty(container))
 		return error_set(err, ERR_INVALID, "container name or ID is required");
 	status = container_find(e, container, &c, err);
@@ -577,7 +584,9 @@ int network_disconnect(struct engine *e, const char *ref, const struct json *bod
 	int status;
 
 	err = err ? err : &local;
-	status = container_find(e, container ? container : "", &c, err);
+	status = body_check_connect(body, err);
+	if (status == 0)
+		status = container_find(e, container ? container : "", &c, err);
 	if (status < 0)
 		return status;
 	LOCKED(&c->op);

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "engine/body_check.h"
 #include "engine/resource_filter.h"
 #include "engine/volume_internal.h"
 
@@ -511,6 +512,9 @@ int volume_create(struct engine *e, const struct json *body, struct jsonw *w, st
 
 	if (json_get(body, "ClusterVolumeSpec"))
 		return error_set(err, ERR_UNIMPLEMENTED, "cluster volumes are not supported yet");
+	status = body_check_volume(body, err);
+	if (status < 0)
+		return status;
 	status = volume_need(e, json_str(body, "Name"), json_str(body, "Driver"), opts,
 			     json_get(body, "Labels"), name, NULL, err);
 	return status < 0 ? status : volume_inspect(e, name, w, err);

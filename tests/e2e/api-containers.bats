@@ -352,6 +352,27 @@ new() { # NAME CMD-JSON [EXTRA]
 	P
 }
 
+@test "a member of the wrong type is 400 wherever it stands" {
+	wrong() { # PATH BODY
+		api POST "$1" -H 'Content-Type: application/json' --data "$2"
+		[ "$code" = 400 ]
+		jq -re .message "$ROOT/body" | grep -q '^json: cannot unmarshal'
+	}
+	wrong /containers/create '{"Image":"busybox","Labels":{"a":5}}'
+	wrong /containers/create '{"Image":"busybox","Healthcheck":{"Interval":"1s"}}'
+	wrong /containers/create '{"Image":"busybox","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":80}]}}}'
+	wrong /containers/create '{"Image":"busybox","HostConfig":[]}'
+	wrong /containers/create '{"Image":"busybox","NetworkingConfig":{"EndpointsConfig":{"bridge":{"Aliases":"a"}}}}'
+	wrong /networks/create '{"Name":"n","Internal":"yes"}'
+	wrong /networks/bridge/connect '{"Container":5}'
+	wrong /volumes/create '{"Name":"v","DriverOpts":{"o":1}}'
+	api POST /containers/create -H 'Content-Type: application/json' \
+		--data '{"Image":"busybox","HostConfig":{"Memory":9223372036854775807}}'
+	[ "$code" != 500 ]
+	api GET /_ping
+	[ "$code" = 200 ]
+}
+
 @test "archive: stat with Go's mode, get, put, 404, 400" {
 	new arc '["sh","-c","ln -s /etc/passwd /lnk; sleep 100"]'
 	api POST /containers/arc/start
