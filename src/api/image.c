@@ -39,7 +39,7 @@ static int inspect(struct call *c, struct error *err)
 	if (r < 0)
 		return r;
 	answer_begin(&a);
-	r = engine_image_inspect(c->engine, c->args[0], c->version < 44, &a.w, err);
+	r = engine_image_inspect(c->engine, c->args[0], (unsigned)c->version, &a.w, err);
 	return answer_end(&a, c, 200, r, err);
 }
 

@@ -116,7 +116,7 @@ MUST_CHECK int fs_copy_xattrs(int from_fd, int to_fd, bool lenient, struct error
 MUST_CHECK int fs_sync_dir(int dirfd, struct error *err);
 /* Sum of st_blocks*512 of everything below dirfd/name, hard links once. */
 MUST_CHECK int fs_disk_usage(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err);
-/* Sum of st_size of what is no directory, hard links once. */
+/* The same without the directories: 0 for a tree of empty ones. */
 MUST_CHECK int fs_content_size(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err);
 /* Lexical cleaning as Go's path.Clean; result owned by the caller. */
 char *fs_path_clean(const char *path);

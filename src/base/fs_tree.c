@@ -87,10 +87,8 @@ static int usage_add(struct usage *u, const struct stat *st)
 			return 0;
 		map_set(&u->seen, key, u);
 	}
-	if (!u->content)
+	if (!u->content || !S_ISDIR(st->st_mode))
 		u->bytes += (uint64_t)st->st_blocks * 512;
-	else if (!S_ISDIR(st->st_mode))
-		u->bytes += (uint64_t)st->st_size;
 	return 0;
 }
 

@@ -285,10 +285,10 @@ int engine_image_list(struct engine *e, const struct engine_image_list *o, struc
 	return image_list(e->store, &f, out, err);
 }
 
-int engine_image_inspect(struct engine *e, const char *name, bool virtual_size, struct jsonw *out,
+int engine_image_inspect(struct engine *e, const char *name, unsigned api, struct jsonw *out,
 			 struct error *err)
 {
-	return image_inspect(e->store, name, virtual_size, out, err);
+	return image_inspect(e->store, name, api, out, err);
 }
 
 int engine_image_history(struct engine *e, const char *name, struct jsonw *out, struct error *err)
@@ -341,6 +341,8 @@ int engine_image_prune(struct engine *e, const struct json *filters, struct json
 						.event_arg = e };
 	int r = image_prune(e->store, filters, &o, out, err);
 
+	if (r == 0)
+		r = db_trim(e->store->db, err);
 	if (r == 0)
 		event_emit(e, "image", "prune", "", NULL, 0);
 	return r;

@@ -38,8 +38,8 @@ struct engine_image_list {
 };
 MUST_CHECK int engine_image_list(struct engine *e, const struct engine_image_list *o,
 				 struct jsonw *out, struct error *err);
-/* ERR_NOT_FOUND "No such image: x:latest". */
-MUST_CHECK int engine_image_inspect(struct engine *e, const char *name, bool virtual_size,
+/* ERR_NOT_FOUND "No such image: x:latest". api: as image_inspect's. */
+MUST_CHECK int engine_image_inspect(struct engine *e, const char *name, unsigned api,
 				    struct jsonw *out, struct error *err);
 MUST_CHECK int engine_image_history(struct engine *e, const char *name, struct jsonw *out,
 				    struct error *err);

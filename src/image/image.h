@@ -71,8 +71,8 @@ struct image_filter {
 /* GET /images/json: writes the array. ERR_INVALID "invalid filter 'x'". */
 MUST_CHECK int image_list(struct store *s, const struct image_filter *f, struct jsonw *w,
 			  struct error *err);
-/* GET /images/{n}/json and /history. */
-MUST_CHECK int image_inspect(struct store *s, const char *name, bool virtual_size, struct jsonw *w,
+/* GET /images/{n}/json and /history. api: the minor version, by which members come and go. */
+MUST_CHECK int image_inspect(struct store *s, const char *name, unsigned api, struct jsonw *w,
 			     struct error *err);
 MUST_CHECK int image_history(struct store *s, const char *name, struct jsonw *w, struct error *err);
 /*

@@ -155,17 +155,23 @@ static void test_list(struct store *s)
 
 static void test_inspect(struct store *s)
 {
-	auto_(buf) b = BUF_INIT(1 << 20), h = BUF_INIT(1 << 20);
+	auto_(buf) b = BUF_INIT(1 << 20), h = BUF_INIT(1 << 20), later = BUF_INIT(1 << 20);
 	auto_(arena) a = ARENA_INIT;
 	const struct json *j;
 	struct jsonw w;
 
 	jsonw_init(&w, &b);
-	ok(image_inspect(s, "t", true, &w, &err) == 0, "inspect");
+	ok(image_inspect(s, "t", 41, &w, &err) == 0, "inspect");
 	j = answer(&b, &w, &a);
 	is_int(json_int(j, "Size", 0), 5, "  has the size");
 	is_str(json_str(j, "Comment") ? json_str(j, "Comment") : "", "Imported from -",
 	       "  and the comment");
+	ok(json_path(j, "Config.Hostname") != NULL, "  before API 1.50 with a container's members");
+	jsonw_init(&w, &later);
+	ok(image_inspect(s, "t", 50, &w, &err) == 0, "inspect since API 1.50");
+	j = answer(&later, &w, &a);
+	ok(json_path(j, "Config.Hostname") == NULL && json_path(j, "Config.WorkingDir") != NULL,
+	   "  has an image's members alone");
 	jsonw_init(&w, &h);
 	ok(image_history(s, "t", &w, &err) == 0, "history");
 	j = answer(&h, &w, &a);

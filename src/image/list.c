@@ -250,7 +250,41 @@ static const char *last_comment(const struct json *doc)
 	return last;
 }
 
-static int write_config(const struct image *i, struct jsonw *w, struct error *err)
+/* A configuration without what only a container has. Peer: dockerd 28 at API 1.50. */
+static int write_image_members(struct arena *a, const struct container_config *c, struct jsonw *w,
+			       struct error *err)
+{
+	static const char *const of_containers[] = {
+		"Hostname",   "Domainname", "AttachStdin", "AttachStdout", "AttachStderr",
+		"Tty",        "OpenStdin",  "StdinOnce",   "Image",        "NetworkDisabled",
+		"MacAddress", "StopTimeout"
+	};
+	auto_(buf) b = BUF_INIT(16 << 20);
+	const struct json *j = NULL;
+	struct jsonw whole;
+	int r;
+
+	jsonw_init(&whole, &b);
+	container_config_write(&whole, c);
+	r = jsonw_finish(&whole, err);
+	if (r == 0)
+		r = json_parse(a, b.data, b.len, &j, err);
+	if (r < 0)
+		return r;
+	jsonw_object(w);
+	json_for_each_member (m, j) {
+		bool drop = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(of_containers); i++)
+			drop |= strcmp(m->key, of_containers[i]) == 0;
+		if (!drop)
+			jsonw_kvalue(w, m->key, m->value);
+	}
+	jsonw_end(w);
+	return 0;
+}
+
+static int write_config(const struct image *i, unsigned api, struct jsonw *w, struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
 	struct image_config c;
@@ -259,8 +293,11 @@ static int write_config(const struct image *i, struct jsonw *w, struct error *er
 	if (r < 0)
 		return r;
 	jsonw_key(w, "Config");
-	container_config_write(w, &c.config);
-	return 0;
+	if (api < 50)
+		container_config_write(w, &c.config);
+	else
+		r = write_image_members(&a, &c.config, w, err);
+	return r;
 }
 
 /* Always an object. Peer: dockerd 20.10, also of an image without. */
@@ -275,9 +312,10 @@ static void write_container_config(const struct image *i, struct jsonw *w)
 		container_config_write(w, &(struct container_config){ 0 });
 }
 
-int image_inspect(struct store *s, const char *name, bool virtual_size, struct jsonw *w,
+int image_inspect(struct store *s, const char *name, unsigned api, struct jsonw *w,
 		  struct error *err)
 {
+	const bool virtual_size = api < 44;
 	auto_(image) i = { 0 };
 	const char *variant;
 	int r = image_open(s, name, &i, err);
@@ -298,7 +336,7 @@ int image_inspect(struct store *s, const char *name, bool virtual_size, struct j
 	write_text(w, "DockerVersion", json_str(i.json, "docker_version"));
 	write_text(w, "Author", json_str(i.json, "author"));
 	if (r == 0)
-		r = write_config(&i, w, err);
+		r = write_config(&i, api, w, err);
 	write_text(w, "Architecture", json_str(i.json, "architecture"));
 	variant = json_str(i.json, "variant");
 	if (variant && *variant)

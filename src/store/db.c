@@ -163,6 +163,17 @@ int db_migrate(struct db *db, const char *room, const char *const *steps, size_t
 	return db_commit(&tx, err);
 }
 
+int db_trim(struct db *db, struct error *err)
+{
+	int r = 0;
+
+	db_lock(db);
+	if (db->depth == 0)
+		r = exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", err);
+	db_unlock(db);
+	return r;
+}
+
 int db_begin(struct db *db, enum db_durability durability, struct db_tx *ret, struct error *err)
 {
 	char sql[64];

@@ -33,6 +33,9 @@ void db_close(struct db *db); /* NULL is nothing */
 MUST_CHECK int db_migrate(struct db *db, const char *room, const char *const *steps, size_t n_steps,
 			  struct error *err);
 
+/* Give the write-ahead log's bytes (up to 4 MiB) back; within a transaction nothing. */
+MUST_CHECK int db_trim(struct db *db, struct error *err);
+
 enum db_durability {
 	DB_NORMAL, /* survives a crash of the process; the last ones may be lost in a power cut */
 	DB_FULL,   /* on disk when db_commit returns */

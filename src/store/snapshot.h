@@ -139,7 +139,7 @@ MUST_CHECK int snapshot_open_upper(struct snapshots *s, const char *key, int *re
 /* Layers below, lowest first; array owned by the caller. */
 MUST_CHECK int snapshot_layers(struct snapshots *s, const char *key, struct digest **ret,
 			       size_t *ret_n, struct error *err);
-/* Bytes of the files of the writable part (docker's SizeRw: directories are nothing). */
+/* Disk bytes of the writable part without its directories (docker's SizeRw). */
 MUST_CHECK int snapshot_usage(struct snapshots *s, const char *key, uint64_t *ret_bytes,
 			      struct error *err);
 /*
