@@ -103,7 +103,11 @@ wire() { curl -s "http://$UPSTREAM/wire"; }
 	d=$(layer_of honest)
 	m=$(header Docker-Content-Digest)
 	curl -sf -o "$ROOT/got" "http://$REGISTRY/v2/up/honest/blobs/$d"
-	for damaged in "$d" "$m"; do printf X | dd of="$(blob_file "$damaged")" bs=1 seek=100 conv=notrunc 2>/dev/null; done
+	# Another byte than the one that is there, which is a matter of chance.
+	for damaged in "$d" "$m"; do
+		f=$(blob_file "$damaged")
+		tail -c +101 "$f" | head -c 1 | tr '\0-\377' '\1-\377\0' | dd of="$f" bs=1 seek=100 conv=notrunc 2>/dev/null
+	done
 	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"damaged $d"* ]]
