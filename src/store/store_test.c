@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -148,6 +150,93 @@ static void test_no_sync(struct store *s)
 	close(fd);
 	mounts_release(&m);
 	ok(snapshot_remove(s->snapshots, "loose", &err) == 0, "and removed");
+}
+
+static bool shows(int root, const char *path)
+{
+	return faccessat(root, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int sub_dir(int at, const char *name, mode_t mode)
+{
+	int fd;
+
+	if (mkdirat(at, name, mode) < 0 ||
+	    (fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		abort();
+	return fd;
+}
+
+static void lower_layer(int root)
+{
+	int d = sub_dir(root, "d", 0755), o = sub_dir(root, "o", 0755);
+
+	put_file(d, "keep", "1");
+	put_file(d, "deleted", "1");
+	put_file(o, "hidden", "1");
+	put_file(root, "becomes-dir", "1");
+	close(sub_dir(root, "becomes-file", 0755));
+	close(d);
+	close(o);
+}
+
+static bool upper_layer(int root)
+{
+	int d = sub_dir(root, "d", 0700), o = sub_dir(root, "o", 0755);
+	int n = sub_dir(root, "becomes-dir", 0755);
+	bool made = mknodat(d, "deleted", S_IFCHR, makedev(0, 0)) == 0 &&
+		    fsetxattr(o, "trusted.overlay.opaque", "y", 1, 0) == 0;
+
+	put_file(o, "new", "2");
+	put_file(n, "inside", "2");
+	put_file(root, "becomes-file", "2");
+	close(d);
+	close(o);
+	close(n);
+	return made;
+}
+
+/* Whatever the driver, two layers look the same. */
+static void test_one_over_the_other(struct store *s)
+{
+	struct layer_info info = { .size = 1 };
+	struct digest layers[] = { digest_of("lower"), digest_of("upper") };
+	struct layer_draft d = LAYER_DRAFT_INIT, u = LAYER_DRAFT_INIT;
+	struct mounts m = { 0 };
+	struct stat st = { 0 };
+	int fd = FD_NONE;
+	char v;
+
+	if (geteuid() != 0)
+		return;
+	ok(snapshot_layer_begin(s->snapshots, &d, &err) == 0, "a layer");
+	lower_layer(d.fd);
+	info.diff_id = layers[0];
+	ok(snapshot_layer_commit(s->snapshots, &d, &info, &err) == 0 &&
+	       snapshot_layer_begin(s->snapshots, &u, &err) == 0,
+	   "  and one over it");
+	ok(upper_layer(u.fd), "  with a whiteout and an opaque directory");
+	info.diff_id = layers[1];
+	ok(snapshot_layer_commit(s->snapshots, &u, &info, &err) == 0 &&
+	       snapshot_prepare(s->snapshots, "both", layers, 2, &m, &err) == 0 &&
+	       mount_open(&m, false, &fd, &err) == 0,
+	   "  are mounted");
+	ok(shows(fd, "d/keep") && !shows(fd, "d/deleted"), "a whiteout hides what it names");
+	ok(fstatat(fd, "d", &st, 0) == 0 && (st.st_mode & 07777) == 0700,
+	   "a directory has the upper one's mode");
+	ok(shows(fd, "o/new") && !shows(fd, "o/hidden"), "an opaque directory hides all below");
+	ok(shows(fd, "becomes-dir/inside"), "a directory takes a file's place");
+	ok(fstatat(fd, "becomes-file", &st, 0) == 0 && S_ISREG(st.st_mode),
+	   "and a file a directory's");
+	close(fd);
+	if (m.root) {
+		autofree char *opaque = cstr_format("%s/o", m.root);
+
+		ok(getxattr(opaque, "trusted.overlay.opaque", &v, 1) < 0,
+		   "a copy carries no overlay attributes");
+	}
+	mounts_release(&m);
+	ok(snapshot_remove(s->snapshots, "both", &err) == 0, "and removed");
 }
 
 static int count_tag(void *arg, const char *tag, const char *id, struct error *e)
@@ -297,6 +386,7 @@ static void run(const char *driver)
 	test_layers(s);
 	test_snapshots(s);
 	test_layer_twice(s);
+	test_one_over_the_other(s);
 	test_no_sync(s);
 	test_images_and_gc(s);
 	test_check(s, root);
