@@ -50,8 +50,8 @@ int plan_expand(struct planner *p, struct stage_plan *s, const struct ast_node *
 	return 0;
 }
 
-int plan_expand_body(struct planner *p, struct stage_plan *s, const char *word, const char **ret,
-		     struct error *err)
+int plan_expand_body(struct planner *p, struct stage_plan *s, const struct ast_node *n,
+		     const char *word, const char **ret, struct error *err)
 {
 	struct shell_lex lex = { .escape = '\\', .skip_quotes = true };
 	struct shell_result result;
@@ -59,6 +59,7 @@ int plan_expand_body(struct planner *p, struct stage_plan *s, const char *word, 
 
 	if (r < 0)
 		return r;
+	lint_undefined(p, s, n, &result);
 	*ret = result.word;
 	return 0;
 }

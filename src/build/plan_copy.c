@@ -99,7 +99,7 @@ static int add_files(struct planner *p, struct stage_plan *s, const struct instr
 		item->path = i->files[k].path;
 		item->text = i->files[k].data;
 		if (i->files[k].expand) {
-			r = plan_expand_body(p, s, i->files[k].data, &item->text, err);
+			r = plan_expand_body(p, s, i->node, i->files[k].data, &item->text, err);
 			if (r < 0)
 				return r;
 		}

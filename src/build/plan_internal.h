@@ -22,8 +22,8 @@ struct planner {
 MUST_CHECK int plan_expand(struct planner *p, struct stage_plan *s, const struct ast_node *n,
 			   const char *word, const char **ret, struct error *err);
 /* Same, quotes are ordinary characters (heredoc bodies). */
-MUST_CHECK int plan_expand_body(struct planner *p, struct stage_plan *s, const char *word,
-				const char **ret, struct error *err);
+MUST_CHECK int plan_expand_body(struct planner *p, struct stage_plan *s, const struct ast_node *n,
+				const char *word, const char **ret, struct error *err);
 struct node *plan_node(struct planner *p, struct stage_plan *s, enum node_kind kind,
 		       const char *text, unsigned line);
 void plan_input(struct planner *p, struct node *n, struct node *input);

@@ -471,21 +471,20 @@ int plan_arg(struct planner *p, struct stage_plan *s, const struct instruction *
 	int r;
 
 	for (size_t k = 0; k < i->n_pairs; k++) {
-		const char *key, *value = i->pairs[k].value, *given;
+		const char *key = i->pairs[k].key, *value = i->pairs[k].value, *given;
 
-		r = plan_expand(p, s, i->node, i->pairs[k].key, &key, err);
-		if (r < 0)
-			return r;
+		/* The name stands as written, a default that does not count is not looked at.
+		 * Peer: BuildKit. */
 		plan_lint_secret(p, i, key);
-		if (value != NULL) {
-			r = plan_expand(p, s, i->node, value, &value, err);
-			if (r < 0)
-				return r;
-		}
+		r = 0;
 		if (plan_build_arg(p, key, &given) && given != NULL)
 			value = given;
-		else if (value == NULL)
+		else if (value != NULL)
+			r = plan_expand(p, s, i->node, value, &value, err);
+		else
 			value = vars_get(&p->globals, key);
+		if (r < 0)
+			return r;
 		text_addf(&t, " %s", key);
 		if (value != NULL)
 			text_addf(&t, "=%s", value);

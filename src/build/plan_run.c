@@ -34,10 +34,11 @@ static int check_target(struct planner *p, struct stage_plan *s, struct run_moun
 	}
 	if (m->type == MOUNT_SECRET && m->target == NULL)
 		return 0;
-	if (m->target == NULL || m->target[0] == '\0')
-		return error_set(err, ERR_INVALID, "%s mount target cannot be empty",
-				 m->type == MOUNT_BIND ? "bind" : "the");
-	m->target = clean_path(p, plan_path(p, s, m->target));
+	/* Nothing is the working directory, and a cache is called as its place is written. Peer:
+	 * BuildKit. */
+	if (m->type == MOUNT_CACHE && m->id == NULL)
+		m->id = clean_path(p, m->target ? m->target : "");
+	m->target = clean_path(p, plan_path(p, s, m->target ? m->target : ""));
 	if (strcmp(m->target, "/") == 0)
 		return error_set(err, ERR_INVALID, "invalid mount target \"/\"");
 	return 0;
@@ -61,8 +62,6 @@ static int plan_mount(struct planner *p, struct stage_plan *s, const struct inst
 	r = check_target(p, s, m, err);
 	if (r < 0)
 		return r;
-	if (m->type == MOUNT_CACHE && m->id == NULL)
-		m->id = m->target;
 	if (m->type == MOUNT_BIND || (m->type == MOUNT_CACHE && m->from != NULL)) {
 		spec->has_from = true;
 		spec->from = (struct source){ .context = "" };
