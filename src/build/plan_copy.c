@@ -29,17 +29,32 @@ bool plan_is_file_name(const char *name)
 	return strchr(name, '/') == NULL && strcmp(name, "..") != 0;
 }
 
+/* Everything at the top is ignored. */
+static bool ignores_root(const struct ignore *ig)
+{
+	for (size_t i = 0; i < ig->len; i++) {
+		const char *text = ig->at[i].text;
+
+		if (strcmp(text, "*") == 0 || strcmp(text, "**") == 0 || strcmp(text, "**/*") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of an absolute path a pattern knows only the empty name before its first slash, and with
+ * exclusions nobody can tell. Peer: BuildKit. */
 static void lint_ignored(struct planner *p, const struct instruction *i, const char *path)
 {
 	autofree char *clean = fs_path_clean(path);
-	const char *rel = clean[0] == '/' ? clean + 1 : clean;
+	const struct ignore *ig = p->o->ignore;
+	bool whole = clean[0] == '/' || strcmp(clean, ".") == 0;
 
-	if (p->o->ignore == NULL || rel[0] == '\0' || strcmp(rel, ".") == 0)
+	if (ig == NULL || ig->exclusions)
 		return;
-	if (ignore_matches(p->o->ignore, rel, NULL) && !ignore_may_reinclude(p->o->ignore, rel))
+	if (whole ? ignores_root(ig) : ignore_matches(ig, clean, NULL))
 		lint_add(p->lint, LINT_COPY_IGNORED_FILE, i->node->line, i->node->end_line,
 			 "Attempting to %s file %s that is excluded by .dockerignore",
-			 i->kind == INS_ADD ? "Add" : "Copy", text_quote(p->arena, rel));
+			 i->kind == INS_ADD ? "Add" : "Copy", text_quote(p->arena, clean));
 }
 
 /* A digest of what a URL gives, or the commit that a git repository has there. */
