@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,33 +109,6 @@ static int write_file(struct step_mounts *m, const char *name, struct str bytes,
 	return fs_write_all(fd, bytes.at, bytes.len, err);
 }
 
-/*
- * A copy of the mounts at an fd. A client in a mount namespace of its own passes directories
- * of that one, which the kernel does not copy (EINVAL): the same directory of ours will do.
- */
-static int take_tree(int source, const struct stat *want)
-{
-	const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE;
-	int tree = (int)syscall(SYS_open_tree, source, "", flags);
-	char link[FS_PROC_FD_MAX], name[PATH_MAX];
-	autoclose int ours = FD_NONE;
-	struct stat st;
-	ssize_t n;
-
-	if (tree >= 0 || errno != EINVAL)
-		return tree;
-	fs_proc_fd_path(source, link);
-	n = readlink(link, name, sizeof(name) - 1);
-	name[n > 0 ? n : 0] = '\0';
-	ours = open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (ours < 0 || fstat(ours, &st) < 0 || st.st_dev != want->st_dev ||
-	    st.st_ino != want->st_ino) {
-		errno = EINVAL;
-		return -1;
-	}
-	return (int)syscall(SYS_open_tree, ours, "", flags);
-}
-
 /* Give what `path` names inside `rootfd` a place of its own on the host. */
 static int attach_tree(struct step_mounts *m, int rootfd, const char *path, const char **ret_path,
 		       struct error *err)
@@ -159,7 +131,8 @@ static int attach_tree(struct step_mounts *m, int rootfd, const char *path, cons
 		if (place < 0)
 			return error_sys(err, errno, "create '%s'", name);
 	}
-	tree = take_tree(source, &st);
+	tree = (int)syscall(SYS_open_tree, source, "",
+			    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
 	if (tree < 0)
 		return error_sys(err, errno, "take '%s'", path);
 	if (syscall(SYS_move_mount, tree, "", AT_FDCWD, where, MOVE_MOUNT_F_EMPTY_PATH) < 0)

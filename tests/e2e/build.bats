@@ -229,6 +229,14 @@ build() { docker build "$@" 2>/dev/null; }
 	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?t=g:1&remote=file://$ROOT/repo.git%23v1:sub"
 	[[ "$output" == *"Successfully tagged g:1"* ]]
 	[ "$(docker run --rm g:1 cat /r/f)" = v1 ]
+	git clone -q "$ROOT/repo.git" "$ROOT/outer"
+	git -C "$ROOT/outer" -c protocol.file.allow=always submodule --quiet add "file://$ROOT/repo.git" mod
+	git -C "$ROOT/outer" -c user.name=a -c user.email=a@b commit -qm two
+	git clone -q --bare "$ROOT/outer" "$ROOT/outer.git"
+	curl -s --unix-socket "$SOCK" -X POST "http://x/build?t=g:3&remote=file://$ROOT/outer.git"
+	[ "$(docker run --rm g:3 cat /r/mod/sub/f)" = v1 ]
+	curl -s --unix-socket "$SOCK" -X POST "http://x/build?t=g:4&remote=file://$ROOT/outer.git%3Fsubmodules=false"
+	[ -z "$(docker run --rm g:4 ls /r/mod)" ]
 	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?t=g:2&remote=file://$ROOT/repo.git%3Ftag=v1%26subdir=sub"
 	[[ "$output" == *"Successfully tagged g:2"* ]]
 	run curl -s --unix-socket "$SOCK" -X POST "http://x/build?remote=file://$ROOT/repo.git%23nope"
