@@ -36,6 +36,43 @@ static int read_rules(struct builder *b, struct error *err)
 				&b->rules, err);
 }
 
+int builder_entitlements(const struct json *config, bool *ret_net_host, struct error *err)
+{
+	const struct json *j = json_get(config, "entitlements");
+	bool net_host = true;
+
+	if (j != NULL && j->type != JSON_OBJECT)
+		return error_set(err, ERR_INVALID, "builder.entitlements: want an object");
+	json_for_each_member (m, j) {
+		bool host = strcmp(m->key, "network-host") == 0;
+
+		if (!host && strcmp(m->key, "security-insecure") != 0)
+			return error_set(err, ERR_INVALID,
+					 "builder.entitlements.%s is not a configuration option",
+					 m->key);
+		if (m->value->type != JSON_BOOL)
+			return error_set(err, ERR_INVALID,
+					 "builder.entitlements.%s: want true or false", m->key);
+		if (!host && m->value->b)
+			return error_set(err, ERR_UNIMPLEMENTED,
+					 "builder.entitlements.security-insecure is not supported "
+					 "yet");
+		net_host = host ? m->value->b : net_host;
+	}
+	*ret_net_host = net_host;
+	return 0;
+}
+
+/* What the client allows and the configuration does not. */
+static int check_entitlements(const struct build *b, struct error *err)
+{
+	if (!b->q->net_host || b->builder->net_host)
+		return 0;
+	return error_set(err, ERR_FORBIDDEN,
+			 "granting entitlement network.host is not allowed by build daemon "
+			 "configuration");
+}
+
 int builder_new(const struct builder_config *c, struct builder **ret, struct error *err)
 {
 	struct builder *b = new0(struct builder);
@@ -71,6 +108,8 @@ int builder_new(const struct builder_config *c, struct builder **ret, struct err
 		r = clean_leftovers(b, err);
 	if (r == 0)
 		r = read_rules(b, err);
+	if (r == 0)
+		r = builder_entitlements(b->cfg.cache_config, &b->net_host, err);
 	if (r < 0) {
 		builder_free(b);
 		return r;
@@ -509,6 +548,8 @@ static int prepare(struct build *b, struct buf *text, struct ast_location *where
 
 	if (r == 0)
 		r = check_call(b->q, err);
+	if (r == 0)
+		r = check_entitlements(b, err);
 	if (r == 0)
 		r = outputs_check(b->q, err);
 	if (r == 0)

@@ -73,6 +73,14 @@ struct builder_config {
 MUST_CHECK int builder_new(const struct builder_config *c, struct builder **ret, struct error *err);
 void builder_free(struct builder *b); /* after every build has returned */
 
+/*
+ * "entitlements" of the configuration's "builder": what clients may ask for, network.host
+ * if nothing is said. ERR_INVALID, ERR_UNIMPLEMENTED for security-insecure.
+ * Peer: dockerd, builder-next/controller.go.
+ */
+MUST_CHECK int builder_entitlements(const struct json *config, bool *ret_net_host,
+				    struct error *err);
+
 size_t builder_running(const struct builder *b);
 
 struct build_secret {

@@ -30,6 +30,7 @@ struct builder {
 	struct map mounts_busy; /* ids of locked and private cache mounts in use */
 	struct map mounts_used; /* ids of all cache mounts in use, counted */
 	struct cache_rules rules;
+	bool net_host;       /* the configuration lets a client --allow network.host */
 	struct lock gc_lock; /* see cache_gc.h */
 	pthread_t gc_thread;
 	bool gc_started, gc_due, gc_stop; /* under `lock`, told by `landed` */

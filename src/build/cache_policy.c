@@ -257,7 +257,7 @@ int cache_rules_read(struct arena *a, const struct json *j, int64_t disk_bytes,
 	if (json_get(gc, "defaultKeepStorage") != NULL)
 		limits.max_used_bytes = limits.min_free_bytes = 0;
 	json_for_each_member (m, j) {
-		if (strcmp(m->key, "gc") != 0)
+		if (strcmp(m->key, "gc") != 0 && strcmp(m->key, "entitlements") != 0)
 			return error_set(err, ERR_UNIMPLEMENTED, "builder.%s is not supported yet",
 					 m->key);
 	}

@@ -67,7 +67,7 @@ static void policy(void)
 static const struct {
 	const char *text, *want;
 } wrong[] = {
-	{ "{\"entitlements\":{}}", "builder.entitlements is not supported yet" },
+	{ "{\"history\":{}}", "builder.history is not supported yet" },
 	{ "{\"gc\":[]}", "builder.gc: want an object" },
 	{ "{\"gc\":{\"enable\":true}}", "builder.gc.enable is not a configuration option" },
 	{ "{\"gc\":{\"enabled\":\"yes\"}}", "builder.gc.enabled: want true or false" },

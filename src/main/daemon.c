@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "build/build.h"
 #include "build/cache_policy.h"
 
 /* Pairs of a flag's k=v values and of an object of the file. */
@@ -296,14 +297,17 @@ static int read_pull(struct settings *s, struct engine_config *cfg, struct error
 	return read_proxies(s, cfg, err);
 }
 
-/* {"gc": ...}: read again by the builder, which knows its disk. */
+/* {"gc": ..., "entitlements": ...}: read again by the builder, which knows its disk. */
 static int read_builder(struct settings *s, struct engine_config *cfg, struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
 	struct cache_rules rules;
+	bool net_host;
+	int r;
 
 	cfg->builder = json_get(s->file, "builder");
-	return cache_rules_read(&a, cfg->builder, INT64_MAX, &rules, err);
+	r = builder_entitlements(cfg->builder, &net_host, err);
+	return r < 0 ? r : cache_rules_read(&a, cfg->builder, INT64_MAX, &rules, err);
 }
 
 int daemon_engine_config(struct settings *s, struct engine_config *ret, struct error *err)

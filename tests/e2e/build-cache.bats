@@ -317,6 +317,18 @@ megabytes() {
 	# The newest is still there.
 	run proa build --progress plain "$CTX"
 	[[ "$output" == *CACHED* ]]
+	# dockerd's other word for the builder: what clients may ask for.
+	printf 'FROM bb:1\nRUN --network=host true\n' >"$ROOT/host.dockerfile"
+	engine_stop
+	echo '{"builder": {"entitlements": {"network-host": false}}}' >"$ROOT/engine.json"
+	engine_start
+	run proa build --allow network.host -f "$ROOT/host.dockerfile" "$CTX"
+	[ "$status" != 0 ]
+	[[ "$output" == *"granting entitlement network.host is not allowed by build daemon configuration"* ]]
+	echo '{"builder": {"entitlements": {"security-insecure": true}}}' >"$ROOT/bad.json"
+	run "$PROA_BUILD/proad" --config-file "$ROOT/bad.json" --validate
+	[ "$status" != 0 ]
+	[[ "$output" == *"builder.entitlements.security-insecure is not supported yet"* ]]
 	echo '{"builder": {"gc": {"polcy": []}}}' >"$ROOT/bad.json"
 	run "$PROA_BUILD/proad" --config-file "$ROOT/bad.json" --validate
 	[ "$status" != 0 ]
