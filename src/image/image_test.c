@@ -187,7 +187,7 @@ static void test_commit(struct store *s, const char *id, bool take, struct diges
 	struct buf_writer out;
 	struct layer_info info, again;
 	bool empty;
-	int fd;
+	int fd = FD_NONE;
 
 	ok(lease_open(s->db, "t", &lease, &err) == 0 && image_open(s, id, &base, &err) == 0 &&
 	       snapshot_prepare(s->snapshots, "c", base.diff_ids, base.n_layers, NULL, &err) == 0 &&

@@ -78,9 +78,7 @@ static int action_of(const char *name, const struct opt_uint *value, uint32_t *r
 
 		if (strcmp(name, actions[i].name) != 0)
 			continue;
-		if (a == SCMP_ACT_ERRNO(0))
-			a |= value->set ? (uint32_t)value->value & 0xffffu : EPERM;
-		else if (a == SCMP_ACT_TRACE(0))
+		if (a == SCMP_ACT_ERRNO(0) || a == SCMP_ACT_TRACE(0))
 			a |= value->set ? (uint32_t)value->value & 0xffffu : EPERM;
 		else if (value->set && value->value != 0)
 			return error_set(err, ERR_INVALID, "errnoRet does not go with %s", name);
