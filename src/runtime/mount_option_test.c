@@ -20,7 +20,8 @@ int main(void)
 		"size=64k", "mode=755", "nosuid", "rw", "sync", "defaults"
 	};
 	static const char *const rec[] = { "bind", "rro", "rnoexec", "rrw" };
-	static const char *const bad[] = { "bind", "size=1" };
+	static const char *const tmpfs_words[] = { "bind", "size=1", "mode=755" };
+	static const char *const bad[] = { "bind", "lowerdir=/x" };
 	static const char *const idmap[] = { "idmap" };
 	struct mount_option o;
 	struct error err;
@@ -39,6 +40,8 @@ int main(void)
 	is_int(parse("bind", rec, ARRAY_LEN(rec), &o, &err), 0, "recursive attributes");
 	ok(o.attr_rec_set == MOUNT_ATTR_NOEXEC && o.attr_rec_clear & MOUNT_ATTR_RDONLY,
 	   "the last word on an attribute wins");
+	is_int(parse("bind", tmpfs_words, ARRAY_LEN(tmpfs_words), &o, &err), 0,
+	       "a bind may carry a tmpfs's words, as under the peers");
 	is_int(parse("bind", bad, ARRAY_LEN(bad), &o, &err), -ERR_INVALID,
 	       "a bind has no options of a file system");
 	is_int(parse("tmpfs", idmap, 1, &o, &err), -ERR_INVALID, "only binds are id-mapped");

@@ -80,7 +80,6 @@ int runtime_protect_self(char *const argv[], struct error *err)
 {
 	autoclose int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	autoclose int copy = FD_NONE;
-	extern char **environ;
 	int r;
 
 	if (self < 0)
