@@ -127,6 +127,17 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_st
 	       ((const struct sockaddr_in *)b)->sin_addr.s_addr;
 }
 
+/* Who has one IPv6 address has its /64. */
+static bool same_subscriber(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	const struct in6_addr *x = &((const struct sockaddr_in6 *)a)->sin6_addr;
+	const struct in6_addr *y = &((const struct sockaddr_in6 *)b)->sin6_addr;
+
+	if (a->ss_family != AF_INET6 || b->ss_family != AF_INET6 || IN6_IS_ADDR_V4MAPPED(x))
+		return same_host(a, b);
+	return memcmp(x, y, 8) == 0;
+}
+
 static bool within_limits(struct http_server *s, bool local, const struct sockaddr_storage *addr)
 {
 	unsigned n = 0;
@@ -137,7 +148,7 @@ static bool within_limits(struct http_server *s, bool local, const struct sockad
 	if (local)
 		return true;
 	for (const struct server_conn *c = s->conns; c; c = c->next)
-		n += !c->local && same_host(&c->addr, addr);
+		n += !c->local && same_subscriber(&c->addr, addr);
 	return n < s->config.max_per_peer;
 }
 

@@ -29,7 +29,7 @@ struct http_response;
 struct http_server_config {
 	const char *name;         /* value of the Server header; NULL: none. Borrowed. */
 	unsigned max_connections; /* all together; 0: 4096. More are closed at accept */
-	unsigned max_per_peer;    /* per remote IP address (TCP only); 0: 256 */
+	unsigned max_per_peer;    /* per remote IPv4 address or IPv6 /64; 0: 256 */
 	int header_timeout_ms;    /* 0: 10 s for the whole head, and for the TLS handshake */
 	int idle_timeout_ms;      /* keep-alive over TCP without a request; 0: 300 s */
 	int read_timeout_ms;      /* longest pause within a request body; 0: none */

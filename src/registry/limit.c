@@ -1,5 +1,6 @@
 #include "registry/limit.h"
 
+#include <arpa/inet.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "base/map.h"
 
 #define PEERS_MAX 65536 /* then everybody starts anew: a flood cannot fill memory */
+#define HOST_MAX  64
 
 struct bucket {
 	double tokens;
@@ -42,16 +44,32 @@ void limit_free(struct limit *l)
 	free(l);
 }
 
-bool limit_pass(struct limit *l, const char *peer)
+/* An IPv4 address, or the /64 of an IPv6 one: a subscriber has that whole. */
+static void sender(const char *peer, char out[static HOST_MAX])
 {
 	const char *port = strrchr(peer, ':');
+	size_t len = port ? (size_t)(port - peer) : strlen(peer);
+	struct in6_addr a;
+
+	snprintf(out, HOST_MAX, "%.*s", (int)len, peer);
+	if (out[0] != '[')
+		return;
+	out[strcspn(out, "]")] = '\0';
+	if (inet_pton(AF_INET6, out + 1, &a) != 1 || IN6_IS_ADDR_V4MAPPED(&a))
+		return;
+	memset(a.s6_addr + 8, 0, 8);
+	inet_ntop(AF_INET6, &a, out, HOST_MAX);
+}
+
+bool limit_pass(struct limit *l, const char *peer)
+{
 	int64_t now = clock_mono_ns();
 	struct bucket *b;
-	char host[64];
+	char host[HOST_MAX];
 
 	if (l->per_second <= 0)
 		return true;
-	snprintf(host, sizeof(host), "%.*s", port ? (int)(port - peer) : (int)strlen(peer), peer);
+	sender(peer, host);
 	LOCKED(&l->lock);
 	b = map_get(&l->peers, host);
 	if (b == NULL) {
