@@ -428,7 +428,7 @@ static void get_stages(struct accept *c)
 
 static void get_findings(struct accept *c, struct plan_answer *ret)
 {
-	size_t n = wire_get_count(&c->r);
+	size_t n = wire_get_count(&c->r), lines = 0;
 	struct lint_finding *at = wire_array(&c->r, n, sizeof(*at));
 
 	ret->findings = at;
@@ -438,6 +438,11 @@ static void get_findings(struct accept *c, struct plan_answer *ret)
 		at[i].line = wire_get_u32(&c->r, NUMBER_MAX);
 		at[i].end_line = wire_get_u32(&c->r, NUMBER_MAX);
 		ret->n_findings++;
+		/* Somebody goes through the lines of each. */
+		if (at[i].end_line > at[i].line)
+			lines += at[i].end_line - at[i].line;
+		if (lines > NUMBER_MAX)
+			wire_fault(&c->r, "findings have more lines than a Dockerfile");
 	}
 }
 

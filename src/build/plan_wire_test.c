@@ -204,6 +204,15 @@ static void odd_rule(struct planned *p)
 {
 	p->answer.findings[0].rule = LINT_RULE_COUNT;
 }
+static void endless_finding(struct planned *p)
+{
+	struct lint_finding *at = arena_array(&p->arena, 2, sizeof(*at));
+
+	at[0] = at[1] = p->answer.findings[0];
+	at[0].end_line = at[1].end_line = DOCKERFILE_MAX;
+	p->answer.findings = at;
+	p->answer.n_findings = 2;
+}
 static void unasked_document(struct planned *p)
 {
 	p->answer.call = "{}";
@@ -249,6 +258,8 @@ static const struct {
 	{ "a target without steps", no_tip, "the target has no steps" },
 	{ "a time before 1970", early_epoch, "a number is out of range" },
 	{ "a finding of no rule", odd_rule, "a number is too large" },
+	{ "findings that never end", endless_finding,
+	  "findings have more lines than a Dockerfile" },
 	{ "a document that nobody asked for", unasked_document,
 	  "the document that was asked for is none" },
 };
