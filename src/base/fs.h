@@ -114,6 +114,13 @@ MUST_CHECK int fs_copy_tree(int from_dirfd, const char *from_name, int to_dirfd,
 MUST_CHECK int fs_copy_xattrs(int from_fd, int to_fd, bool lenient, struct error *err);
 
 MUST_CHECK int fs_sync_dir(int dirfd, struct error *err);
+/*
+ * Take the lock (flock) of an open file or directory for this process alone; its close
+ * drops it. Whoever was killed holds it until the kernel has taken it down, which is some
+ * hundred milliseconds with many threads: a successor waits two seconds. ERR_UNAVAILABLE
+ * when another process keeps it.
+ */
+MUST_CHECK int fs_lock(int fd, struct error *err);
 /* Sum of st_blocks*512 of everything below dirfd/name, hard links once. */
 MUST_CHECK int fs_disk_usage(int dirfd, const char *name, uint64_t *ret_bytes, struct error *err);
 /* The same without the directories: 0 for a tree of empty ones. */

@@ -213,6 +213,17 @@ static int open_store(struct engine *e, struct error *err)
 	return r < 0 ? error_set(err, local.kind, "%s", local.msg) : check_layers(e, err);
 }
 
+/* Tasks, network namespaces and ports of the exec root are one engine's. */
+static int lock_exec_root(struct engine *e, struct error *err)
+{
+	int r = fs_lock(e->exec_fd, err);
+
+	return r == -ERR_UNAVAILABLE
+		   ? error_set(err, ERR_CONFLICT, "the exec root '%s' is used by another process",
+			       e->cfg.exec_root)
+		   : r;
+}
+
 static int open_tasks(struct engine *e, struct error *err)
 {
 	autofree char *dir = cstr_format("%s/tasks", e->cfg.exec_root);
@@ -232,6 +243,8 @@ static int open_rooms(struct engine *e, struct error *err)
 		r = open_id(e, err);
 	if (r == 0)
 		r = open_store(e, err);
+	if (r == 0)
+		r = lock_exec_root(e, err);
 	if (r == 0)
 		r = open_tasks(e, err);
 	if (r == 0)

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,8 +28,6 @@
 #include "registry/trash.h"
 
 #define VERSION_TEXT "1\n"
-#define LOCK_TRIES   20
-#define LOCK_WAIT_US (50 * 1000)
 
 struct storage_fs {
 	struct storage storage;
@@ -442,17 +439,12 @@ static int check_version(struct storage_fs *fs, struct error *err)
 	return 0;
 }
 
-/* A killed predecessor holds the lock until the kernel has taken it apart. */
 static int take_lock(int fd, struct error *err)
 {
-	for (int tries = LOCK_TRIES; flock(fd, LOCK_EX | LOCK_NB) < 0; tries--) {
-		if (errno != EWOULDBLOCK)
-			return error_sys(err, errno, "lock");
-		if (tries == 0)
-			return error_set(err, ERR_CONFLICT, "another registry serves it");
-		usleep(LOCK_WAIT_US);
-	}
-	return 0;
+	int r = fs_lock(fd, err);
+
+	return r == -ERR_UNAVAILABLE ? error_set(err, ERR_CONFLICT, "another registry serves it")
+				     : r;
 }
 
 /* The 256 directories of blobs: a push that had to make its own would wait for the disk longer. */

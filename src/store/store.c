@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,8 +16,7 @@
 #include "base/str.h"
 #include "store/schema.h"
 
-#define LAYOUT_VERSION   "1\n"
-#define LOCK_PATIENCE_NS (2 * NS_PER_SEC)
+#define LAYOUT_VERSION "1\n"
 
 static int choose_driver(const char *name, const char *snapshots, enum snapshot_driver *ret,
 			 struct error *err)
@@ -54,22 +52,18 @@ static int check_version(struct store *s, struct error *err)
 	return 0;
 }
 
-/* A process that was killed holds the lock until the kernel has taken it down: with many threads
- * and streams that is some hundred milliseconds, and its successor may be there sooner. */
 static int take_lock(struct store *s, struct error *err)
 {
-	int64_t until = clock_mono_ns() + LOCK_PATIENCE_NS;
+	int r;
 
 	s->lock_fd = openat(s->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0)
 		return error_sys(err, errno, "open '%s/lock'", s->root);
-	while (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		if (clock_mono_ns() > until)
-			return error_set(err, ERR_UNAVAILABLE,
-					 "the store '%s' is used by another process", s->root);
-		poll(NULL, 0, 20);
-	}
-	return 0;
+	r = fs_lock(s->lock_fd, err);
+	return r == -ERR_UNAVAILABLE
+		   ? error_set(err, ERR_UNAVAILABLE, "the store '%s' is used by another process",
+			       s->root)
+		   : r;
 }
 
 static int open_db(struct store *s, struct error *err)

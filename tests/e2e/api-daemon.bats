@@ -119,6 +119,16 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	curl -sf --unix-socket "$SOCK" http://x/_ping
 }
 
+@test "two engines on one exec root are refused, and the first keeps its files" {
+	engine_start
+	before=$(cat "$ROOT/proad.pid"; ls -R "$ROOT/run")
+	run timeout 10 "$PROA_BUILD/proad" --data-root "$ROOT/data2" --exec-root "$ROOT/run" --bridge-name "${BRIDGE}b" --pidfile "$ROOT/proad.pid" -H "unix://$SOCK" --config-file "$ROOT/engine.json"
+	[ "$status" = 1 ]
+	[[ "$output" == *"the exec root '$ROOT/run' is used by another process"* ]]
+	[ "$(cat "$ROOT/proad.pid"; ls -R "$ROOT/run")" = "$before" ]
+	curl -sf --unix-socket "$SOCK" http://x/_ping
+}
+
 @test "SIGHUP reads the log level again, SIGTERM ends with 0" {
 	engine_start
 	pid=$(cat "$ROOT/test.pid")
