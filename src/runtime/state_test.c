@@ -81,8 +81,8 @@ static void test_damage(const struct runtime_options *o)
 		"{}",
 		"{\"version\":2}",
 		"{\"version\":1,\"id\":\"x\"}",
-		"{\"version\":1,\"id\":\"x\",\"ociVersion\":\"1\",\"pid\":-4,"
-		"\"bundle\":\"/\",\"rootfs\":\"/\"}"
+		("{\"version\":1,\"id\":\"x\",\"ociVersion\":\"1\",\"pid\":-4,"
+		 "\"bundle\":\"/\",\"rootfs\":\"/\"}")
 	};
 	auto_(state_dir) d = STATE_DIR_INIT;
 	struct error err;

@@ -309,12 +309,10 @@ int shim_main(int argc, char **argv, shim_runtime_fn builtin)
 			dir = argv[i + 1];
 		else if (strcmp(argv[i], "--await") == 0)
 			await = true;
-		else if (strcmp(argv[i], "--fd") == 0 && parse_fd(argv[i + 1], &control_fd) == 0)
-			continue;
-		else if (strcmp(argv[i], "--rootfs-fd") == 0 &&
-			 parse_fd(argv[i + 1], &rootfs_fd) == 0)
-			continue;
-		else
+		else if (!(strcmp(argv[i], "--fd") == 0 &&
+			   parse_fd(argv[i + 1], &control_fd) == 0) &&
+			 !(strcmp(argv[i], "--rootfs-fd") == 0 &&
+			   parse_fd(argv[i + 1], &rootfs_fd) == 0))
 			return 2;
 	}
 	if (dir == NULL || control_fd < 0 || i != argc)
