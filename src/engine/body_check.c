@@ -126,9 +126,9 @@ static const char *const connect_rules[] = { "Container s", "Force b", ENDPOINT(
 
 static const char *const volume_rules[] = { "Name s", "Driver s", "DriverOpts.* s", "Labels.* s" };
 
-static const char *name_of(enum json_type t)
+const char *json_go_name(const struct json *v)
 {
-	switch (t) {
+	switch (v->type) {
 	case JSON_STRING:
 		return "string";
 	case JSON_INT:
@@ -163,7 +163,7 @@ static int want(const struct json *v, char type, const char *rule, size_t len, s
 			return error_set(
 			    err, ERR_INVALID,
 			    "json: cannot unmarshal %s into Go struct field %.*s of type %s",
-			    name_of(v->type), (int)len, rule, types[i].go);
+			    json_go_name(v), (int)len, rule, types[i].go);
 	}
 	return 0;
 }

@@ -18,3 +18,6 @@ MUST_CHECK int body_check_exec(const struct json *body, struct error *err);
 MUST_CHECK int body_check_network(const struct json *body, struct error *err);
 MUST_CHECK int body_check_connect(const struct json *body, struct error *err); /* and disconnect */
 MUST_CHECK int body_check_volume(const struct json *body, struct error *err);
+
+/* What the error calls the value's type. */
+const char *json_go_name(const struct json *v);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "engine/body_check.h"
 #include "engine/container_internal.h"
 #include "task/bundle.h"
 
@@ -96,26 +97,6 @@ static const char *shape_go_name(enum shape shape)
 	static const char *const names[] = { "string", "bool", "int64", "[]string", "map" };
 
 	return names[shape];
-}
-
-static const char *json_go_name(const struct json *v)
-{
-	switch (v->type) {
-	case JSON_STRING:
-		return "string";
-	case JSON_INT:
-	case JSON_DOUBLE:
-		return "number";
-	case JSON_BOOL:
-		return "bool";
-	case JSON_ARRAY:
-		return "array";
-	case JSON_OBJECT:
-	case JSON_NULL:
-	case JSON_ANY:
-		break;
-	}
-	return "object";
 }
 
 static struct json *zero_value(struct arena *a, const struct member *m)
