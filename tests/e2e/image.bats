@@ -171,22 +171,6 @@ unchanged() {
 	check_store
 }
 
-@test "an archive of long names is refused before it takes the memory" {
-	# 100 links, each to a name of a mebibyte: 100 KB that would take as many MiB of memory.
-	python3 - "$ROOT/links.tar.gz" <<-'P'
-		import sys, tarfile
-		with tarfile.open(sys.argv[1], "w:gz", format=tarfile.PAX_FORMAT) as t:
-		    for i in range(100):
-		        e = tarfile.TarInfo("l%d" % i)
-		        e.type, e.linkname = tarfile.SYMTYPE, "a" * 1000000
-		        t.addfile(e)
-	P
-	run docker load -i "$ROOT/links.tar.gz"
-	[ "$status" = 1 ]
-	[[ "$output" == *"too large for what it is"* ]]
-	check_store
-}
-
 @test "import takes --change and --message, and the image runs" {
 	docker import -c 'ENV A=b' -c 'CMD ["/bin/sh","-c","echo $A"]' -m why "$ROOT/busybox.tar" imp:1
 	[ "$(docker image inspect -f '{{.Comment}}' imp:1)" = why ]
@@ -275,6 +259,22 @@ unchanged() {
 	check_store
 	# A sanitizer's own memory is many times ours.
 	[ -n "${PROA_SANITIZED:-}" ] || [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$ROOT/test.pid")/status")" -lt 65536 ]
+}
+
+@test "an archive of long names is refused before it takes the memory" {
+	# 100 links, each to a name of a mebibyte: 100 KB that would take as many MiB of memory.
+	python3 - "$ROOT/links.tar.gz" <<-'P'
+		import sys, tarfile
+		with tarfile.open(sys.argv[1], "w:gz", format=tarfile.PAX_FORMAT) as t:
+		    for i in range(100):
+		        e = tarfile.TarInfo("l%d" % i)
+		        e.type, e.linkname = tarfile.SYMTYPE, "a" * 1000000
+		        t.addfile(e)
+	P
+	run docker load -i "$ROOT/links.tar.gz"
+	[ "$status" = 1 ]
+	[[ "$output" == *"too large for what it is"* ]]
+	check_store
 }
 
 @test "a download that is cut goes on where it ended" {
