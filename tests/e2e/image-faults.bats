@@ -118,7 +118,7 @@ refused() {
 	[ "$(docker images -q)" = "$before" ]
 	[ ! -e "$ROOT/data/content/ingest/"* ]
 	check_store
-	[ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$ROOT/test.pid")/status")" -lt 65536 ]
+	[ -n "${PROA_SANITIZED:-}" ] || [ "$(awk '/VmHWM/ { print $2 }' "/proc/$(cat "$ROOT/test.pid")/status")" -lt 65536 ]
 }
 
 # cutter CUTS [AWAY]: the registry behind a proxy that cuts; sets $CUTTER.
