@@ -7,7 +7,8 @@ CLANG ?= $(shell command -v clang || command -v clang-14)
 DEVELOPER ?= 1
 MESON_SETUP = meson setup --prefix=$(PREFIX) -Ddeveloper=$(if $(filter 0,$(DEVELOPER)),false,true)
 
-all: $(BUILD)/build.ninja
+# `make build` too: a folder of that name would make it do nothing, in silence.
+all build: $(BUILD)/build.ninja
 	@ninja --quiet -C $(BUILD)
 
 $(BUILD)/build.ninja:
@@ -94,4 +95,4 @@ hooks:
 clean:
 	@rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-clang $(BUILD)-cov $(BUILD)-fuzz $(BUILD)-release
 
-.PHONY: all check check-fast check-e2e asan asan-build asan-e2e ubsan tsan tsan-build tsan-e2e clang cov fuzz tidy bench release install uninstall dist hooks clean
+.PHONY: all build check check-fast check-e2e asan asan-build asan-e2e ubsan tsan tsan-build tsan-e2e clang cov fuzz tidy bench release install uninstall dist hooks clean

@@ -67,15 +67,40 @@ int child_receive(int socket, enum child_message_kind *ret, struct error *err)
 	return 0;
 }
 
-static int ask_parent(struct child *c, enum child_message_kind kind, struct error *err)
+static int expect(struct child *c, enum child_message_kind want, struct error *err)
 {
 	enum child_message_kind answer;
-	int r = child_send(c->socket, kind, NULL, err);
+	int r = child_receive(c->socket, &answer, err);
+
+	if (r == 0 && answer != want)
+		r = error_set(err, ERR_SYSTEM, "the parent gave up");
+	return r;
+}
+
+static int wait_recorded(struct child *c, struct error *err)
+{
+	int r = c->recorded ? 0 : expect(c, CHILD_RECORDED, err);
+
+	c->recorded = r == 0;
+	return r;
+}
+
+static int ask_parent(struct child *c, enum child_message_kind kind, struct error *err)
+{
+	int r = wait_recorded(c, err);
 
 	if (r == 0)
-		r = child_receive(c->socket, &answer, err);
-	if (r == 0 && answer != CHILD_GO)
-		r = error_set(err, ERR_SYSTEM, "the parent gave up");
+		r = child_send(c->socket, kind, NULL, err);
+	return r < 0 ? r : expect(c, CHILD_GO, err);
+}
+
+/* A parent that dies takes the child with it for as long as nobody else could find the child. */
+static int outlive_parent(struct child *c, struct error *err)
+{
+	int r = wait_recorded(c, err);
+
+	if (r == 0 && prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
+		r = error_sys(err, errno, "live without the parent");
 	return r;
 }
 
@@ -287,9 +312,7 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 		r = process_enter_cwd(&c->process, err);
 	if (r == 0)
 		r = process_resolve(&c->process, a, err);
-	if (r == 0 && prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
-		r = error_sys(err, errno, "live without the parent");
-	return r;
+	return r < 0 ? r : outlive_parent(c, err);
 }
 
 /*

@@ -23,6 +23,7 @@ enum child_message_kind {
 	CHILD_READY,    /* waits for `start` */
 	CHILD_FAILED,   /* err tells */
 	CHILD_GO,       /* the answer to all but FAILED and READY */
+	CHILD_RECORDED, /* to the child, once and first: its pid is in the state */
 	CHILD_LISTENER, /* handover_offer: a page is attached */
 };
 struct child_message {
@@ -45,6 +46,7 @@ struct child {
 	struct rootfs rootfs;
 	int tree;      /* the root, cloned beforehand, or FD_NONE */
 	int socket;    /* to the parent */
+	bool recorded; /* CHILD_RECORDED has come */
 	int listener;  /* init.sock, listening */
 	bool in_front; /* the caller of create reads the terminal himself */
 	int console;   /* connected, or FD_NONE */

@@ -301,12 +301,15 @@ static int check(struct making *m, struct error *err)
 /* A process that keeps the scope alive until init is in it: systemd drops an empty one. */
 static int hold_scope(struct making *m, struct error *err)
 {
+	pid_t parent = getpid();
+
 	m->holder = fork();
 	if (m->holder < 0)
 		return error_sys(err, errno, "fork");
 	if (m->holder > 0)
 		return 0;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || close_range(0, ~0U, 0) < 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent ||
+	    close_range(0, ~0U, 0) < 0)
 		_exit(1);
 	for (;;)
 		pause();
@@ -622,6 +625,7 @@ int pid_file_write(const char *path, pid_t pid, struct error *err)
 static int make(struct making *m, const struct buf *text, struct error *err)
 {
 	struct process_setup *p = &m->child.process;
+	struct error ignored;
 	int r = state_create(m->options, m->create->id, &m->dir, err);
 
 	if (r < 0)
@@ -655,6 +659,9 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 		m->state.pid_start = 0;
 	/* With the pid on record init can be found and killed, whatever becomes of us. */
 	r = state_write(&m->dir, &m->state, err);
+	/* A child that is dead cannot be told: serve_child reads why it died. */
+	if (r == 0 && child_send(m->socket, CHILD_RECORDED, NULL, &ignored) < 0)
+		log_debug("init is gone already", KV_ERR(&ignored));
 	if (r == 0)
 		r = serve_child(m, err);
 	end_holder(m);

@@ -253,6 +253,24 @@ host_untouched() {
 	done
 }
 
+@test "runtime: create killed when init is ready and its pid not yet on record leaves no init that waits" {
+	command -v strace >/dev/null || skip "needs strace"
+	local tracer i
+	args sleep 1000
+	# The first renameat2 writes the state without a pid, the second the one with it.
+	strace -o "$T/trace" -e trace=renameat2 -e inject=renameat2:delay_enter=5000000:when=2 \
+		"$RT" --root "$STATE" create -b "$B" "$CID" </dev/null >/dev/null 2>&1 3>&- &
+	tracer=$!
+	for i in $(seq 50); do [ -S "$STATE/$CID/init.sock" ] && break; sleep 0.1; done
+	sleep 0.5
+	[ "$(jq .pid "$STATE/$CID/state.json")" = 0 ]
+	kill -KILL "$(pgrep -P "$tracer")"
+	wait "$tracer" || true
+	grep -q 'killed by SIGKILL' "$T/trace" || skip "strace cannot trace here"
+	rt delete --force "$CID"
+	nothing_left
+}
+
 @test "runtime: bad ids and arguments" {
 	for id in '' . .. a/b ../x 'a b' .hidden "$(printf 'x%.0s' $(seq 2000))"; do
 		run rt create -b "$B" "$id"
