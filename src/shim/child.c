@@ -139,10 +139,23 @@ static int spawn(struct supervisor *s, const argv_vec *argv, const int fds[3], p
 	return 0;
 }
 
+/* A start is under way: a child that ends may be a process whose pid nobody has told yet. */
+static bool any_starting(const struct supervisor *s)
+{
+	for (const struct process *p = s->init; p; p = p == s->init ? s->execs : p->next)
+		if (p->status == PROCESS_STARTING)
+			return true;
+	return false;
+}
+
 static int start(struct supervisor *s, struct process *p, argv_vec *argv, struct error *err)
 {
 	char console[128];
 	int r;
+
+	/* The numbers of older children are free to be given to this one. */
+	if (!any_starting(s))
+		memset(s->unclaimed, 0, sizeof(s->unclaimed));
 
 	if (p->tty) {
 		process_console_name(p, console, sizeof(console));
@@ -385,12 +398,14 @@ static void runtime_delete(struct supervisor *s)
 
 static void exec_ended(struct supervisor *s, struct process *p)
 {
+	struct ended_exec *ended;
+
 	p->status = PROCESS_EXITED;
 	process_drain_output(s, p);
-	if (s->conns == NULL && s->n_missed < SUPERVISOR_MISSED_MAX) {
-		memcpy(s->missed[s->n_missed].id, p->id, sizeof(p->id));
-		s->missed[s->n_missed++].code = p->exit_code;
-	}
+	/* Whether an engine has read what it is sent, only a later engine's question tells. */
+	ended = &s->ended[s->next_ended++ % SUPERVISOR_ENDED_MAX];
+	memcpy(ended->id, p->id, sizeof(p->id));
+	ended->code = p->exit_code;
 	control_event_exit(s, p);
 	finish_sessions(s, p);
 	exec_remove_files(s, p);
@@ -511,6 +526,8 @@ static void child_ended(struct supervisor *s, pid_t pid, int code)
 			return;
 		}
 	}
+	if (!any_starting(s))
+		return;
 	slot = s->next_unclaimed++ % SUPERVISOR_UNCLAIMED_MAX;
 	s->unclaimed[slot].pid = pid;
 	s->unclaimed[slot].code = code;

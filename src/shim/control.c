@@ -297,10 +297,10 @@ static int op_state(struct supervisor *s, struct request *req, struct error *err
 		jsonw_kint(&w, "pid", p->pid);
 		jsonw_end(&w);
 	}
-	for (i = 0; i < s->n_missed; i++) {
+	for (i = 0; i < SUPERVISOR_ENDED_MAX && s->ended[i].id[0]; i++) {
 		jsonw_object(&w);
-		jsonw_kstring(&w, "id", s->missed[i].id);
-		jsonw_kint(&w, "code", s->missed[i].code);
+		jsonw_kstring(&w, "id", s->ended[i].id);
+		jsonw_kint(&w, "code", s->ended[i].code);
 		jsonw_end(&w);
 	}
 	jsonw_end(&w);

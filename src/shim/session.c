@@ -48,9 +48,7 @@ static void session_rewatch(struct supervisor *s, struct session *x)
 	if (x->out_len > x->out_at)
 		events |= EPOLLOUT;
 	/* Without anything to wait for but a hang-up, a half-done stdin would spin. */
-	if (events == 0 && x->in_len > 0)
-		events = 0;
-	else
+	if (events != 0 || x->in_len == 0)
 		events |= EPOLLERR;
 	if (source_watch(s, &x->src, events) < 0)
 		session_kill(s, x);

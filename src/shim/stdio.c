@@ -18,8 +18,8 @@
 #include "base/fdpass.h"
 #include "shim/supervisor.h"
 
-/* A pipe this size lets a chatty process run ahead of one pass of the loop. */
-#define PIPE_SIZE 65536
+/* More than what a pipe (fs.pipe-max-size) or a terminal holds. */
+#define DRAIN_READS_MAX 64
 
 void process_console_name(const struct process *p, char *out, size_t cap)
 {
@@ -230,14 +230,21 @@ void process_begin_output(struct supervisor *s, struct process *p)
 	process_flush_stdin(s, p);
 }
 
+/* Without a PID namespace of its own, what the process left behind may write on and on. */
+static void drain(struct supervisor *s, struct process *p, struct source *src)
+{
+	int left = DRAIN_READS_MAX;
+
+	while (src->fd >= 0 && process_read(s, p, src) && --left > 0)
+		continue;
+}
+
 void process_drain_output(struct supervisor *s, struct process *p)
 {
 	int64_t now = clock_wall_ns();
 
-	while (p->out.fd >= 0 && process_read(s, p, &p->out))
-		;
-	while (p->err.fd >= 0 && process_read(s, p, &p->err))
-		;
+	drain(s, p, &p->out);
+	drain(s, p, &p->err);
 	if (p == s->init) {
 		logfile_flush(s->log, 1, &p->partial[0], now);
 		logfile_flush(s->log, 2, &p->partial[1], now);

@@ -82,7 +82,7 @@ struct conn {
 };
 
 #define SUPERVISOR_UNCLAIMED_MAX 64
-#define SUPERVISOR_MISSED_MAX    64
+#define SUPERVISOR_ENDED_MAX     64
 
 struct supervisor_spec {
 	const char *id;
@@ -93,6 +93,11 @@ struct supervisor_spec {
 	bool tty, open_stdin, stdin_once, ephemeral;
 	const char *measure; /* control group whose usage is told at the end; NULL: none */
 	struct logfile_config log;
+};
+
+struct ended_exec {
+	char id[80]; /* "": none yet */
+	int code;
 };
 
 struct supervisor {
@@ -114,19 +119,16 @@ struct supervisor {
 	bool quit;
 	bool oom_killed;
 	struct usage usage; /* when spec.measure */
-	/* Ended children whose pid no process has claimed yet. */
+	/* Children that ended during a start and whose pid no process has claimed yet. */
 	struct {
 		pid_t pid;
 		int code;
 		int64_t ns;
 	} unclaimed[SUPERVISOR_UNCLAIMED_MAX];
 	unsigned next_unclaimed;
-	/* Execs that ended while no engine was there to be told. */
-	struct {
-		char id[80];
-		int code;
-	} missed[SUPERVISOR_MISSED_MAX];
-	unsigned n_missed;
+	/* The last execs that ended, for an engine that was not there to be told; a ring. */
+	struct ended_exec ended[SUPERVISOR_ENDED_MAX];
+	unsigned next_ended;
 	char buf[65536]; /* one read */
 };
 

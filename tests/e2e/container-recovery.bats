@@ -53,6 +53,22 @@ die() {
 	d rm lives ends
 }
 
+@test "the code of an exec that ended while the engine hung and then died is known to the next" {
+	run_it -d --name hung bb:1 sleep 1000
+	api() { curl -sf --unix-socket "$SOCK" -H 'Content-Type: application/json' "$@"; }
+	exec=$(api http://x/containers/hung/exec -d '{"Cmd":["sh","-c","while [ ! -e /go ]; do sleep 0.05; done; exit 6"]}' | jq -r .Id)
+	api "http://x/exec/$exec/start" -d '{"Detach":true}'
+	pid=$(api "http://x/exec/$exec/json" | jq .Pid)
+	[ "$pid" -gt 0 ]
+	kill -STOP "$(cat "$ROOT/test.pid")"
+	touch "/proc/$pid/root/go"
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+	die
+	engine_start
+	[ "$(api "http://x/exec/$exec/json" | jq -c '[.Running, .ExitCode]')" = '[false,6]' ]
+	d rm -f hung
+}
+
 @test "restart policies hold when everything has died" {
 	run_it -d --name always --restart always bb:1 sleep 100
 	run_it -d --name stopped --restart unless-stopped bb:1 sleep 100
