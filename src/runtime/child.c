@@ -55,12 +55,13 @@ int child_receive(int socket, enum child_message_kind *ret, struct error *err)
 	do
 		n = recv(socket, &m, sizeof(m), 0);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return error_sys(err, errno, "talk to the container's init");
-	if (n == 0) {
+	/* Reset: it ended with something of ours unread. */
+	if (n == 0 || (n < 0 && errno == ECONNRESET)) {
 		*ret = CHILD_CLOSED;
 		return 0;
 	}
+	if (n < 0)
+		return error_sys(err, errno, "talk to the container's init");
 	if (m.kind == CHILD_FAILED)
 		return child_error(&m, (size_t)n, err);
 	*ret = m.kind;
@@ -411,7 +412,9 @@ _Noreturn void child_main(struct child *c)
 	if (r == 0)
 		r = child_send(c->socket, CHILD_READY, NULL, &err);
 	if (r < 0) {
-		if (child_send(c->socket, CHILD_FAILED, &err, NULL) < 0)
+		/* Left unread, the parent's message would take the error with it. */
+		if (wait_recorded(c, NULL) < 0 ||
+		    child_send(c->socket, CHILD_FAILED, &err, NULL) < 0)
 			_exit(2);
 		_exit(1);
 	}
