@@ -99,9 +99,8 @@ MUST_CHECK int container_spec_resources(struct arena *a, const struct json *hc, 
 MUST_CHECK int container_start_locked(struct container *c, bool *ret_changed, struct error *err);
 MUST_CHECK int container_remove_locked(struct container *c, bool volumes, struct error *err);
 /* Its two halves: from the first on nobody finds the container and those who wait for its removal
- * go on (*ret_gone; false when `restart` keeps it); the second takes its files away. */
-MUST_CHECK int container_forget_locked(struct container *c, bool volumes, bool *ret_gone,
-				       struct error *err);
+ * go on; the second takes its files away. */
+MUST_CHECK int container_forget_locked(struct container *c, bool volumes, struct error *err);
 void container_remove_files(struct container *c);
 /* What a task tells; ctx is the container. */
 void container_task_event(void *ctx, struct task *t, const struct task_event *ev);

@@ -202,17 +202,17 @@ static bool may_answer_early(const struct container *c)
 static bool forget(struct container *c)
 {
 	struct error failure = { 0 };
-	bool gone;
 
-	if (container_forget_locked(c, true, &gone, &failure) < 0)
-		log_warn("container not removed", KV("container", c->id), KV_ERR(&failure));
-	return gone;
+	if (container_forget_locked(c, true, &failure) == 0)
+		return true;
+	log_warn("container not removed", KV("container", c->id), KV_ERR(&failure));
+	return false;
 }
 
 void container_exited(struct container *c, const struct task_exit *exit)
 {
 	struct error failure = { 0 };
-	bool auto_remove, restart, early, gone;
+	bool auto_remove, restart, early, gone, keep;
 	struct task *t;
 
 	LOCKED(&c->op);
@@ -220,6 +220,7 @@ void container_exited(struct container *c, const struct task_exit *exit)
 		LOCKED(&c->lock);
 		t = c->task ? task_ref(c->task) : NULL;
 		auto_remove = json_bool(c->host_config, "AutoRemove", false);
+		keep = c->keep_once;
 	}
 	health_stop(c);
 	emit_die(c, exit);
@@ -235,7 +236,7 @@ void container_exited(struct container *c, const struct task_exit *exit)
 		LOCKED(&c->lock);
 		container_changed(c);
 	}
-	gone = auto_remove && !restart && forget(c);
+	gone = auto_remove && !keep && !restart && forget(c);
 	if (early)
 		release_run(c, t);
 	task_unref(t);

@@ -15,6 +15,8 @@
 #include "store/snapshot.h"
 #include "store/store.h"
 
+#define KILL_ROUNDS_MAX 10
+
 void container_remove_files(struct container *c)
 {
 	autoclose int fd = FD_NONE;
@@ -31,7 +33,7 @@ void container_remove_files(struct container *c)
 			 KV_ERR(&failure));
 }
 
-int container_forget_locked(struct container *c, bool volumes, bool *ret_gone, struct error *err)
+int container_forget_locked(struct container *c, bool volumes, struct error *err)
 {
 	autofree char *key = cstr_format("container/%s", c->id);
 	struct error failure = { 0 };
@@ -39,13 +41,9 @@ int container_forget_locked(struct container *c, bool volumes, bool *ret_gone, s
 	size_t i;
 	int r;
 
-	*ret_gone = false;
-
 	lock_assert_held(&c->op);
 	{
 		LOCKED(&c->lock);
-		if (c->keep_once)
-			return 0;
 		if (c->removed)
 			return error_set(err, ERR_NOT_FOUND, "No such container: %s", c->id);
 		before = c->status;
@@ -68,7 +66,6 @@ int container_forget_locked(struct container *c, bool volumes, bool *ret_gone, s
 			volume_drop_anonymous(c->engine, c->mounts[i].name);
 	container_event(c, "destroy", NULL, 0);
 	attach_pending_drop(c);
-	*ret_gone = true;
 	LOCKED(&c->lock);
 	c->removed = true;
 	container_changed(c);
@@ -77,10 +74,9 @@ int container_forget_locked(struct container *c, bool volumes, bool *ret_gone, s
 
 int container_remove_locked(struct container *c, bool volumes, struct error *err)
 {
-	bool gone;
-	int r = container_forget_locked(c, volumes, &gone, err);
+	int r = container_forget_locked(c, volumes, err);
 
-	if (gone)
+	if (r == 0)
 		container_remove_files(c);
 	return r;
 }
@@ -104,11 +100,44 @@ static int kill_first(struct container *c, struct error *err)
 		   : 0;
 }
 
+static int refuse_running(const struct container *c, struct error *err)
+{
+	if (c->status == CONTAINER_PAUSED)
+		return error_set(err, ERR_CONFLICT,
+				 "You cannot remove a paused container %s. Unpause and then "
+				 "stop the container before attempting removal or force remove",
+				 c->id);
+	return error_set(err, ERR_CONFLICT,
+			 "You cannot remove a running container %s. Stop the container "
+			 "before attempting removal or force remove",
+			 c->id);
+}
+
+/*
+ * One attempt; *ret_running: it runs (again), was not refused for that, and must be killed first.
+ *
+ * killed  it was, by us: somebody else's removal, as of --rm, is as good as ours
+ */
+static int remove_stopped(struct container *c, bool force, bool killed, bool volumes,
+			  bool *ret_running, struct error *err)
+{
+	LOCKED(&c->op);
+	{
+		LOCKED(&c->lock);
+		if (c->removed && killed)
+			return 0;
+		*ret_running = container_is_running(c);
+		if (*ret_running)
+			return force ? 0 : refuse_running(c, err);
+	}
+	return container_remove_locked(c, volumes, err);
+}
+
 int container_remove(struct engine *e, const char *ref, bool force, bool volumes, bool link,
 		     struct error *err)
 {
 	autoptr(container) c = NULL;
-	bool running, removed;
+	bool running = false;
 	int r;
 
 	if (link)
@@ -116,34 +145,15 @@ int container_remove(struct engine *e, const char *ref, bool force, bool volumes
 	r = container_find(e, ref, &c, err);
 	if (r < 0)
 		return r;
-	{
-		LOCKED(&c->lock);
-		running = container_is_running(c);
-		if (running && !force && c->status == CONTAINER_PAUSED)
-			return error_set(
-			    err, ERR_CONFLICT,
-			    "You cannot remove a paused container %s. Unpause and then "
-			    "stop the container before attempting removal or force remove",
-			    c->id);
-		if (running && !force)
-			return error_set(
-			    err, ERR_CONFLICT,
-			    "You cannot remove a running container %s. Stop the container "
-			    "before attempting removal or force remove",
-			    c->id);
-	}
-	if (running) {
+	r = remove_stopped(c, force, false, volumes, &running, err);
+	/* Between its end and our turn somebody may have started it again. */
+	for (int i = 0; r == 0 && running && i < KILL_ROUNDS_MAX; i++) {
+		running = false;
 		r = kill_first(c, err);
-		if (r < 0)
-			return r;
+		if (r == 0)
+			r = remove_stopped(c, force, true, volumes, &running, err);
 	}
-	LOCKED(&c->op);
-	{
-		LOCKED(&c->lock);
-		removed = c->removed;
-	}
-	/* --rm was faster. */
-	return removed && running ? 0 : container_remove_locked(c, volumes, err);
+	return r == 0 && running ? refuse_running(c, err) : r;
 }
 
 /* ---- prune ---- */

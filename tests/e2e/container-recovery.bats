@@ -69,6 +69,38 @@ die() {
 	d rm -f hung
 }
 
+@test "rm of a container that is just being started refuses what runs then, rm -f ends it" {
+	# A runtime that starts the container when it is let.
+	printf '#!/bin/sh\ncase " $* " in *" run "*) while [ ! -e %s/let ]; do sleep 0.05; done ;; esac\nexec %s "$@"\n' \
+		"$ROOT" "$(realpath "$PROA_BUILD/proa-runtime")" >"$ROOT/slow"
+	chmod 755 "$ROOT/slow"
+	engine_stop
+	engine_start --add-runtime "slow=$ROOT/slow"
+	local id rm start removal
+	id=$(d create --network none --runtime slow --name slow bb:1 sleep 1000)
+	for rm in "rm slow" "rm -f slow"; do
+		rm -f "$ROOT/let"
+		d start slow 3>&- &
+		start=$!
+		eventually [ -d "$ROOT/run/tasks/$id" ]
+		d $rm >"$ROOT/said" 2>&1 3>&- &
+		removal=$!
+		sleep 0.5
+		touch "$ROOT/let"
+		wait "$start" || true
+		wait "$removal" || true
+		[ "$rm" != "rm slow" ] || {
+			grep -q "cannot remove a running container" "$ROOT/said"
+			[ "$(d inspect -f '{{.State.Status}}' slow)" = running ]
+			d stop -t 0 slow
+		}
+	done
+	[ -z "$(d ps -aq --filter name=slow)" ]
+	run ! pgrep -f -- "shim --dir $ROOT/run/tasks/$id"
+	engine_stop
+	engine_start
+}
+
 @test "restart policies hold when everything has died" {
 	run_it -d --name always --restart always bb:1 sleep 100
 	run_it -d --name stopped --restart unless-stopped bb:1 sleep 100
