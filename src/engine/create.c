@@ -47,6 +47,8 @@ static void making_undo(struct making *m)
 			close(fd);
 		}
 	}
+	if (c->n_mounts > 0)
+		volume_unclaim(c->engine, c->id);
 	for (i = 0; i < c->n_mounts; i++)
 		if (c->mounts[i].anonymous)
 			volume_drop_anonymous(c->engine, c->mounts[i].name);
@@ -262,6 +264,8 @@ int container_create(struct engine *e, const char *name, const char *platform,
 	free(m.key);
 	container_ref(m.c);
 	container_table_add(m.c);
+	if (m.c->n_mounts > 0)
+		volume_unclaim(e, m.c->id);
 	container_event(m.c, "create", NULL, 0);
 	jsonw_object(out);
 	jsonw_kstring(out, "Id", id);

@@ -66,12 +66,17 @@ static const char *clean_destination(struct parse *p, const char *dst, struct er
 static int need_volume(struct parse *p, struct container_mount *m, const struct json *options,
 		       const struct json *labels, struct error *err)
 {
+	const struct volume_wish wish = { .name = m->name,
+					  .driver = m->driver,
+					  .opts = options,
+					  .labels = labels,
+					  .claimant = p->c->id };
 	char name[VOLUME_NAME_MAX];
 	bool created = false;
 	int r;
 
 	m->anonymous = cstr_is_empty(m->name);
-	r = volume_need(p->c->engine, m->name, m->driver, options, labels, name, &created, err);
+	r = volume_need(p->c->engine, &wish, name, &created, err);
 	if (r < 0)
 		return r;
 	m->name = arena_strdup(&p->c->arena, name);
@@ -435,9 +440,11 @@ int mounts_parse(struct container *c, struct error *err)
 	struct parse p = { .c = c };
 	int r = parse_all(&p, err);
 
-	if (r < 0)
+	if (r < 0) {
+		volume_unclaim(c->engine, c->id);
 		vec_for_each (m, &p.made)
 			volume_drop_anonymous(c->engine, m->name);
+	}
 	if (r == 0) {
 		c->n_mounts = p.mounts.len;
 		c->mounts = arena_array(&c->arena, p.mounts.len + 1, sizeof(*c->mounts));

@@ -103,6 +103,7 @@ char *volume_data_path(struct volume_room *r, const char *name)
 static void volume_free(struct volume *v)
 {
 	map_release(&v->users);
+	map_release(&v->claims);
 	arena_release(&v->arena);
 	free(v->name);
 	free(v);
@@ -458,25 +459,51 @@ static int same_options(const struct volume *v, const struct json *opts, struct 
 	return 0;
 }
 
-int volume_need(struct engine *e, const char *name, const char *driver, const struct json *opts,
-		const struct json *labels, char ret_name[static VOLUME_NAME_MAX], bool *ret_created,
-		struct error *err)
+static void claim(struct volume *v, const char *claimant)
+{
+	if (claimant == NULL)
+		return;
+	map_set(&v->claims, claimant, v);
+	v->claimed++;
+}
+
+void volume_unclaim(struct engine *e, const char *claimant)
+{
+	LOCKED(&e->volumes->lock);
+	map_for_each (entry, &e->volumes->by_name)
+		map_remove(&((struct volume *)entry->value)->claims, claimant);
+}
+
+static struct volume *volume_new(const char *name, const struct volume_wish *wish)
+{
+	struct volume *v = new0(struct volume);
+
+	v->name = xstrdup(name);
+	v->created_ns = clock_wall_ns();
+	v->anonymous = cstr_is_empty(wish->name);
+	v->labels = copy_strings(&v->arena, wish->labels);
+	v->options = copy_strings(&v->arena, wish->opts);
+	return v;
+}
+
+int volume_need(struct engine *e, const struct volume_wish *wish,
+		char ret_name[static VOLUME_NAME_MAX], bool *ret_created, struct error *err)
 {
 	struct volume_room *r = e->volumes;
-	bool anonymous = cstr_is_empty(name);
+	const char *name = wish->name;
 	char generated[65];
 	struct volume *v;
 	int status;
 
-	if (anonymous) {
+	if (cstr_is_empty(name)) {
 		random_hex(generated, 32);
 		name = generated;
 	}
-	status = check_driver(driver, err);
+	status = check_driver(wish->driver, err);
 	if (status == 0)
 		status = check_name(name, err);
 	if (status == 0)
-		status = check_options(opts, err);
+		status = check_options(wish->opts, err);
 	if (status < 0)
 		return status;
 	LOCKED(&r->lock);
@@ -484,14 +511,13 @@ int volume_need(struct engine *e, const char *name, const char *driver, const st
 	if (ret_created)
 		*ret_created = v == NULL;
 	snprintf(ret_name, VOLUME_NAME_MAX, "%s", name);
-	if (v)
-		return same_options(v, opts, err);
-	v = new0(struct volume);
-	v->name = xstrdup(name);
-	v->created_ns = clock_wall_ns();
-	v->anonymous = anonymous;
-	v->labels = copy_strings(&v->arena, labels);
-	v->options = copy_strings(&v->arena, opts);
+	if (v) {
+		status = same_options(v, wish->opts, err);
+		if (status == 0)
+			claim(v, wish->claimant);
+		return status;
+	}
+	v = volume_new(name, wish);
 	status = make_directories(r, name, err);
 	if (status == 0)
 		status = store_row(r, v, err);
@@ -500,13 +526,17 @@ int volume_need(struct engine *e, const char *name, const char *driver, const st
 		return status;
 	}
 	map_set(&r->by_name, v->name, v);
+	claim(v, wish->claimant);
 	volume_event(e, "create", v->name);
 	return 0;
 }
 
 int volume_create(struct engine *e, const struct json *body, struct jsonw *w, struct error *err)
 {
-	const struct json *opts = json_get(body, "DriverOpts");
+	const struct volume_wish wish = { .name = json_str(body, "Name"),
+					  .driver = json_str(body, "Driver"),
+					  .opts = json_get(body, "DriverOpts"),
+					  .labels = json_get(body, "Labels") };
 	char name[VOLUME_NAME_MAX];
 	int status;
 
@@ -515,8 +545,7 @@ int volume_create(struct engine *e, const struct json *body, struct jsonw *w, st
 	status = body_check_volume(body, err);
 	if (status < 0)
 		return status;
-	status = volume_need(e, json_str(body, "Name"), json_str(body, "Driver"), opts,
-			     json_get(body, "Labels"), name, NULL, err);
+	status = volume_need(e, &wish, name, NULL, err);
 	return status < 0 ? status : volume_inspect(e, name, w, err);
 }
 
@@ -548,8 +577,27 @@ static int check_unused(struct engine *e, const char *name, struct error *err)
 			 ids.data ? ids.data : "");
 }
 
-/* The row first: what a crash leaves is a directory nobody names. */
-static int remove_volume(struct engine *e, const char *name, struct error *err)
+/* What there is before the containers are asked, which happens without the room's lock. */
+struct look {
+	bool known, anonymous;
+	bool claim;       /* a container was being created with it */
+	unsigned claimed; /* up to then */
+};
+
+static struct look look_at(struct volume_room *r, const char *name)
+{
+	const struct volume *v;
+
+	LOCKED(&r->lock);
+	v = volume_find(r, name);
+	return v ? (struct look){ true, v->anonymous, v->claims.len > 0, v->claimed }
+		 : (struct look){ 0 };
+}
+
+/* A container that was being created since `before` is in no table that was asked, and may be done.
+ * The row first: what a crash leaves is a directory nobody names. */
+static int remove_volume(struct engine *e, const char *name, const struct look *before,
+			 struct error *err)
 {
 	struct volume_room *r = e->volumes;
 	struct volume *v;
@@ -559,7 +607,7 @@ static int remove_volume(struct engine *e, const char *name, struct error *err)
 	v = volume_get(r, name, err);
 	if (!v)
 		status = -ERR_NOT_FOUND;
-	else if (v->users.len || v->mounting)
+	else if (before->claim || v->claimed != before->claimed || v->users.len || v->mounting)
 		status = error_set(err, ERR_CONFLICT, "remove %s: volume is in use - [%s]", name,
 				   volume_first_user(v));
 	else
@@ -577,31 +625,21 @@ static int remove_volume(struct engine *e, const char *name, struct error *err)
 
 int volume_remove(struct engine *e, const char *name, bool force, struct error *err)
 {
-	struct volume_room *r = e->volumes;
-	bool known;
+	const struct look v = look_at(e->volumes, name);
 	int status;
 
-	lock_take(&r->lock);
-	known = volume_find(r, name) != NULL;
-	lock_drop(&r->lock);
-	if (!known)
+	if (!v.known)
 		return force ? 0 : error_set(err, ERR_NOT_FOUND, "get %s: no such volume", name);
 	status = check_unused(e, name, err);
-	return status < 0 ? status : remove_volume(e, name, err);
+	return status < 0 ? status : remove_volume(e, name, &v, err);
 }
 
 void volume_drop_anonymous(struct engine *e, const char *name)
 {
-	struct volume_room *r = e->volumes;
-	struct volume *v;
+	const struct look v = look_at(e->volumes, name);
 	struct error err;
-	bool drop;
 
-	lock_take(&r->lock);
-	v = volume_find(r, name);
-	drop = v && v->anonymous;
-	lock_drop(&r->lock);
-	if (drop && count_users(e, name) == 0 && remove_volume(e, name, &err) < 0)
+	if (v.anonymous && count_users(e, name) == 0 && remove_volume(e, name, &v, &err) < 0)
 		log_warn("anonymous volume not removed, continuing", KV("volume", name),
 			 KV_ERR(&err));
 }
@@ -624,12 +662,13 @@ int volume_prune(struct engine *e, const struct json *filters, bool any, struct 
 	jsonw_object(w);
 	jsonw_karray(w, "VolumesDeleted");
 	vec_for_each (name, &names) {
+		const struct look v = look_at(r, *name);
 		uint64_t size;
 
 		if (count_users(e, *name) > 0)
 			continue;
 		size = disk_usage(r, *name);
-		if (remove_volume(e, *name, NULL) < 0)
+		if (remove_volume(e, *name, &v, NULL) < 0)
 			continue;
 		reclaimed += size;
 		jsonw_string(w, *name);

@@ -46,18 +46,25 @@ MUST_CHECK int volume_df(struct engine *e, struct jsonw *w, struct error *err);
 
 /* ---- for containers ---- */
 #define VOLUME_NAME_MAX 256
+/* Strings are borrowed for the call. */
+struct volume_wish {
+	const char *name;   /* NULL or "": an anonymous one (64 hex) */
+	const char *driver; /* NULL or "" = local; others are ERR_NOT_FOUND with dockerd's text */
+	const struct json *opts, *labels; /* objects of strings (--mount volume-opt) or NULL */
+	/* Id of the container that is being created: nobody removes the volume before
+	 * volume_unclaim, by when the container's row says that it is used. NULL: none. */
+	const char *claimant;
+};
 /*
  * At container create: the volume of a mount, made when absent.
  *
- * name    NULL or "" makes an anonymous one (64 hex)
- * driver  NULL or "" = local; others are ERR_NOT_FOUND with dockerd's text
- * opts    object of strings (--mount volume-opt) or NULL; labels likewise
  * ret_created  may be NULL: whether it was made now (remove it when create fails)
  */
-MUST_CHECK int volume_need(struct engine *e, const char *name, const char *driver,
-			   const struct json *opts, const struct json *labels,
+MUST_CHECK int volume_need(struct engine *e, const struct volume_wish *wish,
 			   char ret_name[static VOLUME_NAME_MAX], bool *ret_created,
 			   struct error *err);
+/* The container is in the table, or is not to be. */
+void volume_unclaim(struct engine *e, const char *claimant);
 /* Absolute path of _data (Mountpoint, Source of inspect), owned by the caller.
  * ERR_NOT_FOUND. */
 MUST_CHECK int volume_path(struct engine *e, const char *name, char **ret, struct error *err);

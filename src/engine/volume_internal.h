@@ -21,6 +21,8 @@ struct volume {
 	struct arena arena;
 	const struct json *labels, *options; /* objects of strings */
 	struct map users;                    /* ids of running containers -> the volume */
+	struct map claims;                   /* ids of containers that are being created */
+	unsigned claimed;                    /* how often it was claimed, ever */
 	bool mounting;                       /* somebody mounts or unmounts _data now */
 };
 
@@ -38,4 +40,4 @@ struct volume *volume_get(struct volume_room *r, const char *name, struct error 
 char *volume_data_path(struct volume_room *r, const char *name); /* owned by the caller */
 
 /* volume_mount.c */
-const char *volume_first_user(const struct volume *v); /* "" when none */
+const char *volume_first_user(const struct volume *v); /* or claimant; "" when none */

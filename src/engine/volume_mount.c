@@ -26,6 +26,8 @@ const char *volume_first_user(const struct volume *v)
 {
 	map_for_each (e, &v->users)
 		return e->key;
+	map_for_each (e, &v->claims)
+		return e->key;
 	return "";
 }
 

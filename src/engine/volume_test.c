@@ -144,6 +144,23 @@ static void test_remove(void)
 	is_str(remove_volume("v1", false), "get v1: no such volume", "once");
 }
 
+/* Between the creation of its volume and the container's row there is prune. */
+static void test_claim(void)
+{
+	char name[VOLUME_NAME_MAX], text[300];
+	struct error err;
+
+	is_int(volume_need(&engine, &(struct volume_wish){ .claimant = "beef" }, name, NULL, &err),
+	       0, "a volume for a container that is being created");
+	snprintf(text, sizeof(text), "remove %s: volume is in use - [beef]", name);
+	is_str(remove_volume(name, true), text, "it stays");
+	is_str(call(prune, NULL), "", "prune");
+	ok(strstr(answer, "\"VolumesDeleted\":[]") != NULL, "it stays, too");
+	volume_unclaim(&engine, "beef");
+	is_str(call(prune, NULL), "", "prune without the container");
+	ok(strstr(answer, name) != NULL, "takes it");
+}
+
 static bool is_tmpfs(int fd)
 {
 	struct stat st, root;
@@ -212,7 +229,7 @@ static void test_seed(void)
 	from = openat(root, "image/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	put(from, "file", "hello");
 	ok(fchmod(from, 0711) == 0 && fchown(from, 33, 44) == 0, "with its owner");
-	is_int(volume_need(&engine, NULL, NULL, NULL, NULL, name, &created, &err), 0,
+	is_int(volume_need(&engine, &(struct volume_wish){ 0 }, name, &created, &err), 0,
 	       "an anonymous volume");
 	ok(created && strlen(name) == 64, "with a long name");
 	is_int(volume_seed(&engine, name, root, "/image/data", &err), 0, "seed");
@@ -286,6 +303,7 @@ int main(void)
 		return 1;
 	test_create();
 	test_remove();
+	test_claim();
 	test_mount();
 	test_seed();
 	test_restart();

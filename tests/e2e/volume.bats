@@ -101,6 +101,19 @@ run_bb() { docker run --rm --network none "$@"; }
 	[[ "${lines[1]}" == named ]]
 }
 
+@test "prune takes no volume of a container that is just being created" {
+	local pruner bad=0
+	prune_beside /volumes/prune 3>&- &
+	pruner=$!
+	for _ in $(seq 30); do
+		run_bb -v /anon bb:1 true || bad=$((bad + 1))
+	done
+	touch "$ROOT/pruned"
+	wait "$pruner"
+	rm "$ROOT/pruned"
+	[ "$bad" = 0 ]
+}
+
 @test "volumes survive proad; what a crash left half-made does not" {
 	docker volume create stay
 	mkdir -p "$ROOT/data/volumes/half/_data"

@@ -48,6 +48,13 @@ engine_start() {
 	return 1
 }
 
+# prune_beside PATH: POST it again and again until $ROOT/pruned is there; the caller waits for it.
+prune_beside() {
+	while [ ! -e "$ROOT/pruned" ]; do
+		curl -s --unix-socket "$SOCK" -X POST "http://x/v1.47$1" >/dev/null
+	done
+}
+
 engine_stop() {
 	PROAD_PID=$(cat "$ROOT/test.pid")
 	kill "$PROAD_PID" 2>/dev/null || return 0
