@@ -234,21 +234,9 @@ bool image_is_here(struct store *s, const char *id)
 	return here;
 }
 
-static int note_name(void *arg, const char *name, const char *id, struct error *err)
-{
-	(void)name;
-	(void)id;
-	(void)err;
-	*(bool *)arg = true;
-	return 0;
-}
-
 void image_forget(struct store *s, const char *id)
 {
-	bool named = false;
-
-	if (tags_each(s, id, note_name, &named, NULL) == 0 && !named)
-		(void)!images_delete(s, id, NULL);
+	(void)!images_delete_untagged(s, id, NULL);
 }
 
 int export_image(struct build *b, char **ret_id, struct error *err)

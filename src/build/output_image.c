@@ -90,6 +90,9 @@ static int push_to(struct build *b, const struct made *m, const char *name, cons
 	ref.digest = m->self.digest;
 	reference_format(&ref, text);
 	r = repo_digests_set(cfg->store, text, id, err);
+	/* Deleted here meanwhile: pushed it is. */
+	if (r == -ERR_NOT_FOUND)
+		r = 0;
 	digest_format(&m->self.digest, digest);
 	if (r == 0)
 		progress_note(b->progress, "Pushed %s: digest: %s size: %zu\n", name, digest,

@@ -138,7 +138,8 @@ static int finish(struct push *p, const struct buf *manifest, const char *media_
 	ref.digest = *digest;
 	reference_format(&ref, name);
 	r = repo_digests_set(p->engine->store, name, p->id, err);
-	if (r < 0)
+	/* Deleted here meanwhile: pushed it is. */
+	if (r < 0 && r != -ERR_NOT_FOUND)
 		return r;
 	digest_format(digest, text);
 	progress_status(p->progress, NULL, "%s: digest: %s size: %zu", p->ref.tag, text,

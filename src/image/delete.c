@@ -74,19 +74,24 @@ static void answer(struct deletion *d, const char *key, const char *value)
 	jsonw_end(d->w);
 }
 
-static int remove_name(struct deletion *d, const struct name *n, const char *id, struct error *err)
+static void tell_untagged(struct deletion *d, const struct name *n, const char *id)
 {
 	autofree char *familiar = image_name_familiar(n->text);
-	int r = reference_has_digest(&n->ref) ? repo_digests_remove(d->store, n->text, err)
-					      : tags_remove(d->store, n->text, err);
 
-	if (r < 0)
-		return r;
 	answer(d, "Untagged", familiar);
 	/* Docker's event names the image by its id on both sides. */
 	if (d->o->event)
 		d->o->event(d->o->event_arg, "untag", id, id);
-	return 0;
+}
+
+static int remove_name(struct deletion *d, const struct name *n, const char *id, struct error *err)
+{
+	int r = reference_has_digest(&n->ref) ? repo_digests_remove(d->store, n->text, err)
+					      : tags_remove(d->store, n->text, err);
+
+	if (r == 0)
+		tell_untagged(d, n, id);
+	return r;
 }
 
 static bool same_repository(const struct reference *a, const struct reference *b)
@@ -195,7 +200,8 @@ static void answer_layers(struct deletion *d, const struct digest *diff_ids, siz
 	vec_release(&chains);
 }
 
-static int delete_rows(struct deletion *d, const char *id, struct error *err)
+/* With the names that it has yet, d->names. ERR_CONFLICT: not, because it has got a tag. */
+static int delete_rows(struct deletion *d, const char *id, bool tagged_too, struct error *err)
 {
 	struct layers layers;
 	int r = images_layers(d->store, id, &layers.diff_ids, &layers.n, err);
@@ -203,9 +209,12 @@ static int delete_rows(struct deletion *d, const char *id, struct error *err)
 	if (r < 0)
 		return r;
 	*vec_push(&d->layers) = layers;
-	r = images_delete(d->store, id, err);
+	r = tagged_too ? images_delete(d->store, id, err)
+		       : images_delete_untagged(d->store, id, err);
 	if (r < 0)
 		return r;
+	vec_for_each (n, &d->names)
+		tell_untagged(d, n, id);
 	answer(d, "Deleted", id);
 	if (d->o->event)
 		d->o->event(d->o->event_arg, "delete", id, id);
@@ -230,8 +239,11 @@ static int sweep(struct deletion *d, struct error *err)
 	return 0;
 }
 
-/* The image, then its nameless parents that nothing else needs. */
-static int delete_image(struct deletion *d, const char *id, struct error *err)
+/*
+ * The image, then its nameless parents that nothing else needs. One that gets a tag in this moment
+ * stays, unless tagged_too.
+ */
+static int delete_image(struct deletion *d, const char *id, bool tagged_too, struct error *err)
 {
 	autofree char *at = xstrdup(id);
 
@@ -243,10 +255,13 @@ static int delete_image(struct deletion *d, const char *id, struct error *err)
 			return r;
 		free(at);
 		at = steal_ptr(row.parent);
-		r = delete_rows(d, row.id, err);
+		r = delete_rows(d, row.id, tagged_too, err);
 		image_row_release(&row);
+		if (r == -ERR_CONFLICT)
+			return 0;
 		if (r < 0 || d->o->no_prune || !at || !*at)
 			return r;
+		tagged_too = false;
 		if (load_names(d, at, NULL) < 0 || d->names.len > 0 ||
 		    images_get(d->store, at, &row, NULL) < 0)
 			return 0;
@@ -315,7 +330,7 @@ static int delete_by_name(struct deletion *d, const char *id, struct name *n, co
 	/* Somebody still needs it: untagging was all there was to do. */
 	if (check_conflict(d, id, d->o->force, NULL) < 0)
 		return 0;
-	return delete_image(d, id, err);
+	return delete_image(d, id, false, err);
 }
 
 static int delete_by_id(struct deletion *d, const char *id, struct error *err)
@@ -331,9 +346,7 @@ static int delete_by_id(struct deletion *d, const char *id, struct error *err)
 				 "conflict: unable to delete %s (must be forced) - image is "
 				 "referenced in multiple repositories",
 				 short_text);
-	for (size_t i = 0; r == 0 && i < d->names.len; i++)
-		r = remove_name(d, &d->names.at[i], id, err);
-	return r < 0 ? r : delete_image(d, id, err);
+	return delete_image(d, id, true, err);
 }
 
 static void deletion_release(struct deletion *d)
@@ -376,6 +389,12 @@ struct pruner {
 	VEC(char *) ids;
 };
 
+/* dangling=false means: everything that no container uses. */
+static bool takes_tagged(const struct pruner *p)
+{
+	return p->filter.has_dangling && !p->filter.dangling;
+}
+
 static int note_prunable(void *arg, const struct image_row *row, struct error *err)
 {
 	struct pruner *p = arg;
@@ -386,8 +405,7 @@ static int note_prunable(void *arg, const struct image_row *row, struct error *e
 		return r;
 	vec_for_each (n, &p->d.names)
 		tagged |= !reference_has_digest(&n->ref);
-	/* dangling=false means: everything that no container uses. */
-	if (tagged && (!p->filter.has_dangling || p->filter.dangling))
+	if (tagged && !takes_tagged(p))
 		return 0;
 	{
 		struct filter f = p->filter;
@@ -414,9 +432,7 @@ static int prune_one(struct pruner *p, const char *id, struct error *err)
 	if (r < 0 || check_conflict(&p->d, id, false, NULL) < 0)
 		return 0;
 	r = load_names(&p->d, id, err);
-	for (size_t i = 0; r == 0 && i < p->d.names.len; i++)
-		r = remove_name(&p->d, &p->d.names.at[i], id, err);
-	return r < 0 ? r : delete_image(&p->d, id, err);
+	return r < 0 ? r : delete_image(&p->d, id, takes_tagged(p), err);
 }
 
 int image_prune(struct store *s, const struct json *filters, const struct image_delete_options *o,

@@ -279,29 +279,12 @@ static int add_blobs(struct store *s, const struct image_create *c, const char *
 	return r;
 }
 
-static int set_tags(struct store *s, const struct image_create *c, const struct image_put *put,
-		    const char *id, struct error *err)
-{
-	char manifest[DIGEST_TEXT_MAX];
-	int r = 0;
-
-	if (put->manifest)
-		digest_format(put->index ? put->index : put->manifest, manifest);
-	for (size_t i = 0; r == 0 && i < c->n_tags; i++) {
-		autofree char *old = NULL;
-
-		r = tags_set(s, c->tags[i], id, put->manifest ? manifest : NULL, &old, err);
-		if (r == 0 && old && c->untagged)
-			c->untagged(c->arg, c->tags[i], old);
-	}
-	return r;
-}
-
 static int record(struct store *s, const struct image_create *c, const struct json *doc,
 		  const char *lease, char **ret_id, struct error *err)
 {
 	autofree struct digest *diff_ids = NULL;
 	autofree char *labels = NULL;
+	autofree char **old = NULL;
 	struct digest manifest;
 	char id[DIGEST_TEXT_MAX];
 	struct image_put put = { .parent = c->parent, .index = c->index };
@@ -325,14 +308,19 @@ static int record(struct store *s, const struct image_create *c, const struct js
 	}
 	put.blobs = c->blobs;
 	put.n_blobs = c->n_blobs;
-	r = images_put(s, &put, NULL, c->repo_digest, NULL, err);
+	old = xcalloc(c->n_tags + 1, sizeof(*old));
+	r = images_put(s, &put, c->tags, c->n_tags, c->repo_digest, old, err);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < c->n_tags; i++) {
+		if (old[i] && c->untagged)
+			c->untagged(c->arg, c->tags[i], old[i]);
+		free(old[i]);
+	}
 	digest_format(&put.id, id);
-	r = set_tags(s, c, &put, id, err);
-	if (r == 0 && ret_id)
+	if (ret_id)
 		*ret_id = xstrdup(id);
-	return r;
+	return 0;
 }
 
 int image_create(struct store *s, const struct image_create *c, char **ret_id, struct error *err)

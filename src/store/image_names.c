@@ -30,6 +30,12 @@ int tags_get(struct store *s, const char *name, char **ret_id, char **ret_manife
 	return 0;
 }
 
+/* The last statement found the image: it was not deleted since its id was learnt. */
+static int check_changed(struct store *s, const char *id, struct error *err)
+{
+	return db_changes(s->db) > 0 ? 0 : error_set(err, ERR_NOT_FOUND, "No such image: %s", id);
+}
+
 int tags_set(struct store *s, const char *name, const char *id, const char *manifest,
 	     char **ret_old, struct error *err)
 {
@@ -50,6 +56,8 @@ int tags_set(struct store *s, const char *name, const char *id, const char *mani
 	if (r == 0)
 		r = db_run(s->db, err, "UPDATE images SET tagged=? WHERE id=?", "it",
 			   clock_wall_ns(), id);
+	if (r == 0)
+		r = check_changed(s, id, err);
 	if (r == 0)
 		r = db_commit(&tx, err);
 	if (r < 0)
@@ -120,8 +128,12 @@ int repo_digests_set(struct store *s, const char *name, const char *id, struct e
 	int r = db_begin(s->db, DB_FULL, &tx, err);
 
 	if (r == 0)
-		r = db_run(s->db, err, "INSERT OR REPLACE INTO repo_digests VALUES(?,?)", "tt",
-			   name, id);
+		r = db_run(s->db, err,
+			   "INSERT OR REPLACE INTO repo_digests SELECT ?1,?2 WHERE EXISTS"
+			   "(SELECT 1 FROM images WHERE id=?2)",
+			   "tt", name, id);
+	if (r == 0)
+		r = check_changed(s, id, err);
 	return r < 0 ? r : db_commit(&tx, err);
 }
 

@@ -162,12 +162,35 @@ static bool may_sync_later(struct store *s, const struct image_put *put)
 	return true;
 }
 
-int images_put(struct store *s, const struct image_put *put, const char *tag,
+static int put_names(struct store *s, const char *id, const struct image_put *put,
+		     const char *const *tags, size_t n_tags, const char *repo_digest, char **old,
+		     struct error *err)
+{
+	char manifest[DIGEST_TEXT_MAX];
+	int r = 0;
+
+	if (put->manifest)
+		digest_format(put->index ? put->index : put->manifest, manifest);
+	for (size_t i = 0; r == 0 && i < n_tags; i++)
+		r = tags_set(s, tags[i], id, put->manifest ? manifest : NULL, &old[i], err);
+	if (r == 0 && repo_digest)
+		r = repo_digests_set(s, repo_digest, id, err);
+	return r;
+}
+
+static void free_texts(char **texts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(texts[i]);
+	free(texts);
+}
+
+int images_put(struct store *s, const struct image_put *put, const char *const *tags, size_t n_tags,
 	       const char *repo_digest, char **ret_old, struct error *err)
 {
 	auto_(db_tx) tx = DB_TX_INIT;
-	char id[DIGEST_TEXT_MAX], manifest[DIGEST_TEXT_MAX];
-	autofree char *old = NULL;
+	char id[DIGEST_TEXT_MAX];
+	char **old;
 	bool later = may_sync_later(s, put);
 	int r = later ? 0 : snapshots_sync(s->snapshots, err);
 
@@ -175,23 +198,19 @@ int images_put(struct store *s, const struct image_put *put, const char *tag,
 		r = db_begin(s->db, DB_FULL, &tx, err);
 	if (r < 0)
 		return r;
+	old = xcalloc(n_tags + 1, sizeof(*old));
 	digest_format(&put->id, id);
 	r = put_rows(s, id, put, err);
-	if (put->manifest)
-		digest_format(put->index ? put->index : put->manifest, manifest);
-	if (r == 0 && tag)
-		r = tags_set(s, tag, id, put->manifest ? manifest : NULL, &old, err);
-	if (r == 0 && repo_digest)
-		r = repo_digests_set(s, repo_digest, id, err);
+	if (r == 0)
+		r = put_names(s, id, put, tags, n_tags, repo_digest, old, err);
 	if (r == 0)
 		r = db_commit(&tx, err);
-	if (r < 0)
-		return r;
-	if (later)
+	for (size_t i = 0; r == 0 && ret_old && i < n_tags; i++)
+		ret_old[i] = steal_ptr(old[i]);
+	free_texts(old, n_tags);
+	if (r == 0 && later)
 		store_sync_later(s);
-	if (ret_old)
-		*ret_old = steal_ptr(old);
-	return 0;
+	return r;
 }
 
 #define COLUMNS "id,parent,created,size,os,arch,variant,tagged,labels,pulled"
@@ -292,7 +311,15 @@ int images_layers(struct store *s, const char *id, struct digest **ret, size_t *
 	return 0;
 }
 
-int images_delete(struct store *s, const char *id, struct error *err)
+static int check_untagged(struct store *s, const char *id, struct error *err)
+{
+	int64_t n;
+	int r = db_get_int(s->db, &n, err, "SELECT count(*) FROM tags WHERE id=?", "t", id);
+
+	return r == 0 && n > 0 ? error_set(err, ERR_CONFLICT, "image %s has a tag", id) : r;
+}
+
+static int delete_image(struct store *s, const char *id, bool tagged_too, struct error *err)
 {
 	static const char *const clean[] = {
 		"DELETE FROM image_layers WHERE id=?",        "DELETE FROM tags WHERE id=?",
@@ -304,6 +331,8 @@ int images_delete(struct store *s, const char *id, struct error *err)
 	int r = db_begin(s->db, DB_FULL, &tx, err);
 
 	owner_of(id, owner);
+	if (r == 0 && !tagged_too)
+		r = check_untagged(s, id, err);
 	/* A lease on the image goes on with what the image kept. */
 	if (r == 0)
 		r = db_run(s->db, err,
@@ -315,6 +344,16 @@ int images_delete(struct store *s, const char *id, struct error *err)
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(clean); i++)
 		r = db_run(s->db, err, clean[i], "t", id);
 	return r < 0 ? r : db_commit(&tx, err);
+}
+
+int images_delete(struct store *s, const char *id, struct error *err)
+{
+	return delete_image(s, id, true, err);
+}
+
+int images_delete_untagged(struct store *s, const char *id, struct error *err)
+{
+	return delete_image(s, id, false, err);
 }
 
 int images_each(struct store *s,
@@ -351,6 +390,16 @@ int images_count_children(struct store *s, const char *id, int64_t *ret, struct 
 	return db_get_int(s->db, ret, err, "SELECT count(*) FROM images WHERE parent=?", "t", id);
 }
 
+/* What is recorded for an image that was deleted meanwhile would never be found again, and kept. */
+static int check_here(struct store *s, const char *id, struct error *err)
+{
+	struct image_row row = { 0 };
+	int r = images_get(s, id, &row, err);
+
+	image_row_release(&row);
+	return r;
+}
+
 int layer_blobs_add(struct store *s, const char *id, const struct layer_blob *blob,
 		    struct error *err)
 {
@@ -359,6 +408,8 @@ int layer_blobs_add(struct store *s, const char *id, const struct layer_blob *bl
 	int r = db_begin(s->db, DB_FULL, &tx, err);
 
 	owner_of(id, owner);
+	if (r == 0)
+		r = check_here(s, id, err);
 	if (r == 0)
 		r = put_blob_row(s->db, owner, blob, err);
 	return r < 0 ? r : db_commit(&tx, err);
@@ -380,20 +431,26 @@ int layer_blobs_lease(struct store *s, const char *lease_id, const struct layer_
 int manifests_add(struct store *s, const char *id, const void *bytes, size_t len,
 		  const char *media_type, struct digest *ret, struct error *err)
 {
+	auto_(lease) lease = LEASE_INIT;
 	auto_(db_tx) tx = DB_TX_INIT;
 	char owner[REF_OWNER_MAX], text[DIGEST_TEXT_MAX];
 	struct digest d = { .algo = DIGEST_SHA256 };
-	int r;
+	int r = lease_open(s->db, "manifest", &lease, err);
 
 	owner_of(id, owner);
 	hash_sha256(bytes, len, d.bytes);
 	digest_format(&d, text);
 	/* Named before it is added: gc never sees it unreferenced. */
-	r = add_ref(s->db, owner, REF_BLOB, &d, err);
+	if (r == 0)
+		r = lease_add_digest(s->db, lease.id, REF_BLOB, &d, err);
 	if (r == 0)
 		r = content_add(s->content, bytes, len, &d, err);
 	if (r == 0)
 		r = db_begin(s->db, DB_FULL, &tx, err);
+	if (r == 0)
+		r = check_here(s, id, err);
+	if (r == 0)
+		r = add_ref(s->db, owner, REF_BLOB, &d, err);
 	if (r == 0)
 		r = db_run(s->db, err,
 			   "INSERT OR IGNORE INTO manifests(digest,id,media_type) VALUES(?,?,?)",

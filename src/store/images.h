@@ -58,12 +58,14 @@ struct image_put {
 /*
  * Record an image; again is fine (adds the manifest). Layers are made durable
  * first (snapshots_sync), then one DB_FULL transaction. With store_options.sync_later
- * a layer whose blob is durable and comes in `blobs` is flushed afterwards instead. tag (may be
- * NULL) is set in the same transaction, repo_digest ("repo@sha256:...", may be NULL) too. *ret_old
- * (may be NULL): id that the tag named before, owned, NULL if none or same.
+ * a layer whose blob is durable and comes in `blobs` is flushed afterwards instead. The tags are
+ * set in the same transaction, repo_digest ("repo@sha256:...", may be NULL) too: nobody sees the
+ * image without them. ret_old (may be NULL): for each tag the id that it named before, owned, NULL
+ * if none or same.
  */
-MUST_CHECK int images_put(struct store *s, const struct image_put *put, const char *tag,
-			  const char *repo_digest, char **ret_old, struct error *err);
+MUST_CHECK int images_put(struct store *s, const struct image_put *put, const char *const *tags,
+			  size_t n_tags, const char *repo_digest, char **ret_old,
+			  struct error *err);
 MUST_CHECK int images_get(struct store *s, const char *id, struct image_row *ret,
 			  struct error *err);
 /* Ids with this hex prefix; at most `max` rows. Each owned by the caller. */
@@ -73,6 +75,8 @@ MUST_CHECK int images_layers(struct store *s, const char *id, struct digest **re
 			     struct error *err);
 /* Row, tags, digests and references go in one DB_FULL transaction. */
 MUST_CHECK int images_delete(struct store *s, const char *id, struct error *err);
+/* The same, but ERR_CONFLICT when it has a tag: it may have got one since the caller looked. */
+MUST_CHECK int images_delete_untagged(struct store *s, const char *id, struct error *err);
 MUST_CHECK int images_each(struct store *s,
 			   int (*fn)(void *arg, const struct image_row *row, struct error *err),
 			   void *arg, struct error *err); /* newest first */
@@ -82,7 +86,8 @@ MUST_CHECK int images_count_children(struct store *s, const char *id, int64_t *r
 
 /* ---- names. `name` is the full canonical text "docker.io/library/busybox:1" ---- */
 
-/* Set or move. *ret_old as above. manifest: digest text or NULL. */
+/* Set or move. *ret_old: as of images_put. manifest: digest text or NULL. ERR_NOT_FOUND when the
+ * image is no more. */
 MUST_CHECK int tags_set(struct store *s, const char *name, const char *id, const char *manifest,
 			char **ret_old, struct error *err);
 /* ERR_NOT_FOUND. */
@@ -92,7 +97,7 @@ MUST_CHECK int tags_remove(struct store *s, const char *name, struct error *err)
 MUST_CHECK int tags_each(struct store *s, const char *id /* NULL: all */,
 			 int (*fn)(void *arg, const char *name, const char *id, struct error *err),
 			 void *arg, struct error *err); /* by name */
-/* Repo digests: name = "docker.io/library/busybox@sha256:...". */
+/* Repo digests: name = "docker.io/library/busybox@sha256:...". ERR_NOT_FOUND as of tags_set. */
 MUST_CHECK int repo_digests_set(struct store *s, const char *name, const char *id,
 				struct error *err);
 MUST_CHECK int repo_digests_get(struct store *s, const char *name, char **ret_id,
@@ -112,7 +117,8 @@ struct manifest_row {
 /* Manifests known for an image, oldest first; array owned, with its strings. */
 MUST_CHECK int manifests_of(struct store *s, const char *id, struct manifest_row **ret,
 			    size_t *ret_n, struct error *err);
-/* Store the bytes of a manifest made here and record it for image `id`. */
+/* Store the bytes of a manifest made here and record it for image `id`. ERR_NOT_FOUND when the
+ * image is no more; so does layer_blobs_add. */
 MUST_CHECK int manifests_add(struct store *s, const char *id, const void *bytes, size_t len,
 			     const char *media_type, struct digest *ret, struct error *err);
 void manifest_rows_free(struct manifest_row *rows, size_t n);

@@ -252,6 +252,7 @@ static void test_images_and_gc(struct store *s)
 {
 	struct digest layers[] = { digest_of("a"), digest_of("b") }, config, other,
 		      manifest = { 0 };
+	static const char *const tags[] = { "docker.io/library/x:1" };
 	struct layer_blob blobs[2];
 	struct image_put put = { .diff_ids = layers, .n_layers = 2, .os = "linux" };
 	auto_(lease) lease = LEASE_INIT;
@@ -272,8 +273,7 @@ static void test_images_and_gc(struct store *s)
 	put.blobs = blobs;
 	put.n_blobs = 1;
 	ok(lease_add_digest(s->db, lease.id, REF_BLOB, &other, &err) == 0, "one is leased");
-	ok(images_put(s, &put, "docker.io/library/x:1", "docker.io/library/x@sha256:0", &old,
-		      &err) == 0,
+	ok(images_put(s, &put, tags, 1, "docker.io/library/x@sha256:0", &old, &err) == 0,
 	   "an image is recorded");
 	ok(gc_run(s, NULL, &stats, &err) == 0, "gc runs");
 	is_int(stats.blobs, 0, "gc keeps what an image or a lease names");
@@ -288,8 +288,16 @@ static void test_images_and_gc(struct store *s)
 	ok(tags_each(s, text, count_tag, &n, &err) == 0 && n == 1, "one tag");
 	ok(snapshot_prepare(s->snapshots, "keeper", layers, 1, NULL, &err) == 0,
 	   "a snapshot stands on the lower layer");
+	is_int(images_delete_untagged(s, text, &err), -ERR_CONFLICT, "an image with a tag stays");
 	ok(images_delete(s, text, &err) == 0 && gc_run(s, NULL, &stats, &err) == 0,
 	   "the image is deleted and gc runs");
+	is_int(tags_set(s, "docker.io/library/x:2", text, NULL, NULL, &err), -ERR_NOT_FOUND,
+	       "it gets no tag any more");
+	is_int(repo_digests_set(s, "docker.io/library/x@sha256:1", text, &err), -ERR_NOT_FOUND,
+	       "nor a digest");
+	is_int(manifests_add(s, text, "M2", 2, "m", &other, &err), -ERR_NOT_FOUND,
+	       "nor a manifest");
+	is_int(layer_blobs_add(s, text, blobs, &err), -ERR_NOT_FOUND, "nor a blob");
 	is_int(stats.layers, 1, "a layer under a snapshot stays, the other goes");
 	is_int(stats.blobs, 2, "the config and the manifest go");
 	ok(snapshot_remove(s->snapshots, "keeper", &err) == 0 &&

@@ -59,8 +59,9 @@ static int op_layer(struct store *s, struct error *err)
 static int op_image(struct store *s, struct error *err)
 {
 	struct image_put put = { .id = config_id, .diff_ids = &layer_id, .n_layers = 1 };
+	static const char *const tags[] = { "docker.io/library/t:1" };
 
-	return images_put(s, &put, "docker.io/library/t:1", NULL, NULL, err);
+	return images_put(s, &put, tags, 1, NULL, NULL, err);
 }
 
 static int op_snapshot(struct store *s, struct error *err)

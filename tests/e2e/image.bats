@@ -350,3 +350,21 @@ df_is_du() {
 	done
 	[ "$(docker run --rm --network none bb:1 echo alive)" = alive ]
 }
+
+@test "prune takes no image between its making and its tag" {
+	local pruner i bad=0
+	mkdir "$ROOT/pruned-ctx"
+	printf 'FROM bb:1\nCOPY f /f\n' >"$ROOT/pruned-ctx/Dockerfile"
+	prune_beside /images/prune 3>&- &
+	pruner=$!
+	for i in $(seq 20); do
+		echo "$i" >"$ROOT/pruned-ctx/f"
+		docker build -q -t "kept:$i" "$ROOT/pruned-ctx" || bad=$((bad + 1))
+		docker image inspect "kept:$i" >/dev/null || bad=$((bad + 1))
+	done
+	touch "$ROOT/pruned"
+	wait "$pruner"
+	rm "$ROOT/pruned"
+	[ "$bad" = 0 ]
+	check_store
+}
