@@ -128,8 +128,9 @@ struct container {
 	unsigned backoff_ms;     /* of the restart policy */
 	struct container_userns userns;
 	bool health_restart; /* this exit was asked for by the health check: run again */
-	bool keep_once;      /* AutoRemove does not apply to this exit (restart) */
-	struct task *task;   /* NULL when not running */
+	bool dying;        /* SIGKILL was sent to this run: a frozen process would not die of it */
+	bool keep_once;    /* AutoRemove does not apply to this exit (restart) */
+	struct task *task; /* NULL when not running */
 	struct container_health *health; /* NULL without a check */
 
 	VEC(struct attach_pending *) pending_attach;

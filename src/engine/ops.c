@@ -93,6 +93,10 @@ static int send_signal(struct container *c, int sig, struct error *err)
 	struct task *t = task_of(c);
 	int r;
 
+	if (sig == SIGKILL) {
+		LOCKED(&c->lock);
+		c->dying = true;
+	}
 	r = t ? task_signal(t, NULL, sig, &local)
 	      : error_set(&local, ERR_CONFLICT, "the process has ended");
 	task_unref(t);
@@ -353,6 +357,17 @@ int container_restart(struct engine *e, const char *ref, const char *signal, int
 
 /* ---- pause ---- */
 
+/* false: it was killed while it was being frozen, before the killer could see that. */
+static bool note_paused(struct container *c, bool paused)
+{
+	LOCKED(&c->lock);
+	if (paused && c->dying)
+		return false;
+	c->status = paused ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+	container_changed(c);
+	return true;
+}
+
 static int set_paused(struct engine *e, const char *ref, bool paused, struct error *err)
 {
 	autoptr(container) c = NULL;
@@ -369,7 +384,7 @@ static int set_paused(struct engine *e, const char *ref, bool paused, struct err
 					 "Container %s is restarting, wait until the container is "
 					 "running",
 					 c->id);
-		if (paused && !container_is_running(c))
+		if (paused && (!container_is_running(c) || c->dying))
 			return error_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 		if (paused && c->status == CONTAINER_PAUSED)
 			return error_set(err, ERR_CONFLICT, "Container %s is already paused",
@@ -378,13 +393,15 @@ static int set_paused(struct engine *e, const char *ref, bool paused, struct err
 			return error_set(err, ERR_SYSTEM, "Container %s is not paused", c->id);
 	}
 	r = freeze(c, paused, err);
+	/* Its group may have gone under our hands. */
+	if (r < 0 && !container_has_its_pid(c))
+		return error_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 	if (r < 0)
 		return error_wrap(err, r, "Cannot %s container %s", paused ? "pause" : "unpause",
 				  c->id);
-	{
-		LOCKED(&c->lock);
-		c->status = paused ? CONTAINER_PAUSED : CONTAINER_RUNNING;
-		container_changed(c);
+	if (!note_paused(c, paused)) {
+		(void)!freeze(c, false, NULL);
+		return error_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 	}
 	r = container_save_state(c, err);
 	container_event(c, paused ? "pause" : "unpause", NULL, 0);

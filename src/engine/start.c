@@ -237,7 +237,7 @@ static int run_task(struct container *c, const struct buf *config, int rootfs_fd
 	c->status = CONTAINER_RUNNING;
 	c->exit_code = 0;
 	c->oom_killed = false;
-	c->stop_requested = false;
+	c->stop_requested = c->dying = false;
 	free(c->error_text);
 	c->error_text = NULL;
 	c->ran = true;

@@ -236,3 +236,17 @@ fds_less_threads() {
 	# And it still does its work.
 	[ "$(d exec "c$N" echo works)" = works ]
 }
+
+@test "a pause that meets a kill does not keep the killed alive" {
+	local paused code
+	for _ in $(seq 15); do
+		run_it -d --name "c$N" bb:1 sleep 1000
+		curl -s --unix-socket "$SOCK" -X POST "http://x/containers/c$N/pause" 3>&- >/dev/null &
+		paused=$!
+		code=$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$SOCK" -X POST "http://x/containers/c$N/kill")
+		wait "$paused"
+		[ "$code" = 204 ]
+		status_is "c$N" exited
+		d rm "c$N"
+	done
+}
