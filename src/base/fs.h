@@ -94,7 +94,7 @@ void fs_tmpfile_drop(struct fs_tmpfile *t, int dirfd);
 /*
  * Remove dirfd/name and all below it. Never follows a symlink, never crosses a
  * mount point (ERR_CONFLICT), survives trees deeper than PATH_MAX, and does
- * not mind an absent name. name is one component.
+ * not mind an absent name or files that come while it works. name is one component.
  */
 MUST_CHECK int fs_remove_tree(int dirfd, const char *name, struct error *err);
 

@@ -18,6 +18,8 @@
 #include "base/str.h"
 #include "base/vec.h"
 
+#define REMOVE_ROUNDS_MAX 16
+
 static int unlink_failed(int sys, const char *name, struct error *err)
 {
 	if (sys == EBUSY)
@@ -62,8 +64,15 @@ int fs_remove_tree(int dirfd, const char *name, struct error *err)
 {
 	static const struct walk_ops ops = { remove_enter, remove_entry, remove_leave };
 	struct error mine;
-	int r = fs_walk(dirfd, name, &ops, NULL, &mine);
+	int r;
 
+	/* Somebody was about to write there and did, behind our look. */
+	for (int round = 0; round < REMOVE_ROUNDS_MAX; round++) {
+		mine.sys = 0;
+		r = fs_walk(dirfd, name, &ops, NULL, &mine);
+		if (r == 0 || mine.sys != ENOTEMPTY)
+			break;
+	}
 	if (r == -ERR_NOT_FOUND)
 		return 0;
 	if (r < 0 && err != NULL)
