@@ -24,13 +24,12 @@
 
 enum json_type {
 	JSON_NULL = 0,
-	JSON_STRING, /* field: const char *, in the arena */
-	JSON_INT,    /* field: int64_t */
-	JSON_BOOL,   /* field: bool */
-	JSON_DOUBLE, /* field: double; an integer is accepted */
-	JSON_OBJECT, /* field: const struct json *, decoded by the caller */
-	JSON_ARRAY,  /* field: const struct json *, likewise */
-	JSON_ANY,    /* only in a field table: const struct json *, whatever it is */
+	JSON_STRING,
+	JSON_INT,
+	JSON_BOOL,
+	JSON_DOUBLE,
+	JSON_OBJECT,
+	JSON_ARRAY,
 };
 
 struct json_member;
@@ -64,38 +63,12 @@ struct json_member {
 	struct json *value;
 };
 
-enum json_flags {
-	JSON_REQUIRED = 1 << 0,
-	JSON_NOT_EMPTY = 1 << 1,
-	JSON_STRICT_NULL = 1 << 2, /* null is a wrong type; default: null = absent, as Go does */
-};
-
 /* "string", "integer" ... for error texts. */
 const char *json_type_name(enum json_type type);
-
-/* One member of a C struct that a JSON object fills. */
-struct json_field {
-	const char *key;
-	enum json_type type;
-	size_t offset;
-	unsigned flags;
-};
-
-#define JSON_FIELD(key_, kind_, struct_, member_, flags_) \
-	{ \
-		.key = (key_), .type = (kind_), .offset = offsetof(struct_, member_), \
-		.flags = (flags_) \
-	}
 
 /* The document does not borrow `text`. max ceiling: the caller's (len). */
 MUST_CHECK int json_parse(struct arena *a, const char *text, size_t len, const struct json **ret,
 			  struct error *err);
-
-/* Fill `out` from object `j`. Unknown keys are skipped; keys match exactly; a
- * wrong type is ERR_INVALID with the member's name ("size: want integer, got string");
- * callers wrap it into a path ("manifest.layers[2].size"). */
-MUST_CHECK int json_decode(const struct json *j, const struct json_field *fields, size_t n_fields,
-			   void *out, struct error *err);
 
 /* Borrowed look-ups; all take j == NULL and wrong types as "absent". */
 const struct json *json_get(const struct json *j, const char *key); /* NULL when absent or null */

@@ -91,37 +91,6 @@ static void test_depth(void)
 	is_int(json_parse(&a, "\"[[[[\\\"{{{\"", 11, &j, &err), 0, "brackets in a text");
 }
 
-struct thing {
-	const char *name;
-	int64_t size;
-	bool on;
-	double ratio;
-	const struct json *list, *any;
-};
-
-static const struct json_field fields[] = {
-	JSON_FIELD("name", JSON_STRING, struct thing, name, JSON_REQUIRED | JSON_NOT_EMPTY),
-	JSON_FIELD("size", JSON_INT, struct thing, size, JSON_REQUIRED),
-	JSON_FIELD("on", JSON_BOOL, struct thing, on, 0),
-	JSON_FIELD("ratio", JSON_DOUBLE, struct thing, ratio, 0),
-	JSON_FIELD("list", JSON_ARRAY, struct thing, list, JSON_STRICT_NULL),
-	JSON_FIELD("any", JSON_ANY, struct thing, any, 0),
-};
-
-static const struct {
-	const char *text, *message; /* NULL: fine */
-} decodes[] = {
-	{ "{\"name\":\"x\",\"size\":7,\"on\":true,\"ratio\":2,\"list\":[1],\"any\":null}", NULL },
-	{ "{\"name\":\"x\",\"size\":7,\"on\":null,\"more\":1}", NULL },
-	{ "{\"size\":7}", "name: missing" },
-	{ "{\"name\":null,\"size\":7}", "name: missing" },
-	{ "{\"name\":\"\",\"size\":7}", "name: empty" },
-	{ "{\"name\":\"x\",\"size\":\"7\"}", "size: want integer, got string" },
-	{ "{\"name\":\"x\",\"size\":7.5}", "size: want integer, got number" },
-	{ "{\"name\":\"x\",\"size\":7,\"list\":null}", "list: want array, got null" },
-	{ "[]", "want object, got array" },
-};
-
 /* An array of n numbers, each `gap` bytes long with what stands around it. */
 static int parse_many(size_t n, size_t gap)
 {
@@ -143,25 +112,6 @@ static void test_many(void)
 	is_int(parse_many(60000, 2), 0, "60,000 short values are a document");
 	is_int(parse_many(100000, 2), -ERR_INVALID, "100,000 are an attack");
 	is_int(parse_many(300000, 20), 0, "300,000 of a usual length are not");
-}
-
-static void test_decode(void)
-{
-	for (size_t i = 0; i < ARRAY_LEN(decodes); i++) {
-		auto_(arena) a = ARENA_INIT;
-		struct thing t = { 0 };
-		const struct json *j;
-		struct error err = { 0 };
-
-		is_int(json_parse(&a, decodes[i].text, strlen(decodes[i].text), &j, &err), 0,
-		       decodes[i].text);
-		is_int(json_decode(j, fields, ARRAY_LEN(fields), &t, &err),
-		       decodes[i].message ? -ERR_INVALID : 0, "decode");
-		if (decodes[i].message != NULL)
-			is_str(err.msg, decodes[i].message, "message");
-		else
-			ok(strcmp(t.name, "x") == 0 && t.size == 7, "the values");
-	}
 }
 
 static void test_look_up(void)
@@ -244,7 +194,6 @@ int main(void)
 	test_round_trips();
 	test_depth();
 	test_many();
-	test_decode();
 	test_look_up();
 	test_build();
 	test_writer();

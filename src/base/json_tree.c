@@ -1,4 +1,4 @@
-/* base/json_tree.c: look-ups, decoding and building; knows no parser. */
+/* base/json_tree.c: look-ups and building; knows no parser. */
 #include <string.h>
 
 #include "base/json.h"
@@ -7,7 +7,7 @@
 static const char *const type_names[] = {
 	[JSON_NULL] = "null",    [JSON_STRING] = "string", [JSON_INT] = "integer",
 	[JSON_BOOL] = "boolean", [JSON_DOUBLE] = "number", [JSON_OBJECT] = "object",
-	[JSON_ARRAY] = "array",  [JSON_ANY] = "any value",
+	[JSON_ARRAY] = "array",
 };
 
 const char *json_type_name(enum json_type type)
@@ -21,73 +21,6 @@ static const struct json *find_member(const struct json *j, const char *key)
 		if (strcmp(m->key, key) == 0)
 			return m->value;
 	return NULL;
-}
-
-static bool is_empty(const struct json *v)
-{
-	return (v->type == JSON_STRING && v->s_len == 0) ||
-	       (v->type == JSON_ARRAY && v->n_items == 0) ||
-	       (v->type == JSON_OBJECT && v->n_members == 0);
-}
-
-static void store(const struct json *v, enum json_type type, void *at)
-{
-	switch (type) {
-	case JSON_STRING:
-		*(const char **)at = v->s;
-		break;
-	case JSON_INT:
-		*(int64_t *)at = v->i;
-		break;
-	case JSON_BOOL:
-		*(bool *)at = v->b;
-		break;
-	case JSON_DOUBLE:
-		*(double *)at = v->type == JSON_INT ? (double)v->i : v->d;
-		break;
-	case JSON_OBJECT:
-	case JSON_ARRAY:
-	case JSON_ANY:
-	case JSON_NULL:
-		*(const struct json **)at = v;
-		break;
-	}
-}
-
-static int decode_field(const struct json *j, const struct json_field *f, void *out,
-			struct error *err)
-{
-	const struct json *v = find_member(j, f->key);
-	bool is_null = v != NULL && v->type == JSON_NULL;
-
-	if (v == NULL || (is_null && f->type != JSON_ANY && !(f->flags & JSON_STRICT_NULL))) {
-		if (f->flags & JSON_REQUIRED)
-			return error_set(err, ERR_INVALID, "%s: missing", f->key);
-		return 0;
-	}
-	if (f->type != JSON_ANY && v->type != f->type &&
-	    !(f->type == JSON_DOUBLE && v->type == JSON_INT))
-		return error_set(err, ERR_INVALID, "%s: want %s, got %s", f->key,
-				 json_type_name(f->type), json_type_name(v->type));
-	if ((f->flags & JSON_NOT_EMPTY) && is_empty(v))
-		return error_set(err, ERR_INVALID, "%s: empty", f->key);
-	store(v, f->type, (char *)out + f->offset);
-	return 0;
-}
-
-int json_decode(const struct json *j, const struct json_field *fields, size_t n_fields, void *out,
-		struct error *err)
-{
-	if (j == NULL || j->type != JSON_OBJECT)
-		return error_set(err, ERR_INVALID, "want object, got %s",
-				 json_type_name(j ? j->type : JSON_NULL));
-	for (size_t i = 0; i < n_fields; i++) {
-		int r = decode_field(j, &fields[i], out, err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 static const struct json *not_null(const struct json *v)

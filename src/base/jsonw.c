@@ -299,7 +299,6 @@ void jsonw_value(struct jsonw *w, const struct json *j)
 		jsonw_end(w);
 		break;
 	case JSON_NULL:
-	case JSON_ANY:
 		jsonw_null(w);
 		break;
 	}

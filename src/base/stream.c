@@ -8,24 +8,6 @@
 #include "base/alloc.h"
 #include "base/cancel.h"
 
-int reader_read_full(struct reader *r, void *out, size_t len, struct error *err)
-{
-	char *p = out;
-
-	while (len > 0) {
-		size_t n;
-		int e = reader_read(r, p, len, &n, err);
-
-		if (e < 0)
-			return e;
-		if (n == 0)
-			return error_set(err, ERR_CORRUPT, "unexpected end of data");
-		p += n;
-		len -= n;
-	}
-	return 0;
-}
-
 int reader_read_all(struct reader *r, struct buf *b, struct error *err)
 {
 	autofree char *chunk = xcalloc(1, 16384);

@@ -45,8 +45,6 @@ MUST_CHECK static inline int writer_write(struct writer *w, const void *bytes, s
 	return w->ops->write(w, bytes, len, err);
 }
 
-/* Exactly len bytes; ERR_CORRUPT "unexpected end of data" when the stream is shorter. */
-MUST_CHECK int reader_read_full(struct reader *r, void *out, size_t len, struct error *err);
 /* Append everything up to the end to b; ERR_INVALID past b's ceiling. */
 MUST_CHECK int reader_read_all(struct reader *r, struct buf *b, struct error *err);
 /* Everything from r to w through one 64 KiB buffer; at most max_bytes or ERR_INVALID. */

@@ -50,7 +50,6 @@ static bool same(const struct json *a, const struct json *b)
 		}
 		return true;
 	case JSON_NULL:
-	case JSON_ANY:
 		break;
 	}
 	return true;

@@ -126,7 +126,7 @@ int cmd_events(struct cli *cli, const struct args *args, struct error *err)
 	for (;;) {
 		auto_(arena) scratch = ARENA_INIT;
 
-		r = client_messages_next_text(&messages, &text, &len, err);
+		r = client_messages_next(&messages, &text, &len, err);
 		if (r < 0 || !text)
 			break;
 		r = event_show(cli, &scratch, text, len, t, strcmp(format, "json") == 0, err);

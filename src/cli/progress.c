@@ -163,7 +163,7 @@ int progress_show(struct cli *cli, struct reader *from, const struct progress_op
 	for (;;) {
 		const struct json *m = NULL;
 
-		r = client_messages_next_text(&messages, &text, &len, err);
+		r = client_messages_next(&messages, &text, &len, err);
 		if (r < 0 || !text)
 			break;
 		if (options->mode == PROGRESS_RAW)

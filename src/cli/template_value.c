@@ -140,7 +140,6 @@ struct value value_of_json(const struct json *j, const char *name)
 		v.json = j;
 		break;
 	case JSON_NULL:
-	case JSON_ANY:
 		break;
 	}
 	return v;

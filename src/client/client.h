@@ -116,12 +116,9 @@ struct client_messages {
 	bool ended;
 };
 void client_messages_init(struct client_messages *m, struct reader *from);
-/* *ret is NULL at the end. The document lives in `a`. */
-MUST_CHECK int client_messages_next(struct client_messages *m, struct arena *a,
-				    const struct json **ret, struct error *err);
-/* Same, as text: valid until the next call. *ret_text NULL at the end. */
-MUST_CHECK int client_messages_next_text(struct client_messages *m, const char **ret_text,
-					 size_t *ret_len, struct error *err);
+/* As text, valid until the next call; *ret_text is NULL at the end. */
+MUST_CHECK int client_messages_next(struct client_messages *m, const char **ret_text,
+				    size_t *ret_len, struct error *err);
 void client_messages_release(struct client_messages *m);
 
 /* A connection that became a raw stream (attach, exec start). */

@@ -91,8 +91,8 @@ static int read_more(struct client_messages *m, struct error *err)
 	return buf_add(&m->in, chunk, n, err);
 }
 
-int client_messages_next_text(struct client_messages *m, const char **ret_text, size_t *ret_len,
-			      struct error *err)
+int client_messages_next(struct client_messages *m, const char **ret_text, size_t *ret_len,
+			 struct error *err)
 {
 	for (;;) {
 		size_t len;
@@ -117,23 +117,6 @@ int client_messages_next_text(struct client_messages *m, const char **ret_text, 
 		if (r < 0)
 			return r;
 	}
-}
-
-int client_messages_next(struct client_messages *m, struct arena *a, const struct json **ret,
-			 struct error *err)
-{
-	const char *text;
-	size_t len;
-	int r;
-
-	r = client_messages_next_text(m, &text, &len, err);
-	if (r < 0)
-		return r;
-	if (text == NULL) {
-		*ret = NULL;
-		return 0;
-	}
-	return json_parse(a, text, len, ret, err);
 }
 
 void client_query_add(struct buf *q, const char *key, const char *value)

@@ -140,7 +140,6 @@ const char *json_go_name(const struct json *v)
 		return "array";
 	case JSON_OBJECT:
 	case JSON_NULL:
-	case JSON_ANY:
 		break;
 	}
 	return "object";

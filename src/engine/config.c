@@ -43,7 +43,6 @@ struct json *json_clone(struct arena *a, const struct json *j)
 	case JSON_INT:
 	case JSON_BOOL:
 	case JSON_DOUBLE:
-	case JSON_ANY:
 		break;
 	}
 	n = arena_new(a, struct json);
@@ -133,7 +132,6 @@ static bool is_empty(const struct json *v)
 		return v->n_members == 0;
 	case JSON_NULL:
 	case JSON_DOUBLE:
-	case JSON_ANY:
 		break;
 	}
 	return v->type == JSON_NULL;

@@ -499,7 +499,6 @@ static bool is_set(const struct json *v)
 	case JSON_BOOL:
 	case JSON_DOUBLE:
 	case JSON_ARRAY:
-	case JSON_ANY:
 		break;
 	}
 	return false;

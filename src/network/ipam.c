@@ -104,11 +104,6 @@ void ipam_give_back(struct ipam_pool *p, const struct net_addr *a)
 	map_remove(&p->used, text);
 }
 
-size_t ipam_used(const struct ipam_pool *p)
-{
-	return p->used.len;
-}
-
 int ipam_choose(const struct ipam_block *blocks, size_t n, ipam_overlap_fn overlaps, void *ctx,
 		struct net_prefix *ret, struct error *err)
 {

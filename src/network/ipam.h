@@ -28,7 +28,6 @@ MUST_CHECK int ipam_next(struct ipam_pool *p, struct net_addr *ret, struct error
 /* This one. ERR_INVALID outside the subnet; ERR_CONFLICT "Address already in use". */
 MUST_CHECK int ipam_take(struct ipam_pool *p, const struct net_addr *a, struct error *err);
 void ipam_give_back(struct ipam_pool *p, const struct net_addr *a);
-size_t ipam_used(const struct ipam_pool *p);
 
 /* Docker's default-address-pools: base cut into blocks of `size` bits. */
 struct ipam_block {

@@ -46,7 +46,6 @@ static void test_small(void)
 	a = prefix("10.9.8.4/32").addr;
 	ipam_give_back(p, &a);
 	is_str(next(p), "10.9.8.4", "what comes back is found");
-	is_int((long long)ipam_used(p), 6, "six in use");
 	ipam_pool_free(p);
 }
 

@@ -214,20 +214,3 @@ int remote_push_manifest(struct remote_repo *p, const char *media_type, const vo
 	transfer_end(t);
 	return r;
 }
-
-int remote_delete_manifest(struct remote_repo *p, const struct digest *d, struct error *err)
-{
-	char tail[32 + DIGEST_TEXT_MAX] = "manifests/";
-	const struct api_call call = { .method = "DELETE", .tail = tail };
-	struct transfer *t = NULL;
-	int r;
-
-	digest_format(d, tail + strlen(tail));
-	r = api_send(p, &p->endpoints.at[p->endpoints.len - 1], &call, &t, err);
-	if (r < 0)
-		return r;
-	if (transfer_status(t) >= 300)
-		r = api_refused(p, t, "DELETE", err);
-	transfer_end(t);
-	return r;
-}

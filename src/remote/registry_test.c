@@ -215,19 +215,6 @@ static void test_lists(struct remote *r)
 	remote_close(p);
 }
 
-static void test_delete(struct remote *r)
-{
-	struct remote_repo *p = open_repo(r, "a/b:1", REMOTE_DELETE);
-	auto_(arena) a = ARENA_INIT;
-	struct descriptor head = { 0 };
-	struct error err = { 0 };
-
-	is_int(remote_head(p, &a, &head, &err), 0, "HEAD");
-	is_int(remote_delete_manifest(p, &head.digest, &err), 0, "delete the manifest");
-	is_int(remote_head(p, &a, &head, &err), -ERR_NOT_FOUND, "it is gone");
-	remote_close(p);
-}
-
 /* A self-signed certificate as <dir>/certs/<host>/ca.crt, and its key. */
 static bool make_certificate(const char *sub)
 {
@@ -335,7 +322,6 @@ int main(void)
 	test_pull(r);
 	test_errors(r);
 	test_lists(r);
-	test_delete(r);
 	remote_free(r);
 	stop_registry(&registry);
 	test_tls();

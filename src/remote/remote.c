@@ -290,7 +290,6 @@ int remote_open(struct remote *r, const struct reference *ref, const struct remo
 	static const char *const actions[] = {
 		[REMOTE_PULL] = "pull",
 		[REMOTE_PUSH] = "pull,push",
-		[REMOTE_DELETE] = "pull,push,delete",
 	};
 	struct remote_repo *p;
 

@@ -83,7 +83,7 @@ void remote_free(struct remote *r); /* after every repo is closed */
 MUST_CHECK int remote_configure(struct remote *r, const struct remote_config *config,
 				struct error *err);
 
-enum remote_action { REMOTE_PULL, REMOTE_PUSH, REMOTE_DELETE };
+enum remote_action { REMOTE_PULL, REMOTE_PUSH };
 
 /*
  * Name a repository. Does not talk to anybody yet.
@@ -173,9 +173,6 @@ MUST_CHECK int remote_push_blob(struct remote_repo *p, const struct descriptor *
 /* PUT a manifest under the repo's tag, or under its digest when `by_digest`. */
 MUST_CHECK int remote_push_manifest(struct remote_repo *p, const char *media_type, const void *text,
 				    size_t len, bool by_digest, struct error *err);
-/* DELETE a manifest by digest. */
-MUST_CHECK int remote_delete_manifest(struct remote_repo *p, const struct digest *d,
-				      struct error *err);
 
 /* All tags of the repository, in the registry's order; at most 100,000. */
 MUST_CHECK int remote_tags(struct remote_repo *p, struct arena *a, struct strings *ret,
