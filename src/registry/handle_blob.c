@@ -70,7 +70,7 @@ struct late_writer {
 	struct writer writer;
 	struct call *c;
 	const struct digest *d;
-	int64_t size;
+	struct mirror_client client;
 	struct writer *body; /* NULL: not started */
 };
 
@@ -86,19 +86,28 @@ static int late_write(struct writer *w, const void *bytes, size_t len, struct er
 		http_response_set_header(l->c->res, "Content-Type", "application/octet-stream");
 		l->c->status = 200;
 		http_response_set_status(l->c->res, 200);
-		r = http_response_begin(l->c->res, l->size, &l->body, err);
+		r = http_response_begin(l->c->res, (int64_t)l->client.size, &l->body, err);
 		if (r < 0)
 			return r;
 	}
 	return writer_write(l->body, bytes, len, err);
 }
 
-/* The upstream's failure is no word about whether the blob exists: a client may try again. */
-static void fail_upstream(struct call *c, struct error *err)
+/*
+ * The upstream's failure is no word about whether the blob exists: a client may try
+ * again. But HEAD is how those ask who push; what is not here is theirs to bring.
+ * false: nothing was sent.
+ */
+static bool fail_upstream(struct call *c, struct error *err)
 {
-	if (err->sys != ENOSPC && err->sys != EDQUOT)
+	bool full = err->sys == ENOSPC || err->sys == EDQUOT;
+
+	if (!full && (err->kind == ERR_NOT_FOUND || strcmp(c->req->method, "HEAD") == 0))
+		return false;
+	if (!full)
 		err->kind = ERR_UNAVAILABLE;
 	call_fail_err(c, err, CODE_BLOB_UNKNOWN);
+	return true;
 }
 
 /*
@@ -108,27 +117,21 @@ static void fail_upstream(struct call *c, struct error *err)
 static bool pass_through(struct call *c, const struct digest *d)
 {
 	static const struct writer_ops ops = { late_write };
-	struct late_writer late = { .writer = { &ops }, .c = c, .d = d };
+	struct late_writer late = { .writer = { &ops }, .c = c, .d = d, .client.to = &late.writer };
 	bool whole =
 	    strcmp(c->req->method, "GET") == 0 && http_request_header(c->req, "Range") == NULL;
 	struct error err;
-	bool passed;
 	uint64_t here;
 	int r;
 
 	if (c->r->mirror == NULL || !mirror_covers(c->r->mirror, c->repo) ||
-	    repo_stat_blob(&c->r->store, c->repo, d, &here, NULL) == 0 ||
-	    repo_ref_size(&c->r->store, c->repo, d, &late.size, NULL) < 0)
+	    repo_stat_blob(&c->r->store, c->repo, d, &here, NULL) == 0)
 		return false;
 	/* A failure after the first byte ends the connection: the client sees a cut body. */
-	r = mirror_blob(c->r->mirror, c->repo, d, late.size, whole ? &late.writer : NULL,
-			c->req->cancel, &passed, &err);
-	if (late.body == NULL && r < 0 && r != -ERR_NOT_FOUND) {
-		fail_upstream(c, &err);
-		return true;
-	}
+	r = mirror_blob(c->r->mirror, c->repo, d, whole ? &late.client : NULL, c->req->cancel,
+			&err);
 	if (late.body == NULL)
-		return false;
+		return r < 0 && fail_upstream(c, &err);
 	call_count(c, COUNT_BLOB_PULLS, 1);
 	return true;
 }

@@ -31,13 +31,19 @@ static int find(struct call *c, const struct name_reference *ref, struct repo_ma
 static int find_or_fetch(struct call *c, const struct name_reference *ref,
 			 struct repo_manifest *ret, struct error *err)
 {
+	struct repo_manifest passed;
 	struct error upstream;
 	int r = ref->is_digest ? find(c, ref, ret, err) : -ERR_NOT_FOUND;
 
 	if (r == 0)
 		return 0;
 	if (c->r->mirror != NULL && mirror_covers(c->r->mirror, c->repo)) {
-		r = mirror_manifest(c->r->mirror, c->repo, c->rest, c->req->cancel, &upstream);
+		r = mirror_manifest(c->r->mirror, c->repo, c->rest, c->req->cancel, c->req->arena,
+				    &passed, &upstream);
+		if (r == 0 && passed.bytes != NULL) {
+			*ret = passed;
+			return 0;
+		}
 		if (r < 0 && r != -ERR_NOT_FOUND) {
 			r = find(c, ref, ret, err);
 			if (r == -ERR_NOT_FOUND) {

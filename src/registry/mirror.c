@@ -6,7 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/str.h"
 #include "registry/name.h"
@@ -174,31 +176,55 @@ static bool is_whole(struct mirror *m, const char *repo, const char *tag, struct
 	       repo_get_manifest(m->store, repo, ret, &a, &kept, NULL) == 0;
 }
 
-int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
-		    const struct cancel *cancel, struct error *err)
+static void log_unkept(const char *repo, const char *reference, const struct error *why)
 {
-	auto_(arena) a = ARENA_INIT;
+	log_warn("mirror cannot keep what it fetched, continuing", KV("repository", repo),
+		 KV("reference", reference), KV_ERR(why));
+}
+
+/* From upstream into the repository; into *ret where the storage does not take it. */
+static int fetch_manifest(struct mirror *m, const char *repo, const char *reference,
+			  struct remote_repo *upstream, struct arena *a, struct repo_manifest *ret,
+			  struct error *err)
+{
+	struct remote_manifest got;
+	int r = remote_get_manifest(upstream, a, NULL, &got, err);
+
+	if (r < 0)
+		return r;
+	r = keep_manifest(m, repo, reference, &got, err);
+	if (r != -ERR_SYSTEM)
+		return r;
+	log_unkept(repo, reference, err);
+	*ret = (struct repo_manifest){ .digest = got.descriptor.digest,
+				       .media_type = arena_strdup(a, got.descriptor.media_type),
+				       .bytes = got.text,
+				       .len = (size_t)got.descriptor.size };
+	return 0;
+}
+
+int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
+		    const struct cancel *cancel, struct arena *a, struct repo_manifest *ret,
+		    struct error *err)
+{
 	struct remote_repo *upstream;
 	struct descriptor head;
 	struct digest here;
-	struct remote_manifest got;
 	bool is_tag = strchr(reference, ':') == NULL;
 	bool whole = is_tag && is_whole(m, repo, reference, &here);
 	int r;
 
+	ret->bytes = NULL;
 	if (whole && is_fresh(m, repo, reference))
 		return 0;
 	r = open_upstream(m, repo, reference, cancel, &upstream, err);
 	if (r < 0)
 		return r;
-	r = remote_head(upstream, &a, &head, err);
-	if (r == 0 && !(whole && memcmp(&here, &head.digest, sizeof(here)) == 0)) {
-		r = remote_get_manifest(upstream, &a, NULL, &got, err);
-		if (r == 0)
-			r = keep_manifest(m, repo, reference, &got, err);
-	}
+	r = remote_head(upstream, a, &head, err);
+	if (r == 0 && !(whole && memcmp(&here, &head.digest, sizeof(here)) == 0))
+		r = fetch_manifest(m, repo, reference, upstream, a, ret, err);
 	remote_close(upstream);
-	if (r == 0 && is_tag)
+	if (r == 0 && is_tag && ret->bytes == NULL)
 		set_fresh(m, repo, reference);
 	return r;
 }
@@ -211,22 +237,31 @@ int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
  */
 struct passing {
 	struct reader reader;
-	struct reader *from;
-	struct writer *to; /* NULL once it failed */
-	uint64_t size, passed;
+	struct remote_blob *from;
+	struct mirror_client *client; /* NULL: nobody waits */
+	struct writer *to;            /* NULL once it failed */
+	struct hash hash;             /* of what was read, where a client waits */
+	uint64_t passed;
+	bool broken; /* the upstream failed, and not the storage */
 	char last;
 };
 
 static int passing_read(struct reader *r, void *out, size_t len, size_t *ret_n, struct error *err)
 {
 	struct passing *p = container_of(r, struct passing, reader);
-	int rc = reader_read(p->from, out, len, ret_n, err);
+	int rc = reader_read(&p->from->reader, out, len, ret_n, err);
 	size_t n;
 
-	if (rc < 0 || *ret_n == 0 || p->to == NULL)
+	p->broken = rc < 0;
+	if (rc < 0 || p->client == NULL)
 		return rc;
 	n = *ret_n;
-	if (p->passed + n >= p->size)
+	p->client->size = (uint64_t)p->from->size;
+	if (n > 0)
+		hash_add(&p->hash, out, n);
+	if (n == 0 || p->to == NULL)
+		return 0;
+	if (p->passed + n >= p->client->size)
 		p->last = ((const char *)out)[--n];
 	if (n > 0 && writer_write(p->to, out, n, NULL) < 0)
 		p->to = NULL; /* the client left: the blob is kept for the next one */
@@ -235,37 +270,87 @@ static int passing_read(struct reader *r, void *out, size_t len, size_t *ret_n, 
 	return 0;
 }
 
-static const struct reader_ops passing_ops = { passing_read };
-
-static int fetch(struct mirror *m, const char *repo, const struct digest *d, int64_t size,
-		 struct passing *p, const struct cancel *cancel, struct error *err)
+static void passing_init(struct passing *p, struct mirror_client *client, enum digest_algo algo)
 {
-	struct descriptor desc = { .media_type = "application/octet-stream",
-				   .digest = *d,
-				   .size = size };
-	struct upload_chunk chunk = { .at = 0, .length = size, .body = &p->reader };
-	char id[UPLOAD_ID_MAX], text[DIGEST_TEXT_MAX];
-	struct remote_repo *upstream;
-	struct remote_blob *blob;
+	static const struct reader_ops ops = { passing_read };
+
+	*p = (struct passing){ .reader = { &ops }, .client = client };
+	if (client == NULL)
+		return;
+	p->to = client->to;
+	if (algo == DIGEST_SHA512)
+		hash_init_sha512(&p->hash);
+	else
+		hash_init_sha256(&p->hash);
+}
+
+/* The digest agreed: the rest of it. */
+static void passing_finish(struct passing *p)
+{
+	size_t left = (size_t)(p->client->size - p->passed);
+
+	if (left <= 1)
+		(void)!writer_write(p->to, &p->last, left, NULL);
+}
+
+static int keep_blob(struct mirror *m, const char *repo, const struct digest *d, struct passing *p,
+		     struct error *err)
+{
+	struct upload_chunk chunk = { .at = 0, .length = -1, .body = &p->reader };
+	char id[UPLOAD_ID_MAX];
 	uint64_t got;
+	int r = upload_begin(m->uploads, repo, id, err);
+
+	if (r < 0)
+		return r;
+	r = upload_append(m->uploads, repo, id, &chunk, &got, err);
+	if (r == 0)
+		r = upload_commit(m->uploads, repo, id, d, err);
+	if (r < 0)
+		(void)!upload_abort(m->uploads, repo, id, NULL);
+	return r;
+}
+
+/* The storage took no more: the rest is the client's alone. */
+static int pass_on(struct passing *p, const struct digest *d, struct error *err)
+{
+	struct digest got = { .algo = d->algo };
+	char part[16384];
+	size_t n;
+	int r;
+
+	do {
+		r = reader_read(&p->reader, part, sizeof(part), &n, err);
+	} while (r == 0 && n > 0);
+	if (r < 0)
+		return r;
+	hash_finish(&p->hash, got.bytes);
+	return digest_equal(&got, d)
+		   ? 0
+		   : error_set(err, ERR_CORRUPT,
+			       "the upstream's bytes are not what the digest names");
+}
+
+static int fetch(struct mirror *m, const char *repo, const struct digest *d, struct passing *p,
+		 const struct cancel *cancel, struct error *err)
+{
+	struct descriptor desc = { .digest = *d, .size = -1 };
+	char text[DIGEST_TEXT_MAX];
+	struct remote_repo *upstream;
 	int r;
 
 	digest_format(d, text);
 	r = open_upstream(m, repo, text, cancel, &upstream, err);
 	if (r < 0)
 		return r;
-	r = remote_get_blob(upstream, &desc, 0, &blob, err);
-	if (r == 0) {
-		p->from = &blob->reader;
-		r = upload_begin(m->uploads, repo, id, err);
-		if (r == 0)
-			r = upload_append(m->uploads, repo, id, &chunk, &got, err);
-		if (r == 0)
-			r = upload_commit(m->uploads, repo, id, d, err);
-		else
-			(void)!upload_abort(m->uploads, repo, id, NULL);
-		remote_blob_close(blob);
+	r = remote_get_blob(upstream, &desc, 0, &p->from, err);
+	if (r == 0)
+		r = keep_blob(m, repo, d, p, err);
+	if (r < 0 && r != -ERR_CORRUPT && !p->broken && p->to != NULL) {
+		log_unkept(repo, text, err);
+		r = pass_on(p, d, err);
 	}
+	remote_blob_close(p->from);
 	remote_close(upstream);
 	return r;
 }
@@ -293,26 +378,26 @@ static void leave(struct mirror *m, const char *key)
 	pthread_mutex_unlock(&m->lock);
 }
 
-int mirror_blob(struct mirror *m, const char *repo, const struct digest *d, int64_t size,
-		struct writer *pass, const struct cancel *cancel, bool *ret_passed,
-		struct error *err)
+int mirror_blob(struct mirror *m, const char *repo, const struct digest *d,
+		struct mirror_client *client, const struct cancel *cancel, struct error *err)
 {
-	struct passing p = { .reader = { &passing_ops }, .to = pass, .size = (uint64_t)size };
+	struct passing p;
 	char text[DIGEST_TEXT_MAX];
 	autofree char *key = NULL;
 	uint64_t here;
-	bool waited;
+	bool waited, fetched;
 	int r = 0;
 
+	passing_init(&p, client, d->algo);
 	digest_format(d, text);
 	key = cstr_format("%s %s", repo, text);
 	waited = enter(m, key);
-	if (!waited || repo_stat_blob(m->store, repo, d, &here, NULL) < 0)
-		r = fetch(m, repo, d, size, &p, cancel, err);
+	fetched = !waited || repo_stat_blob(m->store, repo, d, &here, NULL) < 0;
+	if (fetched)
+		r = fetch(m, repo, d, &p, cancel, err);
 	leave(m, key);
-	if (r == 0 && p.to != NULL && p.passed + 1 == p.size &&
-	    writer_write(p.to, &p.last, 1, NULL) == 0)
-		p.passed++;
-	*ret_passed = p.passed == p.size && p.to != NULL;
+	if (r == 0 && fetched && p.to != NULL)
+		passing_finish(&p);
+	hash_release(&p.hash);
 	return r;
 }

@@ -32,19 +32,30 @@ bool mirror_covers(const struct mirror *m, const char *repo);
  * Bring a manifest in, without what it needs.
  *
  * reference  tag or digest, parsed by the caller before
+ * ret        the manifest when it came from upstream and the storage could not take
+ *            it (a full disk); else its bytes are NULL, and it is in the repository
  *
  * ERR_NOT_FOUND when the upstream has none, ERR_UNAVAILABLE when it cannot be
  * reached: the caller then serves what is here.
  */
 MUST_CHECK int mirror_manifest(struct mirror *m, const char *repo, const char *reference,
-			       const struct cancel *cancel, struct error *err);
+			       const struct cancel *cancel, struct arena *a,
+			       struct repo_manifest *ret, struct error *err);
+
+/* Who waits for a blob. */
+struct mirror_client {
+	struct writer *to; /* gets the bytes while they arrive; its failure ends no fetch */
+	uint64_t size;     /* out: of the whole blob; known before the first byte */
+};
 /*
- * Bring a blob in that a manifest of the repository needs.
+ * Bring a blob in.
  *
- * pass  gets the bytes while they arrive, unverified; NULL: nobody waits. Its
- *       failure does not end the fetch.
- * ret_passed  whether pass was given all of them (else another request fetched it)
+ * client  NULL: nobody waits. It gets nothing when another request fetched the blob; the
+ *         last byte only once the digest agrees; and all of it even when the storage
+ *         cannot take it.
+ *
+ * ERR_NOT_FOUND when the upstream has none.
  */
-MUST_CHECK int mirror_blob(struct mirror *m, const char *repo, const struct digest *d, int64_t size,
-			   struct writer *pass, const struct cancel *cancel, bool *ret_passed,
+MUST_CHECK int mirror_blob(struct mirror *m, const char *repo, const struct digest *d,
+			   struct mirror_client *client, const struct cancel *cancel,
 			   struct error *err);

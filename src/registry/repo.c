@@ -375,45 +375,6 @@ static int forget_referrer(void *arg, const struct digest *d, int64_t size, bool
 	return f->remove(f->s->storage, key, err);
 }
 
-struct size_query {
-	const struct digest *want;
-	int64_t size; /* -1 until found */
-};
-
-static int see_size(void *arg, const struct digest *d, int64_t size, bool is_subject,
-		    struct error *err)
-{
-	struct size_query *q = arg;
-
-	(void)err;
-	if (!is_subject && memcmp(d, q->want, sizeof(*d)) == 0)
-		q->size = size;
-	return 0;
-}
-
-int repo_ref_size(struct repo_store *s, const char *repo, const struct digest *d, int64_t *ret_size,
-		  struct error *err)
-{
-	auto_(storage_listing) list = { 0 };
-	struct size_query q = { d, -1 };
-	char key[STORAGE_KEY_MAX];
-	int r;
-
-	name_repo_key(repo, "/manifests", key, sizeof(key));
-	r = s->storage->ops->list(s->storage, key, &list, err);
-	for (size_t i = 0; r == 0 && q.size < 0 && i < list.len; i++) {
-		struct digest m;
-
-		if (name_digest_parse(list.names[i], &m, NULL) == 0)
-			r = repo_manifest_refs(s, repo, &m, see_size, &q, err);
-	}
-	if (r == 0 && q.size < 0)
-		r = error_set(err, ERR_NOT_FOUND, "no manifest of '%s' needs it", repo);
-	if (r == 0)
-		*ret_size = q.size;
-	return r;
-}
-
 static int delete_tags_of(struct repo_store *s, const char *repo, const struct digest *d,
 			  struct error *err)
 {

@@ -110,9 +110,6 @@ MUST_CHECK int repo_list(struct repo_store *s, struct storage_listing *ret, stru
 MUST_CHECK int repo_referrers(struct repo_store *s, const char *repo, const struct digest *subject,
 			      const char *artifact_type, struct buf *b, struct error *err);
 
-/* Size of a blob or manifest that some manifest of the repository needs. ERR_NOT_FOUND. */
-MUST_CHECK int repo_ref_size(struct repo_store *s, const char *repo, const struct digest *d,
-			     int64_t *ret_size, struct error *err);
 /* Digests that the record of a manifest names, one call each; for collection. */
 typedef int (*repo_ref_fn)(void *arg, const struct digest *d, int64_t size, bool is_subject,
 			   struct error *err);

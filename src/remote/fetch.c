@@ -226,7 +226,7 @@ struct blob {
 	struct remote_blob pub;
 	struct remote_repo *p;
 	struct digest digest;
-	uint64_t size, at;
+	uint64_t at;
 	struct transfer *t; /* NULL: to be opened at `at` */
 	int tries;          /* since the last byte */
 	int64_t heard_ns;   /* when that was */
@@ -259,7 +259,7 @@ static int check_blob_head(struct blob *b, struct error *err)
 	const char *length = transfer_header(b->t, "content-length");
 	const char *range = transfer_header(b->t, "content-range");
 	bool part = transfer_status(b->t) == 206;
-	uint64_t want = part ? b->size - b->at : b->size, got = 0, from = UINT64_MAX;
+	uint64_t want, got = 0, from = UINT64_MAX;
 	struct str s;
 
 	if (part) {
@@ -267,10 +267,16 @@ static int check_blob_head(struct blob *b, struct error *err)
 		if (str_starts(s, "bytes "))
 			s = str_sub(s, 6, s.len);
 		s = str_sub(s, 0, str_find(s, '-') > 0 ? (size_t)str_find(s, '-') : 0);
-		if (parse_u64(s, UINT64_MAX, &from, NULL) < 0 || from != b->at)
+		if (parse_u64(s, UINT64_MAX, &from, NULL) < 0 || from != b->at || b->pub.size < 0)
 			return error_set(err, ERR_INVALID, "registry sent another range: '%.100s'",
 					 range ? range : "");
 	}
+	if (b->pub.size < 0) {
+		if (parse_u64(str_of(length ? length : ""), INT64_MAX, &got, NULL) < 0)
+			return error_set(err, ERR_CORRUPT, "registry does not say its size");
+		b->pub.size = (int64_t)got;
+	}
+	want = (uint64_t)b->pub.size - (part ? b->at : 0);
 	if (length != NULL &&
 	    (parse_u64(str_of(length), UINT64_MAX, &got, NULL) < 0 || got != want))
 		return error_set(err, ERR_CORRUPT,
@@ -320,8 +326,8 @@ static int check_end(struct blob *b, struct error *err)
 	if (b->t == NULL)
 		return 0;
 	if (transfer_read(b->t, &extra, 1, &n, NULL) == 0 && n > 0)
-		return error_set(err, ERR_CORRUPT, "longer than its descriptor says (%llu bytes)",
-				 (unsigned long long)b->size);
+		return error_set(err, ERR_CORRUPT, "longer than its descriptor says (%lld bytes)",
+				 (long long)b->pub.size);
 	transfer_end(steal_ptr(b->t));
 	return 0;
 }
@@ -329,17 +335,20 @@ static int check_end(struct blob *b, struct error *err)
 /* One attempt: *ret_n bytes, or a failure that may be worth another. */
 static int blob_try(struct blob *b, void *out, size_t len, size_t *ret_n, struct error *err)
 {
-	uint64_t left = b->size - b->at;
+	uint64_t left;
 	size_t n = 0;
 	int r = 0;
 
 	if (b->t == NULL)
 		r = blob_open(b, err);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	left = (uint64_t)b->pub.size - b->at;
+	if (left > 0)
 		r = transfer_read(b->t, out, len < left ? len : (size_t)left, &n, err);
-	if (r == 0 && n == 0)
-		r = error_set(err, ERR_UNAVAILABLE, "connection was cut at %llu of %llu bytes",
-			      (unsigned long long)b->at, (unsigned long long)b->size);
+	if (r == 0 && n == 0 && left > 0)
+		r = error_set(err, ERR_UNAVAILABLE, "connection was cut at %llu of %lld bytes",
+			      (unsigned long long)b->at, (long long)b->pub.size);
 	if (r < 0)
 		return r;
 	b->at += n;
@@ -348,13 +357,18 @@ static int blob_try(struct blob *b, void *out, size_t len, size_t *ret_n, struct
 	return 0;
 }
 
+static bool is_at_end(const struct blob *b)
+{
+	return b->pub.size >= 0 && b->at == (uint64_t)b->pub.size;
+}
+
 static int blob_read(struct reader *reader, void *out, size_t len, size_t *ret_n, struct error *err)
 {
 	struct blob *b = container_of(reader, struct blob, pub.reader);
 	bool refused;
 	int r;
 
-	if (b->at == b->size) {
+	if (is_at_end(b)) {
 		r = b->ended ? 0 : check_end(b, err);
 		*ret_n = 0;
 		return r < 0 ? blob_fail(b, r, err) : 0;
@@ -382,14 +396,14 @@ int remote_get_blob(struct remote_repo *p, const struct descriptor *d, uint64_t 
 	static const struct reader_ops ops = { blob_read };
 	struct blob *b;
 
-	if (d->size < 0 || offset > (uint64_t)d->size)
+	if (offset > 0 && (d->size < 0 || offset > (uint64_t)d->size))
 		return error_set(err, ERR_INVALID, "offset %llu is beyond the blob",
 				 (unsigned long long)offset);
 	b = new0(struct blob);
 	b->pub.reader.ops = &ops;
 	b->p = p;
 	b->digest = d->digest;
-	b->size = (uint64_t)d->size;
+	b->pub.size = d->size;
 	b->at = offset;
 	b->heard_ns = clock_mono_ns();
 	*ret = &b->pub;

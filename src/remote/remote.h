@@ -136,8 +136,9 @@ MUST_CHECK int remote_resolve(struct remote_repo *p, struct arena *a, const stru
 			      struct remote_image *ret, struct error *err);
 
 /*
- * A blob as a stream of exactly d->size - offset bytes.
+ * A blob as a stream of exactly d->size - offset bytes. Talks to nobody before the first read.
  *
+ * d       a size of -1 is the registry's to say, in its Content-Length
  * offset  where to start (what content_offset said); 0: all of it
  *
  * A cut or stalled connection is taken up again by Range where it ended, with
@@ -148,6 +149,7 @@ MUST_CHECK int remote_resolve(struct remote_repo *p, struct arena *a, const stru
  */
 struct remote_blob {
 	struct reader reader;
+	int64_t size;        /* -1: not known before the first read */
 	uint64_t wire_bytes; /* body bytes received so far, over all attempts */
 };
 MUST_CHECK int remote_get_blob(struct remote_repo *p, const struct descriptor *d, uint64_t offset,

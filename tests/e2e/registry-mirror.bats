@@ -23,6 +23,7 @@ setup_file() {
 teardown_file() {
 	registry_stop
 	kill "$(cat "$ROOT/liar.pid")" 2>/dev/null || true
+	! mountpoint -q "$ROOT/full/small" || umount "$ROOT/full/small"
 	rm -rf "$ROOT"
 }
 
@@ -51,7 +52,7 @@ wire() { curl -s "http://$UPSTREAM/wire"; }
 }
 
 @test "an upstream that lies about content is not believed, and nothing of it is kept" {
-	for how in digest short long size; do
+	for how in digest short long; do
 		d=$(layer_of $how)
 		rm -f "$(blob_file "$d")" # the layers are the same: the honest one must not stand in
 		run curl -sf -m 30 -o "$ROOT/got" "http://$REGISTRY/v2/up/$how/blobs/$d"
@@ -117,6 +118,63 @@ wire() { curl -s "http://$UPSTREAM/wire"; }
 	cmp "$ROOT/got" "$ROOT/again"
 	run "$PROA_BUILD/proa-registry" scrub --data "$ROOT/registry"
 	[ "$status" -eq 0 ]
+}
+
+@test "a full disk ends no pull: what cannot be kept is passed on, and a lie is cut even so" {
+	need_root
+	mkdir -p "$ROOT/full/small"
+	mount -t tmpfs -o size=1m tmpfs "$ROOT/full/small"
+	mkdir "$ROOT/full/small/registry"
+	cp "$ROOT/config.json" "$ROOT/full/"
+	ROOT=$ROOT/full
+	ln -s small/registry "$ROOT/registry"
+	registry_start --config "$ROOT/config.json"
+	# Room for the beginning of the layer: the storage fails in its midst.
+	dd if=/dev/zero of="$ROOT/small/fill" bs=1k count=$(($(df --output=avail -k "$ROOT/small" | tail -1) - 300)) 2>/dev/null
+	req GET /v2/up/honest/manifests/1
+	[ "$status_code" = 200 ]
+	d=$(jq -r '.layers[0].digest' "$ROOT/body")
+	dd if=/dev/zero of="$ROOT/small/rest" bs=1k 2>/dev/null || true
+	for fill in "$ROOT/small/rest" /nonexistent; do # first no room at all
+		req GET "/v2/up/digest/manifests/1"
+		[ "$status_code" = 200 ]
+		[ "$(jq -r '.layers[0].digest' "$ROOT/body")" = "$d" ]
+		curl -sf -o "$ROOT/got" "http://$REGISTRY/v2/up/honest/blobs/$d"
+		[ "sha256:$(sha256sum <"$ROOT/got" | cut -d' ' -f1)" = "$d" ]
+		run ! curl -sf -m 30 -o "$ROOT/got" "http://$REGISTRY/v2/up/digest/blobs/$d"
+		req GET "/v2/up/blob503/blobs/$d"
+		[ "$status_code" = 502 ]
+		req GET "/v2/up/honest/blobs/$d" -H 'Range: bytes=1-2'
+		[ "$status_code" = 507 ] # a part is served from what is kept only
+		[ -z "$(ls "$ROOT/registry/uploads")" ]
+		[ ! -e "$(blob_file "$d")" ]
+		rm -f "$fill"
+	done
+	grep -q 'warn mirror cannot keep what it fetched, continuing.*no space left' "$ROOT/registry.log"
+	rm "$ROOT/small/fill"
+	curl -sf -o "$ROOT/got" "http://$REGISTRY/v2/up/honest/blobs/$d"
+	[ -e "$(blob_file "$d")" ]
+	registry_stop
+	umount "$ROOT/small"
+}
+
+@test "a blob is asked for by its digest alone; by HEAD, as those ask who push, what the upstream lacks is 404" {
+	req GET /v2/up/size/manifests/1 # its descriptor lies: that is for the client to see
+	d=$(jq -r '.layers[0].digest' "$ROOT/body")
+	rm -f "$(blob_file "$d")"
+	for m in GET HEAD; do
+		req $m "/v2/up/unnamed${m,,}/blobs/$d"
+		[ "$status_code" = 200 ]
+		[ -e "$(blob_file "$d")" ]
+		[ "$(header Content-Length)" = "$(stat -c %s "$(blob_file "$d")")" ]
+		[ $m = HEAD ] || cmp "$ROOT/body" "$(blob_file "$d")"
+		req $m "/v2/up/unnamed/blobs/sha256:$(sha "what nobody has")"
+		[ "$status_code" = 404 ]
+	done
+	for code in 401 503; do
+		req HEAD "/v2/up/blob$code/blobs/sha256:$(sha "what nobody has")"
+		[ "$status_code" = 404 ]
+	done
 }
 
 @test "the longest prefix chooses the upstream, and a tag is not asked for again within its time" {
