@@ -156,6 +156,7 @@ static int token_refused(struct remote_repo *p, const struct endpoint *e, struct
 	unsigned status = transfer_status(t);
 	const struct json *j = NULL;
 	const char *text = NULL;
+	char *line;
 
 	if (api_read(t, &body, NULL) == 0 && body.len > 0 &&
 	    json_parse(&a, body.data, body.len, &j, NULL) == 0) {
@@ -163,6 +164,9 @@ static int token_refused(struct remote_repo *p, const struct endpoint *e, struct
 		if (text == NULL)
 			text = json_str(j, "message");
 	}
+	line = arena_strdup(&a, text ? text : "");
+	api_line(line);
+	text = text ? line : NULL;
 	if (status == 401 || status == 403)
 		return error_set(err, ERR_UNAUTHORIZED, "Get \"%s/v2/\": unauthorized: %.300s",
 				 e->base ? e->base : e->host,
@@ -183,11 +187,14 @@ static int ask_token_server(struct remote_repo *p, const struct endpoint *e,
 	bool known = may_use(p, e), post = known && !cstr_is_empty(p->auth.identity_token);
 	auto_(arena) a = ARENA_INIT;
 	autofree char *basic = known && !post ? basic_value(p) : NULL;
+	autofree char *next = NULL;
 	const char *url = c->realm;
+	bool foreign = false;
 	struct upload form = { .bytes = query, .fd = FD_NONE, .size = strlen(query) };
 	enum transfer_failure why;
 	struct transport how;
 	struct request q;
+	int r = 0;
 
 	/* Credentials never leave TLS for a token server in the clear. */
 	if (known && !cstr_starts(c->realm, "https://") && !e->insecure)
@@ -197,14 +204,26 @@ static int ask_token_server(struct remote_repo *p, const struct endpoint *e,
 	if (!post && *query != '\0')
 		url =
 		    arena_format(&a, "%s%s%s", c->realm, strchr(c->realm, '?') ? "&" : "?", query);
-	transport_fill(p->settings, &a, url, e->insecure, &how);
 	q = (struct request){ .method = post ? "POST" : "GET",
-			      .url = url,
 			      .accept = "application/json",
-			      .authorization = basic,
 			      .content_type = post ? "application/x-www-form-urlencoded" : NULL,
 			      .body = post ? &form : NULL };
-	return transfer_begin(&p->remote->pool, &how, &q, p->cancel, ret, &why, err);
+	for (unsigned hops = 0; r == 0 && hops <= REDIRECTS_MAX; hops++) {
+		transport_fill(p->settings, &a, url, e->insecure, &how);
+		q.url = url;
+		q.authorization = foreign ? NULL : basic;
+		r = transfer_begin(&p->remote->pool, &how, &q, p->cancel, ret, &why, err);
+		/* A form has the refresh token in it: that goes nowhere else. */
+		if (r < 0 || post)
+			return r;
+		free(next);
+		r = api_redirect(url, *ret, e->insecure, &next, &foreign, err);
+		if (r == 0 && next == NULL)
+			return 0;
+		url = r == 0 ? arena_strdup(&a, next) : url;
+		transfer_end(steal_ptr(*ret));
+	}
+	return r < 0 ? r : error_set(err, ERR_INVALID, "%s: too many redirects", url);
 }
 
 static int fetch_bearer(struct remote_repo *p, const struct endpoint *e, const struct challenge *c,

@@ -100,7 +100,18 @@ MUST_CHECK int api_send(struct remote_repo *p, struct endpoint *e, const struct 
 MUST_CHECK int api_send_any(struct remote_repo *p, const struct api_call *c, struct transfer **ret,
 			    struct endpoint **ret_endpoint, struct error *err);
 /* What an answer of status >= 300 says, as an error of ours; always fails. */
-int api_refused(struct remote_repo *p, struct transfer *t, const char *method, struct error *err);
+int api_refused(struct remote_repo *p, struct transfer *t, const struct api_call *c,
+		struct error *err);
+/* A peer's text as one line. */
+void api_line(char *text);
+/*
+ * Where the answer of from_url leads, heap; NULL: it is no redirect. Nothing goes
+ * from TLS into the clear, except where the registry is insecure.
+ *
+ * foreign  set when that is another origin, which gets no credentials
+ */
+MUST_CHECK int api_redirect(const char *from_url, struct transfer *t, bool insecure, char **ret,
+			    bool *foreign, struct error *err);
 /* Body of an answer, at most b's ceiling. */
 MUST_CHECK int api_read(struct transfer *t, struct buf *b, struct error *err);
 /* Wait before try number n (from 1), longer each time; ERR_CANCELED. */

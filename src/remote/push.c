@@ -73,7 +73,7 @@ static int start_upload(struct push *u, const char *mount_from, char **ret_locat
 		if (*ret_location == NULL)
 			r = error_set(err, ERR_INVALID, "registry gave no place for an upload");
 	} else if (status != 201 || mount_from == NULL) {
-		r = api_refused(u->p, t, "POST", err);
+		r = api_refused(u->p, t, &call, err);
 	}
 	transfer_end(t);
 	return r;
@@ -96,7 +96,7 @@ static int send_bytes(struct push *u, char **location, struct error *err)
 	if (r < 0)
 		return r;
 	if (transfer_status(t) >= 300) {
-		r = api_refused(u->p, t, "PATCH", err);
+		r = api_refused(u->p, t, &call, err);
 	} else {
 		next = transfer_header(t, "location");
 		resolved = next ? url_resolve(*location, next) : NULL;
@@ -127,7 +127,7 @@ static int finish_upload(struct push *u, const char *location, struct error *err
 	if (r < 0)
 		return r;
 	if (transfer_status(t) >= 300)
-		r = api_refused(u->p, t, "PUT", err);
+		r = api_refused(u->p, t, &call, err);
 	transfer_end(t);
 	return r;
 }
@@ -207,7 +207,7 @@ int remote_push_manifest(struct remote_repo *p, const char *media_type, const vo
 		return r;
 	answer = transfer_header(t, "docker-content-digest");
 	if (transfer_status(t) >= 300)
-		r = api_refused(p, t, "PUT", err);
+		r = api_refused(p, t, &call, err);
 	else if (answer != NULL && strcmp(answer, name) != 0)
 		r = error_set(err, ERR_CORRUPT, "registry stored the manifest as %.150s, not as %s",
 			      answer, name);

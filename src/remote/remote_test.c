@@ -82,6 +82,8 @@ static void answer_blob(struct served *q)
 		autofree char *to = cstr_format("Location: http://%s/elsewhere\r\n", other.host);
 
 		serve_answer(q, "307 Temporary Redirect", to, "", 0);
+	} else if (is_repo(q, "lost")) {
+		serve_answer(q, "404 Not Found", "", "", 0);
 	} else {
 		send_blob(q, range_of(q), BLOB_SIZE);
 	}
@@ -103,9 +105,12 @@ static void answer_manifest(struct testserver *s, struct served *q)
 	static const char denied[] = "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"requested "
 				     "access to the resource is denied\"}]}";
 	static const char head[] = "Content-Type: " MEDIA_OCI_MANIFEST "\r\n";
+	static const char lines[] = "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"one\\ntwo"
+				    "\\u001b[2J\"}]}";
+	const char *realm = is_repo(q, "moved") ? "moved" : is_repo(q, "loop") ? "loop" : "token";
 	autofree char *bearer = cstr_format(
-	    "Bearer realm=\"http://%s/token\",service=\"test\",scope=\"repository:x:pull\"",
-	    s->host);
+	    "Bearer realm=\"http://%s/%s\",service=\"test\",scope=\"repository:x:pull\"", s->host,
+	    realm);
 	const char *auth = served_header(q, "\r\nAuthorization");
 
 	if (is_repo(q, "limited"))
@@ -113,9 +118,12 @@ static void answer_manifest(struct testserver *s, struct served *q)
 			     sizeof(limit) - 1);
 	else if (is_repo(q, "denied"))
 		serve_answer(q, "403 Forbidden", "", denied, sizeof(denied) - 1);
+	else if (is_repo(q, "lines"))
+		serve_answer(q, "403 Forbidden", "", lines, sizeof(lines) - 1);
 	else if (is_repo(q, "flaky") && fails_left > 0 && fails_left--)
 		serve_answer(q, "503 Service Unavailable", "", "", 0);
-	else if (is_repo(q, "token") && strcmp(auth, "Bearer good") != 0)
+	else if ((is_repo(q, "token") || is_repo(q, "moved") || is_repo(q, "loop")) &&
+		 strcmp(auth, "Bearer good") != 0)
 		challenge(q, bearer);
 	else if (is_repo(q, "basic") && strcmp(auth, "Basic dTpw") != 0)
 		challenge(q, "Basic realm=\"x\"");
@@ -131,7 +139,13 @@ static void answer_manifest(struct testserver *s, struct served *q)
 
 static void handle_origin(struct testserver *s, struct served *q)
 {
-	if (cstr_starts(q->path, "/token")) {
+	autofree char *moved = cstr_format("Location: http://%s/token\r\n", other.host);
+
+	if (cstr_starts(q->path, "/moved")) {
+		serve_answer(q, "307 Temporary Redirect", moved, "", 0);
+	} else if (cstr_starts(q->path, "/loop")) {
+		serve_answer(q, "302 Found", "Location: /loop\r\n", "", 0);
+	} else if (cstr_starts(q->path, "/token")) {
 		bool good = strstr(q->path, "service=test") != NULL ||
 			    strstr(q->body, "refresh_token=secret") != NULL;
 		const char *body = good ? "{\"token\":\"good\",\"expires_in\":300}" : "{}";
@@ -148,9 +162,13 @@ static void handle_origin(struct testserver *s, struct served *q)
 
 static void handle_other(struct testserver *s, struct served *q)
 {
+	static const char token[] = "{\"token\":\"good\"}";
+
 	(void)s;
 	if (cstr_starts(q->path, "/elsewhere"))
 		send_blob(q, range_of(q), BLOB_SIZE);
+	else if (strcmp(q->path, "/token") == 0)
+		serve_answer(q, "200 OK", "", token, sizeof(token) - 1);
 	else if (cstr_starts(q->path, "/v2/dir/mirrored/manifests/") ||
 		 cstr_starts(q->path, "http://registry.test/v2/"))
 		serve_answer(q, "200 OK", "", manifest, strlen(manifest));
@@ -352,6 +370,10 @@ static const struct {
 	  "repository does not exist or may require 'docker login': denied: requested access to "
 	  "the resource is denied",
 	  "" },
+	{ "a reason of several lines that would clear the screen", "lines", NULL, -ERR_NOT_FOUND,
+	  "denied: one two?[2J", "" },
+	{ "a token server that sends round in circles", "loop", NULL, -ERR_INVALID,
+	  "/loop: too many redirects", "" },
 	{ "an error of the server, then none", "flaky", NULL, 0, NULL, "" },
 };
 
@@ -375,6 +397,18 @@ static void test_manifests(struct remote *r)
 	}
 }
 
+static void test_lost_blob(struct remote *r)
+{
+	struct remote_repo *p = open_repo(r, "lost", NULL, NULL);
+	auto_(buf) b = BUF_INIT(2UL * BLOB_SIZE);
+	struct error err = { 0 };
+	uint64_t wire;
+
+	is_int(read_blob(p, 0, &b, &wire, &err), -ERR_NOT_FOUND, "a blob that is not there");
+	ok(strstr(err.msg, ": blob unknown to the registry") != NULL, err.msg);
+	remote_close(p);
+}
+
 static void test_redirect_auth(struct remote *r)
 {
 	struct remote_repo *p = open_repo(r, "redirect", &user, NULL);
@@ -385,6 +419,21 @@ static void test_redirect_auth(struct remote *r)
 	other.log[0] = '\0';
 	is_int(read_blob(p, 0, &b, &wire, &err), 0, "a blob on another host");
 	is_str(other.log, "GET /elsewhere\n", "which gets no credentials");
+	remote_close(p);
+}
+
+/* Peer: dockerd 20.10 follows; Go's client takes the credentials away. */
+static void test_token_redirect(struct remote *r)
+{
+	struct remote_repo *p = open_repo(r, "moved", &user, NULL);
+	auto_(arena) a = ARENA_INIT;
+	struct remote_image image;
+	struct error err = { 0 };
+
+	origin.log[0] = other.log[0] = '\0';
+	is_int(remote_resolve(p, &a, NULL, &image, &err), 0, "a token server that has moved");
+	ok(strstr(origin.log, "&account=u +auth\n") != NULL, "is asked with credentials");
+	is_str(other.log, "GET /token\n", "and without them where it is now");
 	remote_close(p);
 }
 
@@ -508,6 +557,8 @@ int main(void)
 	test_cancel(r);
 	test_manifests(r);
 	test_redirect_auth(r);
+	test_token_redirect(r);
+	test_lost_blob(r);
 	test_mirrors();
 	test_proxy();
 	test_refused(r);

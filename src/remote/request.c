@@ -47,6 +47,13 @@ int api_read(struct transfer *t, struct buf *b, struct error *err)
 	return r;
 }
 
+void api_line(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text == '\n' || *text == '\r' || *text == '\t')
+			*text = ' ';
+}
+
 /* The registry's first error, "manifest unknown: manifest unknown". */
 static void read_reason(struct transfer *t, char *code, size_t code_len, char *text,
 			size_t text_len)
@@ -71,6 +78,7 @@ static void read_reason(struct transfer *t, char *code, size_t code_len, char *t
 		text[i] = text[i] == '_'                     ? ' '
 			  : text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] | 0x20)
 							     : text[i];
+	api_line(text);
 }
 
 static int rate_limited(struct transfer *t, const char *text, struct error *err)
@@ -84,8 +92,8 @@ static int rate_limited(struct transfer *t, const char *text, struct error *err)
 	return error_set(err, ERR_UNAVAILABLE, "%s", text);
 }
 
-static int pull_refused(const struct remote_repo *p, const char *code, const char *text,
-			unsigned status, struct error *err)
+static int pull_refused(const struct remote_repo *p, const struct api_call *c, const char *code,
+			const char *text, unsigned status, struct error *err)
 {
 	char name[REFERENCE_TEXT_MAX], whole[REFERENCE_TEXT_MAX];
 
@@ -98,6 +106,8 @@ static int pull_refused(const struct remote_repo *p, const char *code, const cha
 				 name, text);
 	if (strcmp(code, "NAME_UNKNOWN") == 0)
 		return error_set(err, ERR_NOT_FOUND, "repository %s not found: %s", name, text);
+	if (status == 404 && *code == '\0' && cstr_starts(c->tail, "blobs/"))
+		return error_set(err, ERR_NOT_FOUND, "blob unknown to the registry");
 	if (strcmp(code, "MANIFEST_UNKNOWN") == 0 || (status == 404 && *code == '\0'))
 		return error_set(err, ERR_NOT_FOUND, "manifest for %s not found: %s", whole,
 				 *text ? text : "manifest unknown: manifest unknown");
@@ -113,7 +123,8 @@ static bool lacks_scope(const struct transfer *t)
 	       strstr(challenge, "insufficient_scope") != NULL;
 }
 
-int api_refused(struct remote_repo *p, struct transfer *t, const char *method, struct error *err)
+int api_refused(struct remote_repo *p, struct transfer *t, const struct api_call *c,
+		struct error *err)
 {
 	unsigned status = transfer_status(t);
 	char code[64], text[512];
@@ -127,8 +138,8 @@ int api_refused(struct remote_repo *p, struct transfer *t, const char *method, s
 	}
 	if (status == 429)
 		return rate_limited(t, text, err);
-	if (strcmp(p->actions, "pull") == 0 && strcmp(method, "GET") == 0)
-		r = pull_refused(p, code, text, status, err);
+	if (strcmp(p->actions, "pull") == 0 && strcmp(c->method, "GET") == 0)
+		r = pull_refused(p, c, code, text, status, err);
 	if (r < 0)
 		return r;
 	if (text[0] == '\0')
@@ -241,19 +252,19 @@ static bool known_scheme(struct exchange *x)
 	return true;
 }
 
-/* Another origin gets no credentials, and nothing goes from TLS into the clear. */
-static int look_where(struct exchange *x, const char *from_url, const char *to_url,
+/* Nothing goes from TLS into the clear. */
+static int look_where(const char *from_url, const char *to_url, bool insecure, bool *foreign,
 		      struct error *err)
 {
 	autofree char *from = url_origin(from_url);
 	autofree char *to = url_origin(to_url);
 
 	if (to == NULL || from == NULL || !cstr_starts(to, "http"))
-		return error_set(err, ERR_INVALID, "%s: not a URL to go to", to_url);
-	if (cstr_starts(from, "https://") && !cstr_starts(to, "https://") && !x->e->insecure)
+		return error_set(err, ERR_INVALID, "'%s' is not a URL to go to", to_url);
+	if (cstr_starts(from, "https://") && !cstr_starts(to, "https://") && !insecure)
 		return error_set(err, ERR_INVALID, "%s: way from https to http refused", to_url);
 	if (strcmp(from, to) != 0)
-		x->foreign = true;
+		*foreign = true;
 	return 0;
 }
 
@@ -264,7 +275,7 @@ static int send_first(struct exchange *x, struct transfer **ret, struct error *e
 
 	if (known_scheme(x)) {
 		x->url = url_at(x, x->base);
-		r = look_where(x, x->base, x->url, err);
+		r = look_where(x->base, x->url, x->e->insecure, &x->foreign, err);
 		return r < 0 ? r : send_to(x, x->url, ret, err);
 	}
 	x->url = url_at(x, arena_format(&x->arena, "https://%s", x->e->host));
@@ -289,18 +300,22 @@ static bool is_redirect(unsigned status)
 	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-static int follow(struct exchange *x, struct transfer **t, struct error *err)
+int api_redirect(const char *from_url, struct transfer *t, bool insecure, char **ret, bool *foreign,
+		 struct error *err)
 {
-	const char *location = transfer_header(*t, "location");
-	autofree char *next = location ? url_resolve(x->url, location) : NULL;
+	const char *location = transfer_header(t, "location");
+	autofree char *next = NULL;
 	int r;
 
-	r = look_where(x, x->url, next ? next : "", err);
+	*ret = NULL;
+	if (!is_redirect(transfer_status(t)))
+		return 0;
+	next = location ? url_resolve(from_url, location) : NULL;
+	r = look_where(from_url, next ? next : "", insecure, foreign, err);
 	if (r < 0)
-		return error_wrap(err, r, "redirect of %s", x->url);
-	x->url = arena_strdup(&x->arena, next);
-	transfer_end(steal_ptr(*t));
-	return send_to(x, x->url, t, err);
+		return error_wrap(err, r, "redirect of %s", from_url);
+	*ret = steal_ptr(next);
+	return 0;
 }
 
 /* As Go's http client names it: "Get". */
@@ -325,7 +340,7 @@ static int authorize(struct exchange *x, struct transfer *t, bool again, struct 
 	int r;
 
 	if (header == NULL || again || x->foreign)
-		return api_refused(x->p, t, x->c->method, err);
+		return api_refused(x->p, t, x->c, err);
 	auth_forget(x->p, x->e, x->scope);
 	r = auth_find(x->p, x->e, x->scope, header, &value, err);
 	/* Nobody refused anything: as a plain failure (500) it does not make the
@@ -351,14 +366,21 @@ static int exchange_once(struct exchange *x, struct transfer **ret, struct error
 	x->foreign = false;
 	r = send_first(x, &t, err);
 	while (r == 0) {
-		unsigned status = transfer_status(t);
+		autofree char *next = NULL;
 
 		x->e->answered = true;
-		if (is_redirect(status)) {
-			r = ++hops > REDIRECTS_MAX
-				? error_set(err, ERR_INVALID, "%s: too many redirects", x->url)
-				: follow(x, &t, err);
-		} else if (status == 401 && !x->c->keep_401) {
+		r = api_redirect(x->url, t, x->e->insecure, &next, &x->foreign, err);
+		if (r < 0)
+			break;
+		if (next != NULL) {
+			if (++hops > REDIRECTS_MAX) {
+				r = error_set(err, ERR_INVALID, "%s: too many redirects", x->url);
+				break;
+			}
+			x->url = arena_strdup(&x->arena, next);
+			transfer_end(steal_ptr(t));
+			r = send_to(x, x->url, &t, err);
+		} else if (transfer_status(t) == 401 && !x->c->keep_401) {
 			r = authorize(x, t, asked++ > 0, err);
 			transfer_end(steal_ptr(t));
 			x->url = NULL;
@@ -413,7 +435,7 @@ int api_send(struct remote_repo *p, struct endpoint *e, const struct api_call *c
 			break;
 		if (!worth_another(&x, r, t, tries)) {
 			if (r == 0)
-				r = api_refused(p, t, c->method, err);
+				r = api_refused(p, t, c, err);
 			break;
 		}
 		transfer_end(steal_ptr(t));
@@ -449,7 +471,7 @@ int api_send_any(struct remote_repo *p, const struct api_call *c, struct transfe
 			return 0;
 		}
 		if (r == 0)
-			r = api_refused(p, t, c->method, err);
+			r = api_refused(p, t, c, err);
 		transfer_end(t);
 		if (r == -ERR_CANCELED)
 			return r;
