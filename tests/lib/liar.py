@@ -25,6 +25,12 @@ page      a manifest that is a web page
 negative  a layer of -1 bytes
 vast      a layer of 2^63 - 1 bytes
 layers    10,000 layers, the config has one
+count     one layer, the config has two
+truncated the layer's gzip ends early, with the right digest
+around    the layer is where it is: a redirect without end
+local     the layer is at file:///etc/passwd
+tail      the layer's gzip goes on with something else
+twice     an answer with two lengths
 manifest429 and the like: manifests are answered with that status; blob503: blobs are
 GET /wire answers the bytes of blobs sent since the start, /asked the requests for manifests.
 """
@@ -66,9 +72,15 @@ def image(how):
         blob = gzip.compress(tar, 1, mtime=0)
     if how == "gzip":
         blob = layer[:len(layer) // 2] + b"\xff" * 64 + layer[len(layer) // 2 + 64:]
+    if how == "truncated":
+        blob = layer[:-1000]
+    if how == "tail":
+        blob = layer + b"garbage"
     diff = digest(tar if how != "diffid" else b"something else")
     config = json.dumps({"architecture": "amd64", "os": "linux", "config": {},
                          "rootfs": {"type": "layers", "diff_ids": [diff]}}).encode()
+    if how == "count":
+        config = config.replace(b'"diff_ids": [', b'"diff_ids": ["%s", ' % diff.encode())
     if how == "config":
         config = b"{" * 200
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -125,8 +137,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def answer(self, body, kind="application/octet-stream", status=200):
+    def answer(self, body, kind="application/octet-stream", status=200, to=None):
         self.send_response(status)
+        if to:
+            self.send_header("Location", to)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         if kind.endswith("manifest.v1+json"):
@@ -165,6 +179,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(b"{}", "application/json", 404)
         if body.startswith(b"{"):
             return self.answer(body)
+        if how in ("around", "local"):
+            return self.answer(b"", status=307, to=self.path if how == "around" else "file:///etc/passwd")
         self.blob(how, body)
 
     def endless(self):
@@ -195,6 +211,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         else:
             self.send_header("Content-Length", str(len(part)))
+        if how == "twice":
+            self.send_header("Content-Length", "5")
         self.end_headers()
         if how == "cut":
             part = part[:100000]
