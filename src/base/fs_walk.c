@@ -4,12 +4,53 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/fault.h"
 #include "base/fs.h"
 #include "base/vec.h"
+
+void fs_names_release(struct fs_names *n)
+{
+	for (size_t i = 0; i < n->len; i++)
+		free(n->at[i]);
+	free(n->at);
+	*n = (struct fs_names){ 0 };
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int fs_read_names(int dirfd, struct fs_names *ret, struct error *err)
+{
+	autoclose int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	auto_(fs_names) names = { 0 };
+	const struct dirent *e;
+	int failed;
+
+	if (d == NULL)
+		return error_sys(err, errno, "read directory");
+	(void)steal_fd(&fd);
+	failed = fault_hit("readdir") ? errno : 0;
+	while (errno = 0, failed == 0 && (e = readdir(d)) != NULL)
+		if (fs_is_component(e->d_name))
+			*vec_push(&names) = xstrdup(e->d_name);
+	failed = failed != 0 ? failed : errno;
+	closedir(d);
+	if (failed != 0)
+		return error_sys(err, failed, "read directory");
+	if (names.len > 1)
+		qsort(names.at, names.len, sizeof(*names.at), compare_names);
+	*ret = names;
+	names = (struct fs_names){ 0 };
+	return 0;
+}
 
 struct level {
 	char *name;

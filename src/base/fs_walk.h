@@ -9,7 +9,20 @@
 
 #include <sys/stat.h>
 
+#include "base/auto.h"
 #include "base/error.h"
+
+struct fs_names {
+	char **at;
+	size_t len, cap;
+};
+void fs_names_release(struct fs_names *n);
+DEFINE_AUTO(fs_names, fs_names_release);
+/*
+ * The names in an open directory but "." and "..", sorted bytewise; heap. Half a
+ * directory never passes for the whole: a read that fails is ERR_SYSTEM.
+ */
+MUST_CHECK int fs_read_names(int dirfd, struct fs_names *ret, struct error *err);
 
 struct walk_ops {
 	/* A directory was opened; may be NULL. name as in its parent. */
