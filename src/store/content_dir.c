@@ -7,7 +7,6 @@
  * A partial file is locked (flock) by its writer; a second writer of the same
  * digest gets an unnamed file of its own. Unnamed files vanish with the process.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "store/content_impl.h"
 
 struct content_dir {
@@ -303,54 +303,37 @@ static int list_one(int dirfd, const char *algo, const char *name, const struct 
 	return walk->fn(walk->arg, &d, (uint64_t)st.st_size, err);
 }
 
-static void close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
-static int list_dir(int parent, const char *name, DIR **ret, struct error *err)
+/* Nothing where there is no such directory. */
+static int list_dir(int parent, const char *name, int *ret_fd, struct fs_names *ret,
+		    struct error *err)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
+	*ret_fd = fd;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : error_sys(err, errno, "open '%s'", name);
-	*ret = fdopendir(fd);
-	if (!*ret) {
-		int r = error_sys(err, errno, "open '%s'", name);
-
-		close(fd);
-		return r;
-	}
-	return 0;
+	return fs_read_names(fd, ret, err);
 }
 
 static int list_algo(struct content_dir *c, const char *algo, const struct walk *walk,
 		     struct error *err)
 {
-	AUTO(close_dir) DIR *outer = NULL;
-	struct dirent *e, *f;
-	int r = list_dir(c->blobs, algo, &outer, err);
+	auto_(fs_names) outer = { 0 };
+	autoclose int fd = FD_NONE;
+	int r = list_dir(c->blobs, algo, &fd, &outer, err);
 
-	if (r < 0 || !outer)
-		return r;
-	while ((e = readdir(outer)) != NULL) {
-		AUTO(close_dir) DIR *inner = NULL;
+	for (size_t i = 0; r == 0 && i < outer.len; i++) {
+		auto_(fs_names) inner = { 0 };
+		autoclose int sub = FD_NONE;
 
-		if (e->d_name[0] == '.')
+		if (outer.at[i][0] == '.')
 			continue;
-		r = list_dir(dirfd(outer), e->d_name, &inner, err);
-		if (r < 0)
-			return r;
-		while (inner && (f = readdir(inner)) != NULL) {
-			if (f->d_name[0] == '.')
-				continue;
-			r = list_one(dirfd(inner), algo, f->d_name, walk, err);
-			if (r < 0)
-				return r;
-		}
+		r = list_dir(fd, outer.at[i], &sub, &inner, err);
+		for (size_t k = 0; r == 0 && k < inner.len; k++)
+			if (inner.at[k][0] != '.')
+				r = list_one(sub, algo, inner.at[k], walk, err);
 	}
-	return 0;
+	return r;
 }
 
 static int dir_list(struct content_store *s,

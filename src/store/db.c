@@ -12,11 +12,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "base/map.h"
+#include "base/vec.h"
+#include "store/content.h"
 
 struct db {
 	sqlite3 *handle;
@@ -434,6 +435,26 @@ int db_get_text(struct db *db, char **ret, struct error *err, const char *sql, c
 		return r;
 	text = db_col_text(&s, 0);
 	*ret = text ? xstrdup(text) : NULL;
+	return 0;
+}
+
+int db_read_digests(struct db_stmt *s, struct digest **ret, size_t *ret_n, struct error *err)
+{
+	VEC(struct digest) found = { 0 };
+	bool row = true;
+	int r = 0;
+
+	while (r == 0 && row) {
+		r = db_step(s, &row, err);
+		if (r == 0 && row)
+			r = digest_from_text(db_col_text(s, 0), vec_push(&found), err);
+	}
+	if (r < 0) {
+		vec_release(&found);
+		return r;
+	}
+	*ret = found.at;
+	*ret_n = found.len;
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/auto.h"
 #include "base/error.h"
+#include "oci/digest.h"
 
 struct db;
 
@@ -102,6 +103,9 @@ MUST_CHECK int db_get_int(struct db *db, int64_t *ret, struct error *err, const 
 /* Same for text, owned by the caller; SQL NULL gives NULL. */
 MUST_CHECK int db_get_text(struct db *db, char **ret, struct error *err, const char *sql,
 			   const char *types, ...);
+/* Column 0 of all rows that are left, digests; heap. */
+MUST_CHECK int db_read_digests(struct db_stmt *s, struct digest **ret, size_t *ret_n,
+			       struct error *err);
 int64_t db_changes(struct db *db); /* rows touched by the last db_run of this thread's lock */
 
 /* Hold the database still across several calls (recursive). */

@@ -6,10 +6,8 @@
  */
 #include "store/gc.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "base/vec.h"
 #include "store/lease.h"
 #include "store/store.h"
@@ -200,24 +199,15 @@ static int sweep_partials(struct sweep *s, struct error *err)
 	int64_t max_age = s->options && s->options->partial_max_age_ns
 			      ? s->options->partial_max_age_ns
 			      : PARTIAL_MAX_AGE_NS;
-	struct dirent *e;
-	int fd, r = 0;
-	DIR *d;
+	auto_(fs_names) names = { 0 };
+	autoclose int fd = FD_NONE;
+	int r;
 
 	r = fs_open_beneath(s->store->dirfd, "content/ingest", O_RDONLY | O_DIRECTORY, 0, &fd, err);
-	if (r < 0)
-		return r;
-	d = fdopendir(fd);
-	if (!d) {
-		r = error_sys(err, errno, "open content/ingest");
-		close(fd);
-		return r;
-	}
-	while (r == 0 && (e = readdir(d)) != NULL) {
-		if (fs_is_component(e->d_name))
-			r = sweep_partial(fd, e->d_name, max_age, err);
-	}
-	closedir(d);
+	if (r == 0)
+		r = fs_read_names(fd, &names, err);
+	for (size_t i = 0; r == 0 && i < names.len; i++)
+		r = sweep_partial(fd, names.at[i], max_age, err);
 	return r;
 }
 

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -289,26 +288,13 @@ int images_layers(struct store *s, const char *id, struct digest **ret, size_t *
 		  struct error *err)
 {
 	auto_(db_stmt) q = DB_STMT_INIT;
-	VEC(struct digest) found = { 0 };
-	bool row = true;
 	int r =
 	    db_prepare(s->db, "SELECT diff_id FROM image_layers WHERE id=? ORDER BY pos", &q, err);
 
 	if (r < 0)
 		return r;
 	db_bind_text(&q, 1, id);
-	while (r == 0 && row) {
-		r = db_step(&q, &row, err);
-		if (r == 0 && row)
-			r = digest_from_text(db_col_text(&q, 0), vec_push(&found), err);
-	}
-	if (r < 0) {
-		vec_release(&found);
-		return r;
-	}
-	*ret = found.at;
-	*ret_n = found.len;
-	return 0;
+	return db_read_digests(&q, ret, ret_n, err);
 }
 
 static int check_untagged(struct store *s, const char *id, struct error *err)

@@ -7,7 +7,6 @@
  */
 #include "store/snapshot.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -21,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "store/content.h"
@@ -150,19 +150,13 @@ void snapshots_close(struct snapshots *s)
 
 int snapshots_sweep(struct snapshots *s, struct error *err)
 {
-	autoclose int fd = openat(s->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	VEC(int64_t) dead = { 0 };
-	struct dirent *e;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	auto_(fs_names) names = { 0 };
 	uint64_t n;
 	int64_t rows;
-	int r = 0;
+	int r = fs_read_names(s->dirfd, &names, err);
 
-	if (!dir)
-		return error_sys(err, errno, "open '%s'", s->root);
-	fd = FD_NONE;
-	while (r == 0 && (e = readdir(dir)) != NULL) {
-		if (parse_u64(str_of(e->d_name), INT64_MAX, &n, NULL) < 0)
+	for (size_t i = 0; r == 0 && i < names.len; i++) {
+		if (parse_u64(str_of(names.at[i]), INT64_MAX, &n, NULL) < 0)
 			continue;
 		if ((int64_t)n > atomic_load(&s->last))
 			atomic_store(&s->last, (int64_t)n);
@@ -171,14 +165,8 @@ int snapshots_sweep(struct snapshots *s, struct error *err)
 			       "(SELECT count(*) FROM snapshots WHERE number=?1)",
 			       "i", (int64_t)n);
 		if (r == 0 && rows == 0)
-			*vec_push(&dead) = (int64_t)n;
+			r = snapshot_dir_remove(s, (int64_t)n, err);
 	}
-	closedir(dir);
-	vec_for_each (d, &dead) {
-		if (r == 0)
-			r = snapshot_dir_remove(s, *d, err);
-	}
-	vec_release(&dead);
 	return r;
 }
 
@@ -344,28 +332,16 @@ int snapshot_layer_dir(struct snapshots *s, const struct digest *diff_id, int *r
 int snapshots_unsure(struct snapshots *s, struct digest **ret, size_t *ret_n, struct error *err)
 {
 	auto_(db_stmt) q = DB_STMT_INIT;
-	VEC(struct digest) found = { 0 };
-	bool row = true;
 	int r = db_prepare(s->db,
 			   "SELECT diff_id FROM layers WHERE synced=0 AND NOT " NO_BLOB
 			   " AND (boot<>? OR NOT EXISTS(SELECT 1 FROM snapshot_layers s "
 			   "WHERE s.diff_id=layers.diff_id))",
 			   &q, err);
 
-	if (r == 0)
-		db_bind_text(&q, 1, s->boot);
-	while (r == 0 && row) {
-		r = db_step(&q, &row, err);
-		if (r == 0 && row)
-			r = digest_from_text(db_col_text(&q, 0), vec_push(&found), err);
-	}
-	if (r < 0) {
-		vec_release(&found);
+	if (r < 0)
 		return r;
-	}
-	*ret = found.at;
-	*ret_n = found.len;
-	return 0;
+	db_bind_text(&q, 1, s->boot);
+	return db_read_digests(&q, ret, ret_n, err);
 }
 
 int snapshot_layer_renew(struct snapshots *s, struct layer_draft *d, const struct layer_info *info,
@@ -607,9 +583,7 @@ int snapshot_layers(struct snapshots *s, const char *key, struct digest **ret, s
 		    struct error *err)
 {
 	auto_(db_stmt) q = DB_STMT_INIT;
-	VEC(struct digest) found = { 0 };
 	int64_t number;
-	bool row = true;
 	int r = find(s, key, &number, err);
 
 	if (r == 0)
@@ -618,18 +592,7 @@ int snapshot_layers(struct snapshots *s, const char *key, struct digest **ret, s
 	if (r < 0)
 		return r;
 	db_bind_text(&q, 1, key);
-	while (r == 0 && row) {
-		r = db_step(&q, &row, err);
-		if (r == 0 && row)
-			r = digest_from_text(db_col_text(&q, 0), vec_push(&found), err);
-	}
-	if (r < 0) {
-		vec_release(&found);
-		return r;
-	}
-	*ret = found.at;
-	*ret_n = found.len;
-	return 0;
+	return db_read_digests(&q, ret, ret_n, err);
 }
 
 int snapshot_mounts(struct snapshots *s, const char *key, struct mounts *ret, struct error *err)

@@ -2,42 +2,27 @@
  * store/snapshot_copy.c: the copy driver: layers in overlay form put one over
  * the other into one directory, as an overlay mount would show them.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/fs_walk.h"
+#include "base/overlay.h"
 #include "store/snapshot_impl.h"
 
 #define COPY_ALL  (FS_COPY_OWNER | FS_COPY_TIMES | FS_COPY_XATTRS)
 #define MAX_DEPTH 4096
 
-static bool is_opaque(int dirfd)
-{
-	char v = 0;
-
-	return (fgetxattr(dirfd, "trusted.overlay.opaque", &v, 1) == 1 && v == 'y') ||
-	       (fgetxattr(dirfd, "user.overlay.opaque", &v, 1) == 1 && v == 'y');
-}
-
 static int empty_dir(int dirfd, struct error *err)
 {
-	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *e;
+	auto_(fs_names) names = { 0 };
+	int r = fs_read_names(dirfd, &names, err);
 
-	if (!d)
-		return error_sys(err, errno, "open directory");
-	while (r == 0 && (e = readdir(d)) != NULL) {
-		if (fs_is_component(e->d_name))
-			r = fs_remove_tree(dirfd, e->d_name, err);
-	}
-	closedir(d);
+	for (size_t i = 0; r == 0 && i < names.len; i++)
+		r = fs_remove_tree(dirfd, names.at[i], err);
 	return r;
 }
 
@@ -95,34 +80,24 @@ static int merge_one(int from, int to, const char *name, unsigned depth, struct 
 	if (S_ISDIR(st.st_mode))
 		return merge_sub_dir(from, to, name, depth, err);
 	r = fs_remove_tree(to, name, err);
-	if (r < 0 || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0)))
+	if (r < 0 || overlay_is_whiteout(&st))
 		return r;
 	return fs_copy_tree(from, name, to, name, COPY_ALL, err);
 }
 
 static int merge_dir(int from, int to, unsigned depth, struct error *err)
 {
-	int copy, r = 0;
-	struct dirent *e;
-	DIR *d;
+	auto_(fs_names) names = { 0 };
+	int r = 0;
 
 	if (depth > MAX_DEPTH)
 		return error_set(err, ERR_INVALID, "directories deeper than %d", MAX_DEPTH);
-	if (is_opaque(from))
+	if (overlay_is_opaque(from))
 		r = empty_dir(to, err);
-	if (r < 0)
-		return r;
-	copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d)
-		return error_sys(err, errno, "open directory");
-	while (errno = 0, r == 0 && (e = readdir(d)) != NULL) {
-		if (fs_is_component(e->d_name))
-			r = merge_one(from, to, e->d_name, depth, err);
-	}
-	if (r == 0 && errno != 0)
-		r = error_sys(err, errno, "read directory");
-	closedir(d);
+	if (r == 0)
+		r = fs_read_names(from, &names, err);
+	for (size_t i = 0; r == 0 && i < names.len; i++)
+		r = merge_one(from, to, names.at[i], depth, err);
 	return r < 0 ? r : copy_attributes(from, to, err);
 }
 
