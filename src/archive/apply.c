@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/cancel.h"
 #include "base/fs.h"
+#include "base/overlay.h"
 #include "base/str.h"
 
 #define WHITEOUT        ".wh."
@@ -71,7 +72,7 @@ static int make_layer_dirs(struct applier *a, const char *path, int *ret, struct
 		made = mkdirat(at, name, 0755) == 0;
 		/* A whiteout of this very layer: below, everything is hidden. */
 		if (!made && errno == EEXIST && fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0)) {
+		    overlay_is_whiteout(&st)) {
 			hidden = true;
 			made = unlinkat(at, name, 0) == 0 && mkdirat(at, name, 0755) == 0;
 		}

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/fs.h"
+#include "base/overlay.h"
 #include "base/str.h"
 
 static int failed(const char *path, const char *what, struct error *err)
@@ -245,7 +246,7 @@ static int make_hardlink(struct applier *a, const struct tar_entry *e, int dir, 
 	if (r < 0)
 		return r;
 	if (fstatat(from, target, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) ||
-	    (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0)))
+	    overlay_is_whiteout(&st))
 		return no_target(e, err);
 	/* A name linked to itself (or again) is done: replacing it would lose the data. */
 	if (fstatat(dir, name, &old, AT_SYMLINK_NOFOLLOW) == 0 && old.st_ino == st.st_ino &&
@@ -337,7 +338,7 @@ int apply_place(struct applier *a, const struct tar_entry *e, const char *path, 
 		r = fs_remove_tree(dir, name, err);
 	if (r < 0)
 		return r;
-	hidden = a->layer && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
+	hidden = a->layer && overlay_is_whiteout(&st);
 	r = make(a, e, path, dir, name, hidden, err);
 	if (r == -ERR_CONFLICT)
 		return error_set(err, ERR_CONFLICT, "'%.200s' keeps coming back", path);

@@ -1,17 +1,15 @@
 /* archive/changes.c: docker diff: what an upper directory changes. See pack.h. */
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "archive/pack.h"
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/fs_walk.h"
+#include "base/overlay.h"
 #include "base/str.h"
 #include "base/vec.h"
 
@@ -26,19 +24,6 @@ struct differ {
 	VEC(struct change) found;
 	VEC(char *) dirs; /* still to read, relative to the upper */
 };
-
-static bool is_whiteout(const struct stat *st)
-{
-	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
-}
-
-static bool is_opaque(int dir)
-{
-	char v = 0;
-
-	return (fgetxattr(dir, "trusted.overlay.opaque", &v, 1) == 1 && v == 'y') ||
-	       (fgetxattr(dir, "user.overlay.opaque", &v, 1) == 1 && v == 'y');
-}
 
 enum sight { ABSENT, PRESENT, HIDDEN };
 
@@ -61,7 +46,7 @@ static enum sight look(int layer, const char *path)
 			sight = opaque ? HIDDEN : ABSENT;
 			break;
 		}
-		sight = is_whiteout(&st) ? HIDDEN : PRESENT;
+		sight = overlay_is_whiteout(&st) ? HIDDEN : PRESENT;
 		if (rest.at == NULL || rest.len == 0 || sight == HIDDEN)
 			break;
 		/* Something that is no directory hides what was below the name. */
@@ -72,7 +57,7 @@ static enum sight look(int layer, const char *path)
 		next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		close(at);
 		at = next;
-		opaque = opaque || (at >= 0 && is_opaque(at));
+		opaque = opaque || (at >= 0 && overlay_is_opaque(at));
 	}
 	if (at >= 0)
 		close(at);
@@ -93,32 +78,27 @@ static bool exists_below(const struct differ *d, const char *path)
 static int read_dir(struct differ *d, int upper, const char *dir, struct error *err)
 {
 	autoclose int fd = FD_NONE;
-	struct dirent *e;
-	DIR *stream;
-	int copy, r;
+	auto_(fs_names) names = { 0 };
+	int r;
 
 	r = fs_open_beneath(upper, *dir ? dir : ".", O_RDONLY | O_DIRECTORY, 0, &fd, err);
 	if (r < 0)
 		return r;
-	copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	stream = copy < 0 ? NULL : fdopendir(copy);
-	if (!stream)
-		return error_sys(err, errno, "read '%s'", dir);
-	while (errno = 0, (e = readdir(stream)) != NULL) {
+	r = fs_read_names(fd, &names, err);
+	if (r < 0)
+		return error_wrap(err, r, "'%s'", dir);
+	for (size_t i = 0; i < names.len; i++) {
 		char *path;
 		struct stat st;
 
-		if (!fs_is_component(e->d_name) ||
-		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(fd, names.at[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		path = cstr_format("%s%s%s", dir, *dir ? "/" : "", e->d_name);
-		*vec_push(&d->found) = (struct change){ path, is_whiteout(&st) };
+		path = cstr_format("%s%s%s", dir, *dir ? "/" : "", names.at[i]);
+		*vec_push(&d->found) = (struct change){ path, overlay_is_whiteout(&st) };
 		if (S_ISDIR(st.st_mode))
 			*vec_push(&d->dirs) = xstrdup(path);
 	}
-	r = errno != 0 ? error_sys(err, errno, "read '%s'", dir) : 0;
-	closedir(stream);
-	return r;
+	return 0;
 }
 
 /* '/' sorts before everything else, so that a directory's children follow it. */

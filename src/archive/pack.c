@@ -22,6 +22,7 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/map.h"
+#include "base/overlay.h"
 #include "base/vec.h"
 
 #define PIECE       (128 * 1024)
@@ -149,14 +150,6 @@ static int read_xattrs(struct packer *p, int fd, struct tar_entry *e, struct err
 	e->xattrs = p->xattrs.at;
 	e->n_xattrs = p->xattrs.len;
 	return 0;
-}
-
-static bool is_opaque(int fd)
-{
-	char v = 0;
-
-	return (fgetxattr(fd, "trusted.overlay.opaque", &v, 1) == 1 && v == 'y') ||
-	       (fgetxattr(fd, "user.overlay.opaque", &v, 1) == 1 && v == 'y');
 }
 
 static void fill_entry(const struct packer *p, const struct stat *st, struct tar_entry *e)
@@ -313,7 +306,7 @@ static int pack_dir(struct packer *p, int dir, const char *name, bool entry, str
 		r = read_xattrs(p, fd, &e, err);
 	if (r == 0 && entry)
 		r = write_entry(p, &e, err);
-	if (r == 0 && p->o->overlay && is_opaque(fd)) {
+	if (r == 0 && p->o->overlay && overlay_is_opaque(fd)) {
 		size_t len = p->path.len;
 
 		r = buf_add(&p->path, "", 0, err);
@@ -362,7 +355,7 @@ static int pack_one(struct packer *p, int dir, const char *name, int type, struc
 		return 0;
 	if (S_ISDIR(st.st_mode))
 		return pack_dir(p, dir, name, true, err);
-	if (p->o->overlay && S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
+	if (p->o->overlay && overlay_is_whiteout(&st))
 		return pack_whiteout(p, p->path.data + p->path.len - strlen(name), name, err);
 	if (S_ISREG(st.st_mode))
 		return pack_file(p, dir, name, err);

@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/jsonw.h"
+#include "base/overlay.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "image/image.h"
@@ -59,17 +58,6 @@ static int resolve(struct blamer *b, const char *path, struct error *err)
 	return r;
 }
 
-static bool is_whiteout(const struct stat *st)
-{
-	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
-}
-
-static bool is_opaque(int fd)
-{
-	return fgetxattr(fd, "trusted.overlay.opaque", NULL, 0) > 0 ||
-	       fgetxattr(fd, "user.overlay.opaque", NULL, 0) > 0;
-}
-
 /* Only a directory that leads to something else? */
 static bool is_same_directory(const struct stat *a, const struct stat *b)
 {
@@ -109,7 +97,7 @@ static int ask_layer(const struct blamer *b, size_t layer, struct saying *ret, s
 			judge(b, false, hidden, ret);
 			return 0;
 		}
-		if (is_whiteout(&ret->st) || (!last && !S_ISDIR(ret->st.st_mode))) {
+		if (overlay_is_whiteout(&ret->st) || (!last && !S_ISDIR(ret->st.st_mode))) {
 			judge(b, false, true, ret);
 			return 0;
 		}
@@ -122,7 +110,7 @@ static int ask_layer(const struct blamer *b, size_t layer, struct saying *ret, s
 			return error_sys(err, errno, "open '%s'", b->path);
 		close(fd);
 		fd = next;
-		hidden |= is_opaque(fd);
+		hidden |= overlay_is_opaque(fd);
 		if (last)
 			judge(b, true, hidden, ret);
 	}
