@@ -13,7 +13,6 @@
  */
 #include "registry/storage.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "base/str.h"
 #include "registry/trash.h"
 
@@ -245,19 +245,12 @@ static int fs_touch(struct storage *s, const char *key, struct error *err)
 	return 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static int fs_list(struct storage *s, const char *prefix, struct storage_listing *ret,
 		   struct error *err)
 {
 	auto_(storage_listing) l = { 0 };
 	autoclose int fd = FD_NONE;
-	size_t cap = 0;
-	struct dirent *e;
-	DIR *d;
+	auto_(fs_names) names = { 0 };
 	int r = fs_open_beneath(of(s)->root, prefix, O_RDONLY | O_DIRECTORY, 0, &fd, err);
 
 	if (r == -ERR_NOT_FOUND) {
@@ -266,22 +259,13 @@ static int fs_list(struct storage *s, const char *prefix, struct storage_listing
 	}
 	if (r < 0)
 		return r;
-	d = fdopendir(fd);
-	if (d == NULL)
-		return error_sys(err, errno, "list '%s'", prefix);
-	(void)steal_fd(&fd);
-	while ((e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.')
-			continue;
-		if (l.len == cap) {
-			cap = cap ? cap * 2 : 64;
-			l.names = xreallocarray(l.names, cap, sizeof(*l.names));
-		}
-		l.names[l.len++] = xstrdup(e->d_name);
-	}
-	closedir(d);
-	if (l.len > 0)
-		qsort(l.names, l.len, sizeof(*l.names), by_name);
+	r = fs_read_names(fd, &names, err);
+	if (r < 0)
+		return error_wrap(err, r, "list '%s'", prefix);
+	l.names = xcalloc(names.len + 1, sizeof(*l.names));
+	for (size_t i = 0; i < names.len; i++)
+		if (names.at[i][0] != '.')
+			l.names[l.len++] = steal_ptr(names.at[i]);
 	*ret = l;
 	l = (struct storage_listing){ 0 };
 	return 0;
