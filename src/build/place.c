@@ -2,15 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/macros.h"
+#include "base/overlay.h"
 #include "base/str.h"
 #include "store/snapshot.h"
 
@@ -31,12 +30,6 @@ void place_close(struct place *p)
 	close_one(&p->upper);
 	close_one(&p->lower);
 	close_one(&p->old);
-}
-
-static bool is_opaque(int fd)
-{
-	return fgetxattr(fd, "trusted.overlay.opaque", NULL, 0) > 0 ||
-	       fgetxattr(fd, "user.overlay.opaque", NULL, 0) > 0;
 }
 
 /* A view of a single layer is that layer's directory, marks and all. */
@@ -97,7 +90,7 @@ static int enter(const struct place *p, const char *name, struct place *ret, str
 		c.old = open_dir(p->old, name);
 	c.upper = open_dir(p->upper, name);
 	if (c.upper >= 0) {
-		if (is_opaque(c.upper))
+		if (overlay_is_opaque(c.upper))
 			close_one(&c.lower);
 	} else if (errno == ENOENT && c.lower >= 0) {
 		r = copy_up(p, name, c.lower, &c.upper, err);
@@ -168,7 +161,7 @@ static int look(const struct place *p, const char *name, mode_t *ret_mode, bool 
 		return error_sys(err, errno, "stat '%s'", name);
 	if (*ret_above) {
 		/* A whiteout hides what is below. */
-		if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(0, 0))
+		if (!overlay_is_whiteout(&st))
 			*ret_mode = st.st_mode;
 		return 0;
 	}

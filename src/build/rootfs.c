@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/overlay.h"
 #include "base/vec.h"
 #include "build/build_internal.h"
 #include "image/commit.h"
@@ -125,8 +126,7 @@ static bool has_own_xattrs(int fd, bool *ret_opaque)
 	char names[XATTR_NAMES_MAX];
 	ssize_t n = flistxattr(fd, names, sizeof(names));
 
-	*ret_opaque = fgetxattr(fd, "trusted.overlay.opaque", NULL, 0) > 0 ||
-		      fgetxattr(fd, "user.overlay.opaque", NULL, 0) > 0;
+	*ret_opaque = overlay_is_opaque(fd);
 	if (n < 0)
 		return true;
 	for (ssize_t at = 0; at < n; at += (ssize_t)strlen(names + at) + 1) {

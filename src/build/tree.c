@@ -1,15 +1,14 @@
 #include "build/tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "base/vec.h"
 #include "build/instruction.h"
 #include "build/stat_cache.h"
@@ -39,11 +38,6 @@ struct frame {
 	const struct stat *st;
 	size_t path_len;
 	bool told;
-};
-
-struct names {
-	char **at;
-	size_t len, cap;
 };
 
 const char *tree_path(struct arena *a, const char *path)
@@ -140,51 +134,14 @@ static int tell_frames(struct walk *w, struct frame *f, struct error *err)
 	return r;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void names_free(struct names *n)
-{
-	vec_for_each (name, n)
-		free(*name);
-	vec_release(n);
-}
-
-static int read_names(int fd, struct names *ret, struct error *err)
-{
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct dirent *d;
-	DIR *dir;
-
-	if (copy < 0)
-		return error_sys(err, errno, "open directory");
-	dir = fdopendir(copy);
-	if (dir == NULL) {
-		int sys = errno;
-
-		close(copy);
-		return error_sys(err, sys, "read directory");
-	}
-	while ((d = readdir(dir)) != NULL) {
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			*vec_push(ret) = xstrdup(d->d_name);
-	}
-	closedir(dir);
-	if (ret->len > 1)
-		qsort(ret->at, ret->len, sizeof(*ret->at), compare_names);
-	return 0;
-}
-
 static int walk_entry(struct walk *w, struct frame *up, int dirfd, const char *name,
 		      const struct stat *st, struct error *err);
 
 static int walk_children(struct walk *w, struct frame *f, int fd, struct error *err)
 {
-	struct names names = { 0 };
+	auto_(fs_names) names = { 0 };
 	size_t len = w->path.len;
-	int r = read_names(fd, &names, err);
+	int r = fs_read_names(fd, &names, err);
 
 	for (size_t i = 0; r == 0 && i < names.len; i++) {
 		struct stat st;
@@ -207,7 +164,6 @@ static int walk_children(struct walk *w, struct frame *f, int fd, struct error *
 		if (w->path.at != NULL)
 			w->path.at[len] = '\0';
 	}
-	names_free(&names);
 	return r;
 }
 
@@ -249,12 +205,12 @@ static const char *similar_name(const struct tree *t, struct arena *a, const cha
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	const char *dir = slash ? arena_strndup(a, path, (size_t)(slash - path)) : ".";
-	struct names names = { 0 };
+	auto_(fs_names) names = { 0 };
 	autoclose int fd = FD_NONE;
 	const char *hint = "";
 
 	if (fs_open_in_root(t->fd, dir, O_RDONLY | O_DIRECTORY, 0, &fd, NULL) < 0 ||
-	    read_names(fd, &names, NULL) < 0)
+	    fs_read_names(fd, &names, NULL) < 0)
 		return "";
 	vec_for_each (have, &names) {
 		if (strcasecmp(*have, name) == 0)
@@ -263,7 +219,6 @@ static const char *similar_name(const struct tree *t, struct arena *a, const cha
 	/* Short names are all alike. */
 	if (hint[0] == '\0' && strlen(name) > 2 && names.len <= SIMILAR_MAX)
 		hint = suggest(a, "", name, (const char *const *)names.at, names.len, true);
-	names_free(&names);
 	return hint;
 }
 
@@ -334,7 +289,7 @@ static int glob_step(struct globber *g, const char *base, const char *pattern, u
 static int glob_names(struct globber *g, const char *base, struct str part, const char *rest,
 		      unsigned depth, struct error *err)
 {
-	struct names names = { 0 };
+	auto_(fs_names) names = { 0 };
 	autoclose int fd = FD_NONE;
 	struct glob glob;
 	int r = glob_compile_path(g->arena, part, &glob, err);
@@ -344,7 +299,7 @@ static int glob_names(struct globber *g, const char *base, struct str part, cons
 	r = fs_open_in_root(g->t->fd, base[0] ? base : ".", O_RDONLY | O_DIRECTORY, 0, &fd, err);
 	if (r < 0)
 		return r == -ERR_NOT_FOUND || (err && err->sys == ENOTDIR) ? 0 : r;
-	r = read_names(fd, &names, err);
+	r = fs_read_names(fd, &names, err);
 	for (size_t i = 0; r == 0 && i < names.len; i++) {
 		const char *path;
 
@@ -356,7 +311,6 @@ static int glob_names(struct globber *g, const char *base, struct str part, cons
 			continue;
 		r = glob_step(g, path, rest, depth + 1, err);
 	}
-	names_free(&names);
 	return r;
 }
 
@@ -453,7 +407,7 @@ static int match_below(struct globber *g, const struct ignore *wanted, const cha
 	const char *dir = base[0] && rel[0] ? arena_format(g->arena, "%s/%s", base, rel)
 			  : base[0]         ? base
 					    : rel;
-	struct names names = { 0 };
+	auto_(fs_names) names = { 0 };
 	autoclose int fd = FD_NONE;
 	int r = fs_open_in_root(g->t->fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY, 0, &fd, err);
 
@@ -466,7 +420,7 @@ static int match_below(struct globber *g, const struct ignore *wanted, const cha
 	if (r == 0)
 		r = cancel_check(g->t->cancel, err);
 	if (r == 0)
-		r = read_names(fd, &names, err);
+		r = fs_read_names(fd, &names, err);
 	for (size_t i = 0; r == 0 && i < names.len; i++) {
 		const char *below = rel[0] ? arena_format(g->arena, "%s/%s", rel, names.at[i])
 					   : arena_strdup(g->arena, names.at[i]);
@@ -481,7 +435,6 @@ static int match_below(struct globber *g, const struct ignore *wanted, const cha
 			 S_ISDIR(st.st_mode))
 			r = match_below(g, wanted, base, below, depth + 1, err);
 	}
-	names_free(&names);
 	return r;
 }
 
