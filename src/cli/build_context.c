@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/build_context.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -14,6 +12,7 @@
 #include "archive/tar.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "base/str.h"
 #include "base/vec.h"
 
@@ -292,43 +291,29 @@ static int entry_send(struct walk *w, int dirfd, const char *name, const char *p
 	return r == 0 && fd >= 0 ? file_send(w, fd, e.size, err) : r;
 }
 
-static int name_compare(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int walk_dir(struct walk *w, int take_fd, const char *path, unsigned depth,
 		    struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
-	VEC(const char *) names = { 0 };
-	DIR *dir = fdopendir(take_fd);
-	const struct dirent *d;
-	int r = 0;
+	auto_(fs_names) names = { 0 };
+	autoclose int dir = take_fd;
+	int r = fs_read_names(dir, &names, err);
 
-	if (!dir) {
-		close(take_fd);
-		return error_sys(err, errno, "read directory '%s' of the context", path);
-	}
-	while ((d = readdir(dir)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			*vec_push(&names) = arena_strdup(&a, d->d_name);
-	if (names.len)
-		qsort(names.at, names.len, sizeof(*names.at), name_compare);
+	if (r < 0)
+		return error_wrap(err, r, "'%s' of the context", path);
 	for (size_t i = 0; i < names.len && r == 0; i++) {
 		const char *name = names.at[i];
 		const char *full = *path ? arena_format(&a, "%s/%s", path, name) : name;
 		bool kept = is_kept(w, full);
 		struct stat st;
 
-		if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (kept)
-			r = entry_send(w, dirfd(dir), name, full, &st, err);
+			r = entry_send(w, dir, name, full, &st, err);
 		/* Below an ignored directory something may be included again. */
 		if (r == 0 && S_ISDIR(st.st_mode) && (kept || w->c->ignore.has_includes)) {
-			int fd = openat(dirfd(dir), name,
-					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 			if (fd < 0)
 				r = error_sys(err, errno, "open '%s' of the context", full);
@@ -339,8 +324,6 @@ static int walk_dir(struct walk *w, int take_fd, const char *path, unsigned dept
 				r = walk_dir(w, fd, full, depth + 1, err);
 		}
 	}
-	vec_release(&names);
-	closedir(dir);
 	return r;
 }
 
