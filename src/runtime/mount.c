@@ -1,5 +1,4 @@
 /* runtime/mount.c: config.json's mounts, each by fd from the first call to the last. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "runtime/rootfs.h"
@@ -303,23 +303,14 @@ static int mount_bind(struct rootfs *r, size_t i, const struct mount_option *o, 
 
 static int copy_up(int from, int to, struct error *err)
 {
-	int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *d;
+	auto_(fs_names) names = { 0 };
 	struct stat st;
+	int r = fs_read_names(from, &names, err);
 
-	if (dir == NULL) {
-		int sys = errno;
-
-		if (fd >= 0)
-			close(fd);
-		return error_sys(err, sys, "read the directory to copy up");
-	}
-	while (r == 0 && (d = readdir(dir)) != NULL)
-		if (fs_is_component(d->d_name))
-			r = fs_copy_tree(fd, d->d_name, to, d->d_name,
-					 FS_COPY_OWNER | FS_COPY_TIMES | FS_COPY_XATTRS, err);
-	if (r == 0 && fstat(fd, &st) == 0) {
+	for (size_t i = 0; r == 0 && i < names.len; i++)
+		r = fs_copy_tree(from, names.at[i], to, names.at[i],
+				 FS_COPY_OWNER | FS_COPY_TIMES | FS_COPY_XATTRS, err);
+	if (r == 0 && fstat(from, &st) == 0) {
 		char path[FS_PROC_FD_MAX];
 
 		fs_proc_fd_path(to, path);
@@ -327,7 +318,6 @@ static int copy_up(int from, int to, struct error *err)
 		    fchownat(to, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0)
 			r = error_sys(err, errno, "copy up the directory's mode");
 	}
-	closedir(dir);
 	return r;
 }
 
