@@ -9,13 +9,13 @@
 #include <linux/mount.h>
 #include <netdb.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/fs_walk.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "engine/volume_internal.h"
@@ -412,24 +412,12 @@ static int copy_attributes(int from, int to, struct error *err)
 
 static int copy_entries(int from, int to, struct error *err)
 {
-	int copy = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
-	int r = 0;
+	auto_(fs_names) names = { 0 };
+	int r = fs_read_names(from, &names, err);
 
-	if (!dir) {
-		r = error_sys(err, errno, "read image directory");
-		if (copy >= 0)
-			close(copy);
-		return r;
-	}
-	while (errno = 0, r == 0 && (entry = readdir(dir)))
-		if (fs_is_component(entry->d_name))
-			r = fs_copy_tree(from, entry->d_name, to, entry->d_name,
-					 FS_COPY_OWNER | FS_COPY_TIMES | FS_COPY_XATTRS, err);
-	if (r == 0 && errno != 0)
-		r = error_sys(err, errno, "read image directory");
-	closedir(dir);
+	for (size_t i = 0; r == 0 && i < names.len; i++)
+		r = fs_copy_tree(from, names.at[i], to, names.at[i],
+				 FS_COPY_OWNER | FS_COPY_TIMES | FS_COPY_XATTRS, err);
 	return r;
 }
 
