@@ -142,6 +142,22 @@ int answer_end(struct answer *a, struct call *c, int status, int r, struct error
 	return r;
 }
 
+int answer_filtered(struct call *c,
+		    int (*fn)(struct engine *e, const struct json *filters, struct jsonw *w,
+			      struct error *err),
+		    struct error *err)
+{
+	const struct json *filters;
+	struct answer a;
+	int r = call_filters(c, &filters, err);
+
+	if (r < 0)
+		return r;
+	answer_begin(&a);
+	r = fn(c->engine, filters, &a.w, err);
+	return answer_end(&a, c, 200, r, err);
+}
+
 int answer_empty(struct call *c, int status, struct error *err)
 {
 	http_response_set_status(c->res, status);

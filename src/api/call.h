@@ -100,6 +100,11 @@ struct answer {
 void answer_begin(struct answer *a);
 /* Send the value when r == 0, else give r back; releases a. */
 MUST_CHECK int answer_end(struct answer *a, struct call *c, int status, int r, struct error *err);
+/* Answer 200 with what an engine's function writes for the filters of the query. */
+MUST_CHECK int answer_filtered(struct call *c,
+			       int (*fn)(struct engine *e, const struct json *filters,
+					 struct jsonw *w, struct error *err),
+			       struct error *err);
 /* Status without a body. */
 MUST_CHECK int answer_empty(struct call *c, int status, struct error *err);
 MUST_CHECK int answer_text(struct call *c, int status, const char *type, const char *text,

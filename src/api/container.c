@@ -194,16 +194,7 @@ static int wait_(struct call *c, struct error *err)
 
 static int prune(struct call *c, struct error *err)
 {
-	const struct json *filters;
-	struct answer a;
-	int r;
-
-	r = call_filters(c, &filters, err);
-	if (r < 0)
-		return r;
-	answer_begin(&a);
-	r = container_prune(c->engine, filters, &a.w, err);
-	return answer_end(&a, c, 200, r, err);
+	return answer_filtered(c, container_prune, err);
 }
 
 static int top(struct call *c, struct error *err)

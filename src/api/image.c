@@ -89,15 +89,7 @@ static int delete (struct call *c, struct error *err)
 
 static int prune(struct call *c, struct error *err)
 {
-	const struct json *filters;
-	struct answer a;
-	int r = call_filters(c, &filters, err);
-
-	if (r < 0)
-		return r;
-	answer_begin(&a);
-	r = engine_image_prune(c->engine, filters, &a.w, err);
-	return answer_end(&a, c, 200, r, err);
+	return answer_filtered(c, engine_image_prune, err);
 }
 
 static int pull(struct call *c, struct error *err)
@@ -228,7 +220,11 @@ static int search(struct call *c, struct error *err)
 	return answer_end(&a, c, 200, r, err);
 }
 
-static int distribution(struct call *c, struct error *err)
+/* What a registry says about c->args[0]. */
+static int ask_registry(struct call *c,
+			int (*fn)(struct engine *e, const char *name, const struct json *auth,
+				  const struct cancel *cancel, struct jsonw *w, struct error *err),
+			struct error *err)
 {
 	const struct json *auth;
 	struct answer a;
@@ -237,21 +233,18 @@ static int distribution(struct call *c, struct error *err)
 	if (r < 0)
 		return r;
 	answer_begin(&a);
-	r = engine_distribution(c->engine, c->args[0], auth, c->req->cancel, &a.w, err);
+	r = fn(c->engine, c->args[0], auth, c->req->cancel, &a.w, err);
 	return answer_end(&a, c, 200, r, err);
+}
+
+static int distribution(struct call *c, struct error *err)
+{
+	return ask_registry(c, engine_distribution, err);
 }
 
 static int remote_tags(struct call *c, struct error *err)
 {
-	const struct json *auth;
-	struct answer a;
-	int r = call_registry_auth(c, "X-Registry-Auth", &auth, err);
-
-	if (r < 0)
-		return r;
-	answer_begin(&a);
-	r = engine_image_remote_tags(c->engine, c->args[0], auth, c->req->cancel, &a.w, err);
-	return answer_end(&a, c, 200, r, err);
+	return ask_registry(c, engine_image_remote_tags, err);
 }
 
 static int auth(struct call *c, struct error *err)

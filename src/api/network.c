@@ -4,15 +4,7 @@
 
 static int list(struct call *c, struct error *err)
 {
-	const struct json *filters;
-	struct answer a;
-	int r = call_filters(c, &filters, err);
-
-	if (r < 0)
-		return r;
-	answer_begin(&a);
-	r = network_list(c->engine, filters, &a.w, err);
-	return answer_end(&a, c, 200, r, err);
+	return answer_filtered(c, network_list, err);
 }
 
 static int inspect(struct call *c, struct error *err)
@@ -68,15 +60,7 @@ static int disconnect(struct call *c, struct error *err)
 
 static int prune(struct call *c, struct error *err)
 {
-	const struct json *filters;
-	struct answer a;
-	int r = call_filters(c, &filters, err);
-
-	if (r < 0)
-		return r;
-	answer_begin(&a);
-	r = network_prune(c->engine, filters, &a.w, err);
-	return answer_end(&a, c, 200, r, err);
+	return answer_filtered(c, network_prune, err);
 }
 
 static const struct route routes[] = {

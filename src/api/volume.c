@@ -4,15 +4,7 @@
 
 static int list(struct call *c, struct error *err)
 {
-	const struct json *filters;
-	struct answer a;
-	int r = call_filters(c, &filters, err);
-
-	if (r < 0)
-		return r;
-	answer_begin(&a);
-	r = volume_list(c->engine, filters, &a.w, err);
-	return answer_end(&a, c, 200, r, err);
+	return answer_filtered(c, volume_list, err);
 }
 
 static int inspect(struct call *c, struct error *err)
