@@ -115,16 +115,22 @@ static int add_context(struct arena *a, struct build_extra *e, struct json *list
 	return r < 0 ? error_wrap(err, r, "build context %s", path) : keep_fd(e, fd, o, a, err);
 }
 
-static int open_output(const char *type, const char *dest, int *ret_fd, struct error *err)
+static int open_output(struct build_extra *e, const char *type, const char *dest, int *ret_fd,
+		       struct error *err)
 {
+	struct output_file file;
 	int r;
 
 	if (strcmp(type, "local") != 0 && strcmp(dest, "-") == 0) {
 		*ret_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 		return *ret_fd < 0 ? error_set(err, ERR_INVALID, "stdout is closed") : 0;
 	}
-	if (strcmp(type, "local") != 0)
-		return fs_open(dest, O_WRONLY | O_CREAT | O_TRUNC, 0666, ret_fd, err);
+	if (strcmp(type, "local") != 0) {
+		r = output_file_begin(dest, 0666, &file, ret_fd, err);
+		if (r == 0)
+			*vec_push(&e->files) = file;
+		return r;
+	}
 	r = fs_mkdir_all(dest, 0777, err);
 	return r < 0 ? r : fs_open(dest, O_RDONLY | O_DIRECTORY, 0, ret_fd, err);
 }
@@ -149,7 +155,7 @@ static int open_place(enum place kind, struct build_extra *e, struct json *o, st
 	if (kind == CACHE_FROM)
 		r = fs_open(path, O_RDONLY | O_DIRECTORY, 0, &fd, err);
 	else
-		r = open_output(layout ? "local" : type, path, &fd, err);
+		r = open_output(e, layout ? "local" : type, path, &fd, err);
 	return r < 0 ? error_wrap(err, r, "%s %s", place_flags[kind], path)
 		     : keep_fd(e, fd, o, a, err);
 }
@@ -467,9 +473,23 @@ void build_extra_sent(struct build_extra *e)
 		close(e->fds[--e->n_fds]);
 }
 
+int build_extra_commit(struct build_extra *e, struct error *err)
+{
+	int r = 0;
+
+	vec_for_each (f, &e->files) {
+		if (r == 0)
+			r = output_file_commit(f, err);
+	}
+	return r;
+}
+
 void build_extra_release(struct build_extra *e)
 {
 	build_extra_sent(e);
+	vec_for_each (f, &e->files)
+		output_file_abort(f);
+	vec_release(&e->files);
 	if (e->shell_fd >= 0)
 		close(e->shell_fd);
 	if (e->shell_size_fd >= 0)

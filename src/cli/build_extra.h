@@ -5,8 +5,10 @@
 #pragma once
 
 #include "base/json.h"
+#include "base/vec.h"
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/output_file.h"
 
 #define BUILD_FDS_MAX 16
 
@@ -19,7 +21,8 @@ struct build_extra {
 	bool events; /* steps are told as events */
 	/* --on-fail=shell: our ends of the sockets that are passed; FD_NONE: no shell. */
 	int shell_fd, shell_size_fd;
-	bool any; /* something that only a local proad can do */
+	VEC(struct output_file) files; /* outputs, named once the build is done */
+	bool any;                      /* something that only a local proad can do */
 };
 
 #define BUILD_EXTRA_INIT \
@@ -32,6 +35,8 @@ MUST_CHECK int build_extra_read(struct cli *cli, const struct args *args, struct
 				struct error *err);
 /* Every --cache-from is the name of an image: the stock API can say that. */
 bool build_extra_cache_names(const struct args *args);
+/* The build is done: its output files get their names. */
+MUST_CHECK int build_extra_commit(struct build_extra *e, struct error *err);
 /* The request is sent: what was passed is the engine's. */
 void build_extra_sent(struct build_extra *e);
 void build_extra_release(struct build_extra *e);

@@ -2,7 +2,6 @@
 /* Images and containers as archives: save, load, import, export, commit. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,52 +11,41 @@
 #include "cli/api.h"
 #include "cli/body.h"
 #include "cli/commands.h"
+#include "cli/output_file.h"
 #include "cli/progress.h"
 #include "oci/reference.h"
 
 enum { CHUNK = 256 << 10 };
 
-/* A file beside the wanted one takes the bytes, and its name at the end: a
- * failed download leaves nothing half. */
-static int body_to_file(struct reader *from, const char *path, struct error *err)
-{
-	autofree char *temp = NULL, *bytes = xcalloc(1, CHUNK);
-	autoclose int fd = FD_NONE;
-	size_t n = 1;
-	int r = 0;
-	struct stat st;
-
-	/* Devices and pipes are written to as they are. */
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		temp = xstrdup(path);
-	else
-		temp = cstr_format("%s.proa-%d", path, (int)getpid());
-	r = fs_open(temp, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, err);
-	while (r == 0 && n > 0) {
-		r = reader_read(from, bytes, CHUNK, &n, err);
-		if (r == 0 && n > 0)
-			r = fs_write_all(fd, bytes, n, err);
-	}
-	if (strcmp(temp, path) == 0)
-		return r;
-	if (r == 0 && rename(temp, path) < 0)
-		r = error_sys(err, errno, "rename to '%s'", path);
-	if (r < 0)
-		unlink(temp);
-	return r;
-}
-
-static int body_to_stdout(struct reader *from, struct error *err)
+static int body_to_fd(struct reader *from, int fd, const char *path, struct error *err)
 {
 	autofree char *bytes = xcalloc(1, CHUNK);
 	size_t n = 1;
 	int r = 0;
 
-	while (r == 0 && n > 0) {
+	while (r == 0) {
 		r = reader_read(from, bytes, CHUNK, &n, err);
-		if (r == 0 && n > 0)
-			r = fs_write_all(STDOUT_FILENO, bytes, n, err);
+		if (r < 0 || n == 0)
+			break;
+		r = fs_write_all(fd, bytes, n, err);
+		if (r < 0)
+			r = error_wrap(err, r, "%s", path);
 	}
+	return r;
+}
+
+static int body_to_file(struct reader *from, const char *path, struct error *err)
+{
+	autoclose int fd = FD_NONE;
+	struct output_file file;
+	int r = output_file_begin(path, 0600, &file, &fd, err);
+
+	if (r < 0)
+		return r;
+	r = body_to_fd(from, fd, path, err);
+	if (r == 0)
+		return output_file_commit(&file, err);
+	output_file_abort(&file);
 	return r;
 }
 
@@ -96,7 +84,7 @@ static int download(struct cli *cli, const char *path, const char *query, const 
 	if (r < 0)
 		return r;
 	return *output ? body_to_file(response->body, output, err)
-		       : body_to_stdout(response->body, err);
+		       : body_to_fd(response->body, STDOUT_FILENO, "standard output", err);
 }
 
 int cmd_save(struct cli *cli, const struct args *args, struct error *err)

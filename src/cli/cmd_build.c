@@ -446,6 +446,8 @@ int cmd_build(struct cli *cli, const struct args *args, struct error *err)
 	if (result.view)
 		build_view_finish(result.view);
 	build_view_free(result.view);
+	if (r == 0)
+		r = build_extra_commit(&extra, err);
 	if (r < 0)
 		return r;
 	if (extra.call) {

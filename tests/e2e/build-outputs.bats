@@ -84,6 +84,31 @@ pull_says() {
 	fi
 }
 
+@test "a build that fails leaves the archive that was there, and no half of another" {
+	mkdir "$CTX-small"
+	mount -t tmpfs -o size=1m tmpfs "$CTX-small"
+	head -c 2000000 /dev/urandom >"$CTX/noise"
+	for type in oci tar; do
+		printf 'FROM scratch\nCOPY noise /\n' >"$CTX/Dockerfile"
+		echo old >"$CTX-small/one"
+		run ! proa build -q -o "type=$type,dest=$CTX-small/one" "$CTX"
+		[[ $output == "output $type: "*"no space left on device" ]]
+		printf 'FROM scratch\nCOPY nothing /\n' >"$CTX/Dockerfile"
+		run ! proa build -q -o "type=$type,dest=$CTX-small/one" "$CTX"
+		[ "$(ls "$CTX-small")" = one ]
+		[ "$(cat "$CTX-small/one")" = old ]
+	done
+	run ! proa save -o "$CTX-small/two" bb:1
+	[ "$output" = "$CTX-small/two: write: no space left on device" ]
+	# What is a link stays one.
+	echo small >"$CTX/nothing"
+	ln -s "$CTX.tar" "$CTX-small/link"
+	proa build -q -o "type=tar,dest=$CTX-small/link" "$CTX"
+	[ "$(tar -xOf "$CTX.tar" nothing)" = small ]
+	[ "$(ls "$CTX-small")" = "$(printf 'link\none')" ]
+	umount "$CTX-small"
+}
+
 @test "an image that leaves as a file alone is not in the engine afterwards" {
 	before=$(proa images -aq | sort)
 	printf 'FROM bb:1\nRUN echo gone > /gone\n' >"$CTX/Dockerfile"
