@@ -123,7 +123,7 @@ static const char *create_as(const char *body, bool duplicates)
 	jsonw_init(&w, &b);
 	err.msg[0] = '\0';
 	if (network_create(&engine, parse(&a, body), duplicates, &w, &err) < 0)
-		printf("# %s: %s\n", error_kind_name(err.kind), err.msg);
+		printf("# %s\n", err.msg);
 	return err.msg;
 }
 

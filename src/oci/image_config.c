@@ -142,16 +142,6 @@ int container_config_decode(struct arena *a, const struct json *j, struct contai
 	return 0;
 }
 
-const char *env_get(const struct strings *env, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (size_t i = env->n; i-- > 0;)
-		if (strncmp(env->at[i], name, n) == 0 && env->at[i][n] == '=')
-			return env->at[i] + n + 1;
-	return NULL;
-}
-
 static void kbool_if(struct jsonw *w, const char *key, bool b)
 {
 	if (b)

@@ -80,5 +80,3 @@ void healthcheck_write(struct jsonw *w, const struct healthcheck *h);
 void container_config_write(struct jsonw *w, const struct container_config *c);
 MUST_CHECK int container_config_decode(struct arena *a, const struct json *j,
 				       struct container_config *ret, struct error *err);
-/* Value of NAME in env ("NAME=value"), NULL when absent. */
-const char *env_get(const struct strings *env, const char *name);
