@@ -222,6 +222,7 @@ static int place_entry(struct applier *a, const struct tar_entry *e, struct buf 
 	const char *parent = "";
 	int dir, r = charge(a, e, err);
 
+	a->have_whole = false;
 	path->len = 0;
 	if (r == 0)
 		r = apply_clean_path(e->path, path, err);
@@ -305,6 +306,7 @@ void apply_release(struct applier *a)
 	vec_release(&a->dirs);
 	tar_reader_free(a->tar);
 	free(a->piece);
+	free(a->whole);
 }
 
 static void limit_bytes(struct applier *a, int fd, uint64_t asked)
@@ -365,6 +367,8 @@ int archive_extract(int rootfd, const char *dest, struct reader *tar,
 		.dest = dest,
 		.parent = FD_NONE,
 		.piece = xcalloc(1, APPLY_PIECE),
+		.whole =
+		    options->watch && options->watch->place ? xcalloc(1, EXTRACT_WHOLE_MAX) : NULL,
 	};
 	limit_bytes(&a, rootfd, options->max_bytes);
 	r = apply_all(&a, err);

@@ -37,6 +37,7 @@ struct apply_options {
 struct apply_stats {
 	uint64_t entries;
 	uint64_t size; /* sum of file sizes: docker's layer size */
+	uint64_t hard_links;
 };
 
 /*
@@ -53,10 +54,16 @@ struct apply_stats {
 MUST_CHECK int apply_layer(int rootfd, struct reader *tar, const struct apply_options *options,
 			   struct apply_stats *ret, struct error *err);
 
+#define EXTRACT_WHOLE_MAX (1U << 20)
+
 /* Sees each plain file without xattrs and holes as it is written. */
 struct extract_watch {
 	void (*data)(void *arg, const void *bytes, size_t len);
 	void (*end)(void *arg, const struct stat *st); /* as it lies there now */
+	/* May be NULL. Of a file of at most EXTRACT_WHOLE_MAX bytes, all of which `data` has seen:
+	 * put the same one, with this mode and the owner of the options, at dir/name, where
+	 * nothing may be. false: it is written. true: `end` comes as for a written one. */
+	bool (*place)(void *arg, int dir, const char *name, uint64_t size, mode_t mode);
 };
 
 struct extract_options {

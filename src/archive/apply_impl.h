@@ -33,6 +33,8 @@ struct applier {
 	VEC(struct late_dir) dirs;
 	size_t dirs_bytes; /* what they take; a hostile tar has millions with long names */
 	char *piece;       /* APPLY_PIECE */
+	char *whole;       /* EXTRACT_WHOLE_MAX, when the watch places files */
+	bool have_whole;   /* the present entry's data is in there, and was seen */
 };
 
 /* Clean relative path into out: no leading '/', no '.' parts; "" is the root.

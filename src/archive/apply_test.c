@@ -224,6 +224,68 @@ static void test_changes(void)
 	close(upper);
 }
 
+/* Puts each file that says "have" as a link to `have` of the same tree. */
+struct placer {
+	int root, n_data, n_end;
+	char said[16];
+};
+
+static void placer_data(void *arg, const void *bytes, size_t len)
+{
+	struct placer *p = arg;
+
+	snprintf(p->said, sizeof(p->said), "%.*s", (int)len, (const char *)bytes);
+	p->n_data++;
+}
+
+static void placer_end(void *arg, const struct stat *st)
+{
+	struct placer *p = arg;
+
+	p->n_end += S_ISREG(st->st_mode);
+}
+
+static bool placer_place(void *arg, int dir, const char *name, uint64_t size, mode_t mode)
+{
+	struct placer *p = arg;
+
+	return size == 4 && mode == 0640 && strcmp(p->said, "have") == 0 &&
+	       linkat(p->root, "have", dir, name, 0) == 0;
+}
+
+static void test_place(void)
+{
+	const struct item items[] = { { TAR_FILE, "d/a", "have" }, { TAR_FILE, "d/b", "other" },
+				      { TAR_SYMLINK, "d/c", "b" }, { TAR_FILE, "d/c", "have" },
+				      { TAR_SYMLINK, "d/e", "b" }, { TAR_FILE, "d/e", "wrote" },
+				      { TAR_FILE, "d/empty", "" } };
+	static const struct extract_watch watch = { placer_data, placer_end, placer_place };
+	auto_(buf) b = BUF_INIT(1 << 20), text = BUF_INIT(64);
+	struct placer p = { .root = fresh("place") };
+	const struct extract_options o = { .watch = &watch, .watch_arg = &p };
+	struct stat a, c, have;
+	int fd = openat(p.root, "have", O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+
+	ok(fs_write_all(fd, "have", 4, &err) == 0, "a file that is there");
+	close(fd);
+	build(&b, items, ARRAY_LEN(items));
+	ok(extract(p.root, ".", &b, &o) == 0, "files are extracted, some of them placed");
+	ok(fstatat(p.root, "have", &have, 0) == 0 && fstatat(p.root, "d/a", &a, 0) == 0 &&
+	       fstatat(p.root, "d/c", &c, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == have.st_ino &&
+	       c.st_ino == have.st_ino,
+	   "the placed ones are links, also where something was in the way");
+	ok(fs_read_in_root(p.root, "d/b", &text, &err) == 0 && text.len == 5 &&
+	       memcmp(text.data, "other", 5) == 0,
+	   "another one is written");
+	text.len = 0;
+	ok(fs_read_in_root(p.root, "d/e", &text, &err) == 0 && text.len == 5 &&
+	       memcmp(text.data, "wrote", 5) == 0,
+	   "whole, where something was in the way");
+	is_int(p.n_data, 5, "data is told once a file");
+	is_int(p.n_end, 5, "and the file once");
+	close(p.root);
+}
+
 int main(void)
 {
 	char path[] = "/tmp/proa-apply-XXXXXX";
@@ -240,6 +302,7 @@ int main(void)
 	test_order();
 	test_extract();
 	test_changes();
+	test_place();
 	close(top);
 	tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ok(fs_remove_tree(tmp, strrchr(path, '/') + 1, &err) == 0, "cleaned up");

@@ -44,6 +44,7 @@ struct opened_context {
 	char *loaded;      /* id of an image that is in the store only for this build; owned */
 	int fd;            /* directory; owned when `unpacked` */
 	bool unpacked;
+	bool single;      /* as in struct tree */
 	char dirname[72]; /* in the builder's directory, "" when not ours */
 	char *origin;     /* what makes the next build's context the same one; owned */
 	struct ignore ignore;

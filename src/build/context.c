@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "build/build_internal.h"
 #include "build/git.h"
+#include "build/known.h"
 #include "remote/download.h"
 
 #define IGNORE_FILE_MAX   (4U << 20)
@@ -18,7 +19,10 @@
 /* What arrives is hashed on the way: it need not be read again for the key. */
 struct arrival {
 	struct stat_cache *cache;
-	struct hash hash; /* of the file that is being written */
+	struct known *known; /* NULL: everything is written */
+	struct hash hash;    /* of the file that is being read */
+	uint8_t sum[SHA256_SIZE];
+	bool summed; /* it is all there, and this is its sum */
 };
 
 static void arrival_data(void *arg, const void *bytes, size_t len)
@@ -28,34 +32,66 @@ static void arrival_data(void *arg, const void *bytes, size_t len)
 	hash_add(&a->hash, bytes, len);
 }
 
+static const uint8_t *arrival_sum(struct arrival *a)
+{
+	if (!a->summed) {
+		hash_finish(&a->hash, a->sum);
+		hash_release(&a->hash);
+		hash_init_sha256(&a->hash);
+	}
+	a->summed = true;
+	return a->sum;
+}
+
 static void arrival_end(void *arg, const struct stat *st)
 {
 	struct arrival *a = arg;
-	uint8_t sum[SHA256_SIZE];
 
-	hash_finish(&a->hash, sum);
-	hash_release(&a->hash);
-	hash_init_sha256(&a->hash);
-	stat_cache_put(a->cache, st, sum);
+	stat_cache_put(a->cache, st, arrival_sum(a));
+	a->summed = false;
 }
 
-static const struct extract_watch arrival_watch = { arrival_data, arrival_end };
+static bool arrival_place(void *arg, int dir, const char *name, uint64_t size, mode_t mode)
+{
+	struct arrival *a = arg;
+
+	return known_link(a->known, arrival_sum(a), size, mode, dir, name);
+}
+
+static const struct extract_watch arrival_watch = { arrival_data, arrival_end, NULL };
+static const struct extract_watch known_watch = { arrival_data, arrival_end, arrival_place };
 
 static void name_directory(struct build *b, struct opened_context *o)
 {
 	snprintf(o->dirname, sizeof(o->dirname), "context-%s-%zu", b->id, b->n_contexts);
 }
 
+/* A directory is itself; a stream is told by where it came from or what it is built for. */
+static char *origin_of(const struct build *b, const struct build_context *c,
+		       const struct opened_context *o)
+{
+	const char *tag = b->q->tags && b->q->tags[0] ? b->q->tags[0] : "";
+	struct stat st;
+
+	if (c->fd < 0)
+		return cstr_format("%s %s %s", c->name, c->remote ? c->remote : "", tag);
+	if (fstat(o->fd, &st) < 0)
+		return NULL;
+	return cstr_format("%s %llx:%llx", c->name, (unsigned long long)st.st_dev,
+			   (unsigned long long)st.st_ino);
+}
+
 /* Owners of contexts never count. */
 static int unpack_context(struct build *b, const struct build_context *c, struct opened_context *o,
 			  struct error *err)
 {
+	autofree char *origin = origin_of(b, c, o);
 	struct arrival arrival = { .cache = NULL };
 	struct extract_options options = {
 		.cancel = b->cancel, .chown = true, .watch = &arrival_watch, .watch_arg = &arrival
 	};
 	struct decompressor *d = NULL;
-	struct apply_stats stats;
+	struct apply_stats stats = { 0 };
 	int r;
 
 	name_directory(b, o);
@@ -65,19 +101,27 @@ static int unpack_context(struct build *b, const struct build_context *c, struct
 	r = fs_open_beneath(b->builder->dir_fd, o->dirname, O_RDONLY | O_DIRECTORY, 0, &o->fd, err);
 	arrival.cache = o->cache = stat_cache_new();
 	hash_init_sha256(&arrival.hash);
+	/* The files of layers do not have the client's times. */
+	if (r == 0 && !b->q->no_cache && !b->q->real_times) {
+		arrival.known = known_new(b->builder->cfg.store, origin, b->lease.id);
+		options.watch = &known_watch;
+	}
 	if (r == 0)
 		r = decompressor_new(c->tar, &d, err);
 	if (r == 0)
 		r = archive_extract(o->fd, ".", decompressor_reader(d), &options, &stats, err);
 	decompressor_free(d);
+	known_free(arrival.known);
 	hash_release(&arrival.hash);
+	o->single = stats.hard_links == 0;
 	return r < 0 ? error_wrap(err, r, "read build context") : 0;
 }
 
 /* What a URL gives: an archive is the context, a text is its Dockerfile. */
-static int use_download(struct build *b, struct opened_context *o, int fd, struct error *err)
+static int use_download(struct build *b, const char *url, struct opened_context *o, int fd,
+			struct error *err)
 {
-	struct build_context c = { .fd = FD_NONE };
+	struct build_context c = { .name = o->name, .remote = url, .fd = FD_NONE };
 	autoclose int to = FD_NONE;
 	struct fd_reader from;
 	int r;
@@ -113,7 +157,7 @@ static int download_context(struct build *b, const char *url, struct opened_cont
 	r = remote_download(url, CONTEXT_MAX_BYTES, b->cancel, &w.writer, &name, err);
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = error_sys(err, errno, "seek");
-	return r < 0 ? error_wrap(err, r, "remote context") : use_download(b, o, fd, err);
+	return r < 0 ? error_wrap(err, r, "remote context") : use_download(b, url, o, fd, err);
 }
 
 static int remote_context(struct build *b, const char *url, struct opened_context *o,
@@ -169,21 +213,6 @@ static int load_ignore(struct build *b, struct opened_context *o, struct error *
 	return r < 0 ? error_wrap(err, r, "error checking context") : 0;
 }
 
-/* A directory is itself; a stream is told by where it came from or what it is built for. */
-static char *origin_of(const struct build *b, const struct build_context *c,
-		       const struct opened_context *o)
-{
-	const char *tag = b->q->tags && b->q->tags[0] ? b->q->tags[0] : "";
-	struct stat st;
-
-	if (c->fd < 0)
-		return cstr_format("%s %s %s", c->name, c->remote ? c->remote : "", tag);
-	if (fstat(o->fd, &st) < 0)
-		return NULL;
-	return cstr_format("%s %llx:%llx", c->name, (unsigned long long)st.st_dev,
-			   (unsigned long long)st.st_ino);
-}
-
 static int open_context(struct build *b, const struct build_context *c, struct error *err)
 {
 	struct opened_context *o = &b->contexts[b->n_contexts++];
@@ -227,6 +256,7 @@ static int open_context(struct build *b, const struct build_context *c, struct e
 		.ignore = main ? &o->ignore : NULL,
 		.zero_owner = true,
 		.ours = o->unpacked,
+		.single = o->single,
 		.cache = o->cache,
 		.cancel = b->cancel,
 	};

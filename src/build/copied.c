@@ -25,7 +25,7 @@
 
 struct copied {
 	struct store *store;
-	char *key;
+	char *origin, *key;
 	int old_fd;
 	struct buf note;       /* of the older layer */
 	VEC(const char *) old; /* paths in it; the description stands before each */
@@ -36,6 +36,7 @@ struct copied {
 static const char *const steps[] = {
 	"CREATE TABLE build_copied(key TEXT PRIMARY KEY, layer TEXT NOT NULL,"
 	" used_ns INTEGER NOT NULL) WITHOUT ROWID;",
+	"ALTER TABLE build_copied ADD COLUMN origin TEXT NOT NULL DEFAULT '';",
 };
 
 int copied_migrate(struct store *s, struct error *err)
@@ -72,6 +73,15 @@ static int read_note(struct copied *c, const struct digest *layer)
 	return memcmp(sum, c->note.data + magic, sizeof(sum)) == 0 ? 0 : -ERR_CORRUPT;
 }
 
+static void recall(const char *at, struct copied_file *ret)
+{
+	memcpy(ret->hash, at, SHA256_SIZE);
+	memcpy(&ret->mode, at + SHA256_SIZE, sizeof(ret->mode));
+	memcpy(&ret->uid, at + SHA256_SIZE + 4, sizeof(ret->uid));
+	memcpy(&ret->gid, at + SHA256_SIZE + 8, sizeof(ret->gid));
+	memcpy(&ret->mtime_ns, at + SHA256_SIZE + 12, sizeof(ret->mtime_ns));
+}
+
 /* The paths of a note's body; bytes after the last NUL are nothing. */
 static void list_paths(const char *at, const char *end, struct copied *c)
 {
@@ -86,13 +96,15 @@ static void list_paths(const char *at, const char *end, struct copied *c)
 	}
 }
 
-struct copied *copied_new(struct store *s, const char *key, const char *lease_id)
+struct copied *copied_new(struct store *s, const char *origin, const char *key,
+			  const char *lease_id)
 {
 	struct copied *c = new0(struct copied);
 	struct digest layer;
 
 	*c = (struct copied){
 		.store = s,
+		.origin = xstrdup(origin),
 		.key = xstrdup(key),
 		.old_fd = FD_NONE,
 		.note = BUF_INIT(NOTE_MAX),
@@ -113,6 +125,7 @@ void copied_free(struct copied *c)
 	vec_release(&c->old);
 	buf_release(&c->note);
 	buf_release(&c->added);
+	free(c->origin);
 	free(c->key);
 	free(c);
 }
@@ -120,6 +133,45 @@ void copied_free(struct copied *c)
 int copied_old_fd(const struct copied *c)
 {
 	return c->old_fd;
+}
+
+size_t copied_layers(struct store *s, const char *origin, const char *lease_id, struct digest *ret,
+		     size_t max)
+{
+	auto_(db_stmt) q = DB_STMT_INIT;
+	size_t n = 0;
+	bool row = true;
+
+	if (db_prepare(s->db,
+		       "SELECT layer FROM build_copied WHERE origin=? GROUP BY layer "
+		       "ORDER BY max(used_ns) DESC LIMIT ?",
+		       &q, NULL) < 0)
+		return 0;
+	db_bind_text(&q, 1, origin);
+	db_bind_int(&q, 2, (int64_t)max);
+	while (n < max && db_step(&q, &row, NULL) == 0 && row)
+		n += digest_from_text(db_col_text(&q, 0), &ret[n], NULL) == 0;
+	/* Who looks after the lease sees what is there for good. */
+	for (size_t i = 0; i < n; i++)
+		(void)!lease_add_digest(s->db, lease_id, REF_LAYER, &ret[i], NULL);
+	return n;
+}
+
+void copied_each(struct store *s, const struct digest *layer,
+		 void (*fn)(void *arg, const char *path, const struct copied_file *f), void *arg)
+{
+	struct copied c = { .store = s, .note = BUF_INIT(NOTE_MAX) };
+
+	if (read_note(&c, layer) == 0)
+		list_paths(c.note.data + HEAD_LEN, c.note.data + c.note.len, &c);
+	vec_for_each (path, &c.old) {
+		struct copied_file f;
+
+		recall(*path - FILE_LEN, &f);
+		fn(arg, *path, &f);
+	}
+	vec_release(&c.old);
+	buf_release(&c.note);
 }
 
 static int compare_path(const void *a, const void *b)
@@ -228,8 +280,9 @@ static void remember(struct copied *c, const struct digest *layer)
 
 	digest_format(layer, text);
 	if (db_run(c->store->db, NULL,
-		   "INSERT OR REPLACE INTO build_copied(key, layer, used_ns) VALUES(?,?,?)", "tti",
-		   c->key, text, clock_wall_ns()) < 0)
+		   "INSERT OR REPLACE INTO build_copied(key, layer, used_ns, origin) "
+		   "VALUES(?,?,?,?)",
+		   "ttit", c->key, text, clock_wall_ns(), c->origin) < 0)
 		return;
 	(void)!db_run(c->store->db, NULL,
 		      "DELETE FROM build_copied WHERE used_ns < (SELECT used_ns FROM build_copied "

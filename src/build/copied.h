@@ -32,9 +32,10 @@ struct copied_file {
 /* Tables of this file. */
 MUST_CHECK int copied_migrate(struct store *s, struct error *err);
 
-/* What was copied last by `key`; the layer is leased to lease_id (NULL: older layers
- * are not asked). Never fails: without an older layer it starts empty. */
-struct copied *copied_new(struct store *s, const char *key, const char *lease_id);
+/* What was copied last by `key` from the context `origin`; the layer is leased to lease_id
+ * (NULL: older layers are not asked). Never fails: without an older layer it starts empty. */
+struct copied *copied_new(struct store *s, const char *origin, const char *key,
+			  const char *lease_id);
 void copied_free(struct copied *c); /* NULL is nothing */
 DEFINE_AUTOPTR(copied, copied_free);
 
@@ -48,5 +49,11 @@ enum copied_change { COPIED_NEW, COPIED_CHANGED, COPIED_GONE };
 /* How what was added differs from the older layer's; nothing without one. */
 void copied_compare(const struct copied *c,
 		    void (*fn)(void *arg, const char *path, enum copied_change change), void *arg);
+/* The layers that were made last from the context `origin`, newest first, leased to lease_id. */
+size_t copied_layers(struct store *s, const char *origin, const char *lease_id, struct digest *ret,
+		     size_t max);
+/* What the note of a layer says, in the order of paths; nothing without one. */
+void copied_each(struct store *s, const struct digest *layer,
+		 void (*fn)(void *arg, const char *path, const struct copied_file *f), void *arg);
 /* The new layer is `layer`: write its note, remember it as the last. */
 void copied_save(struct copied *c, const struct digest *layer);

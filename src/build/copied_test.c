@@ -37,14 +37,14 @@ static void test_note(struct store *s, const char *lease)
 {
 	struct copied_file a = file_of("a", 0644), b = file_of("b", 0644), other = a;
 	struct digest layer = add_layer(s, "one");
-	struct copied *c = copied_new(s, "key", lease);
+	struct copied *c = copied_new(s, "here", "key", lease);
 
 	is_int(copied_old_fd(c), FD_NONE, "there is no older layer");
 	copied_add(c, "/z", &b);
 	copied_add(c, "/a b", &a);
 	copied_save(c, &layer);
 	copied_free(c);
-	c = copied_new(s, "key", lease);
+	c = copied_new(s, "here", "key", lease);
 	ok(copied_old_fd(c) >= 0, "the layer is known as the older one now");
 	ok(copied_had(c, "/a b", &a) && copied_had(c, "/z", &b), "with its files");
 	ok(!copied_had(c, "/a b", &b), "not with another content");
@@ -55,10 +55,10 @@ static void test_note(struct store *s, const char *lease)
 	ok(!copied_had(c, "/a b", &other), "nor another time");
 	ok(!copied_had(c, "/a", &a) && !copied_had(c, "", &a), "nor other names");
 	copied_free(c);
-	c = copied_new(s, "key2", lease);
+	c = copied_new(s, "here", "key2", lease);
 	is_int(copied_old_fd(c), FD_NONE, "another instruction has none");
 	copied_free(c);
-	c = copied_new(s, "key", NULL);
+	c = copied_new(s, "here", "key", NULL);
 	is_int(copied_old_fd(c), FD_NONE, "without cache none is asked");
 	copied_free(c);
 }
@@ -69,7 +69,7 @@ static void test_damage(struct store *s, const char *lease)
 	auto_(buf) note = BUF_INIT(4096);
 	struct copied_file a = file_of("a", 0644);
 	struct digest layer = add_layer(s, "two");
-	struct copied *c = copied_new(s, "hurt", lease);
+	struct copied *c = copied_new(s, "here", "hurt", lease);
 	autoclose int at = FD_NONE, fd = FD_NONE;
 	bool believed = false;
 
@@ -84,14 +84,14 @@ static void test_damage(struct store *s, const char *lease)
 		char wrong = (char)(note.data[i] ^ 1);
 
 		ok(pwrite(fd, &wrong, 1, (off_t)i) == 1, "a byte is changed");
-		c = copied_new(s, "hurt", lease);
+		c = copied_new(s, "here", "hurt", lease);
 		believed |= copied_had(c, "/a", &a) || copied_old_fd(c) >= 0;
 		copied_free(c);
 		ok(pwrite(fd, note.data + i, 1, (off_t)i) == 1, "and set right");
 	}
 	for (size_t i = note.len; i-- > 0;) {
 		ok(ftruncate(fd, (off_t)i) == 0, "it is cut");
-		c = copied_new(s, "hurt", lease);
+		c = copied_new(s, "here", "hurt", lease);
 		believed |= copied_had(c, "/a", &a) || copied_old_fd(c) >= 0;
 		copied_free(c);
 	}

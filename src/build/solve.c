@@ -114,7 +114,7 @@ static struct copied *open_copied(struct build *b, const struct node *n)
 		hash_add(&h, parts[i], strlen(parts[i]) + 1);
 	hash_finish(&h, sum);
 	hex_format(sum, sizeof(sum), hex);
-	return copied_new(b->builder->cfg.store, hex, n->no_cache ? NULL : b->lease.id);
+	return copied_new(b->builder->cfg.store, o->origin, hex, n->no_cache ? NULL : b->lease.id);
 }
 
 static int execute(struct build *b, struct node *n, const char *inputs, struct error *err)

@@ -154,6 +154,17 @@ static bool link_unpacked(struct copier *c, const struct tree_entry *e,
 	return false;
 }
 
+/* An unpacked file may be the layer's own, whose change time the new link has changed. */
+static void know_again(const struct copier *c, const struct tree_entry *e,
+		       const uint8_t hash[static SHA256_SIZE])
+{
+	struct stat st;
+
+	if (c->tree->ours && e->st->st_nlink > 1 &&
+	    fstatat(e->dirfd, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		stat_cache_put(c->tree->cache, &st, hash);
+}
+
 static int copy_data(struct copier *c, const struct tree_entry *e, int dirfd, const char *name,
 		     struct error *err)
 {
@@ -181,15 +192,17 @@ static int copy_file(struct copier *c, const struct tree_entry *e, const struct 
 
 	if (r < 0)
 		return r;
-	if (c->copied != NULL && e->st->st_nlink == 1 && c->tree->cache != NULL &&
-	    stat_cache_get(c->tree->cache, e->st, want.hash)) {
+	if (c->copied != NULL && (e->st->st_nlink == 1 || c->tree->single) &&
+	    c->tree->cache != NULL && stat_cache_get(c->tree->cache, e->st, want.hash)) {
 		const char *path = path_in_layer(c, p, name);
 
 		copied_add(c->copied, path, &want);
 		/* The layer of the last time has this very file: one name more for it. */
 		if (p->old >= 0 && copied_had(c->copied, path, &want) &&
-		    linkat(p->old, name, p->upper, name, 0) == 0)
+		    linkat(p->old, name, p->upper, name, 0) == 0) {
+			know_again(c, e, want.hash);
 			return 0;
+		}
 	}
 	return link_unpacked(c, e, &want, p, name) ? 0 : copy_data(c, e, p->upper, name, err);
 }

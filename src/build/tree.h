@@ -26,6 +26,7 @@ struct tree {
 	const struct ignore *ignore; /* may be NULL */
 	bool zero_owner;             /* everything counts as 0:0 (contexts) */
 	bool ours;                   /* files may get a second name in a layer */
+	bool single;                 /* a file has one name here, more may be in layers */
 	struct stat_cache *cache;    /* of file contents, may be NULL */
 	const struct cancel *cancel;
 };

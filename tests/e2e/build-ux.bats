@@ -23,7 +23,8 @@ on_terminal() {
 
 @test "a file that changes is copied, what did not is linked, and the image is that of a build without cache" {
 	mkdir -p "$CTX/d/e" && for i in $(seq 50); do echo "$i" >"$CTX/d/f$i"; done
-	ln -s f1 "$CTX/d/link" && ln "$CTX/d/f2" "$CTX/d/hard" && echo x >"$CTX/d/e/x"
+	for i in 1 2 3 4; do : >"$CTX/d/empty$i" && echo same >"$CTX/d/same$i"; done
+	ln "$CTX/d/same1" "$CTX/d/same5" && ln -s f1 "$CTX/d/link" && ln "$CTX/d/f2" "$CTX/d/hard" && echo x >"$CTX/d/e/x"
 	printf 'FROM bb:1\nRUN mkdir -p /app/d/e && echo low > /app/d/e/x && ln -s /app /way\nCOPY . /way/\n' | dockerfile
 	same() { # by directory, by tar, and from nothing
 		sleep 0.05
@@ -40,8 +41,12 @@ on_terminal() {
 	# f8 of the new layer is the old layer's file.
 	[ "$(find "$ROOT"/data/snapshots/*/fs/app/d/f8 -links +1 | wc -l)" -gt 1 ]
 	rm "$CTX/d/f8" && same
+	rm "$CTX/d/same5" && same
+	rm "$CTX/d/hard" && mv "$CTX/d/f20" "$CTX/d/moved" && same
+	rm "$CTX/d/empty2" && cp "$CTX/d/f3" "$CTX/d/f3-again" && same
 	chmod 755 "$CTX/d/f9" && same
-	rm "$CTX/d/hard" && cp "$CTX/d/f2" "$CTX/d/hard" && same
+	cp "$CTX/d/f2" "$CTX/d/hard" && same
+	ln -f "$CTX/d/f2" "$CTX/d/hard" && same
 	rm -r "$CTX/d/e" && echo file >"$CTX/d/g" && same
 	rm "$CTX/d/f10" && ln -s nowhere "$CTX/d/f10" && same
 	run docker run --rm inc:2 readlink /app/d/f10
