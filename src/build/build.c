@@ -372,7 +372,7 @@ static int make_plan(struct build *b, struct plan_answer *answer, struct ast_loc
 		return r;
 	b->lint.at = answer->findings;
 	b->lint.len = answer->n_findings;
-	b->lint.return_error = answer->lint_is_error;
+	b->lint.options.return_error = answer->lint_is_error;
 	b->graph = answer->graph;
 	*where = answer->verdict.where;
 	if (answer->verdict.error.kind == ERR_NONE)
@@ -386,7 +386,7 @@ static int lint_verdict(struct build *b, struct error *err)
 	auto_(text) names = TEXT_INIT;
 	bool told[LINT_RULE_COUNT] = { false };
 
-	if (!b->lint.return_error || b->lint.len == 0)
+	if (!b->lint.options.return_error || b->lint.len == 0)
 		return 0;
 	for (size_t i = 0; i < b->lint.len; i++) {
 		if (told[b->lint.at[i].rule])

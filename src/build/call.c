@@ -236,7 +236,8 @@ static void write_findings(struct jsonw *w, const struct lint *l)
 		jsonw_object(w);
 		jsonw_kstring(w, "ruleName", lint_rule_name(f->rule));
 		jsonw_kstring(w, "description", lint_rule_description(f->rule));
-		write_url(w, lint_rule_name(f->rule));
+		if (lint_rule_has_page(f->rule))
+			write_url(w, lint_rule_name(f->rule));
 		jsonw_kstring(w, "detail", f->text);
 		write_location(w, f->line, f->end_line);
 		jsonw_end(w);

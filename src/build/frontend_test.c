@@ -123,7 +123,54 @@ static void test_lint(void)
 	       "parse");
 	is_int((long long)lint.len, 2, "the skipped rule is silent");
 	is_str(lint_rule_name(lint.at[0].rule), "FromAsCasing", "rules have their names");
-	ok(lint.return_error, "error=true is kept");
+	ok(lint.options.return_error, "error=true is kept");
+}
+
+/* How many findings `source` has below "# check=`check`". */
+static long long findings(const char *check, const char *source)
+{
+	auto_(arena) a = ARENA_INIT;
+	struct dockerfile d;
+	struct lint lint;
+	struct error err;
+
+	lint_init(&lint, &a);
+	if (lint_configure(&lint, check, &err) < 0 ||
+	    dockerfile_parse(&a, str_of(source), &lint, &d, NULL, &err) < 0)
+		return -1;
+	return (long long)lint.len;
+}
+
+static void test_lint_comments(void)
+{
+	static const struct {
+		const char *check, *above;
+		long long want;
+		const char *what;
+	} cases[] = {
+		{ "", "", 1, "without a comment there is a finding" },
+		{ "", "# check=skip=MaintainerDeprecated\n", 0, "a comment above takes it away" },
+		{ "", "# CHECK = skip=MaintainerDeprecated // why\n", 0, "with a reason" },
+		{ "", "# check=skip=all\n", 0, "and \"all\" does" },
+		{ "", "# old\n# check=skip=all\n# too\n", 0, "among other comments" },
+		{ "", "# check=skip=StageNameCasing\n", 1, "not one of another rule" },
+		{ "", "# check=skip=A,MaintainerDeprecated\n", 0, "one of a list" },
+		{ "", "# check=skip=A, MaintainerDeprecated\n", 1, "which ends with a blank" },
+		{ "", "# check=skip=maintainerdeprecated\n", 1, "rules are named exactly" },
+		{ "", "# check=skip=all;boo=1\n", 1, "a wrong comment says nothing" },
+		{ "", "# check=skip=A\n# check=skip=all\n", 1, "the first one counts" },
+		{ "", "# check=skip=all\n\n#\n", 1, "an empty comment ends those above" },
+		{ "", "# check=skip=all\nRUN x\n", 1, "it is for its instruction alone" },
+		{ "skip=ALL", "", 1, "\"all\" is written small" },
+		{ "skip=A;skip=all", "", 0, "the top of the file holds for all" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		autofree char *source =
+		    cstr_format("FROM a\nRUN y\n%sMAINTAINER x\n", cases[i].above);
+
+		is_int(findings(cases[i].check, source), cases[i].want, cases[i].what);
+	}
 }
 
 int main(void)
@@ -133,5 +180,6 @@ int main(void)
 	test_bomb();
 	test_ignore();
 	test_lint();
+	test_lint_comments();
 	return tap_done();
 }

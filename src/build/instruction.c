@@ -528,8 +528,8 @@ int instruction_parse(struct arena *a, const struct ast_node *n, struct lint *li
 	if (table[kind].parse == NULL)
 		return error_set(err, ERR_INVALID, "%s is not allowed here", table[kind].name);
 	if (kind == INS_MAINTAINER)
-		lint_add(lint, LINT_MAINTAINER_DEPRECATED, n->line, n->end_line,
-			 "Maintainer instruction is deprecated in favor of using label");
+		lint_add_to(lint, LINT_MAINTAINER_DEPRECATED, n,
+			    "Maintainer instruction is deprecated in favor of using label");
 	*ret = (struct instruction){
 		.kind = (enum instruction_kind)kind,
 		.node = n,
@@ -554,13 +554,13 @@ static void lint_from(struct lint *lint, const struct ast_node *n)
 	if (n->n_args < 3)
 		return;
 	if (n->n_args == 3 && has_case(n->args[2], 'A', 'Z'))
-		lint_add(lint, LINT_STAGE_NAME_CASING, n->line, n->end_line,
-			 "Stage name '%s' should be lowercase", n->args[2]);
+		lint_add_to(lint, LINT_STAGE_NAME_CASING, n, "Stage name '%s' should be lowercase",
+			    n->args[2]);
 	lower = !has_case(n->value, 'A', 'Z');
 	upper = !has_case(n->value, 'a', 'z');
 	if ((lower && has_case(n->args[1], 'A', 'Z')) || (upper && has_case(n->args[1], 'a', 'z')))
-		lint_add(lint, LINT_FROM_AS_CASING, n->line, n->end_line,
-			 "'%s' and '%s' keywords' casing do not match", n->args[1], n->value);
+		lint_add_to(lint, LINT_FROM_AS_CASING, n,
+			    "'%s' and '%s' keywords' casing do not match", n->args[1], n->value);
 }
 
 static bool is_stage_name(const char *s)

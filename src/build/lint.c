@@ -3,11 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/auto.h"
 #include "base/str.h"
+#include "build/directive.h"
 
 static const struct {
 	const char *name, *description;
@@ -43,6 +43,9 @@ static const struct {
 	[LINT_LEGACY_KEY_VALUE_FORMAT] = { "LegacyKeyValueFormat",
 					   "Legacy key/value format with whitespace separator "
 					   "should not be used" },
+	[LINT_INVALID_BASE_IMAGE_PLATFORM] = { "InvalidBaseImagePlatform",
+					       "Base image platform does not match expected target "
+					       "platform" },
 	[LINT_REDUNDANT_TARGET_PLATFORM] = { "RedundantTargetPlatform",
 					     "Setting platform to predefined $TARGETPLATFORM in "
 					     "FROM is redundant as this is the default behavior" },
@@ -78,25 +81,24 @@ void lint_init(struct lint *l, struct arena *a)
 	*l = (struct lint){ .arena = a };
 }
 
-/* A rule list: "all" or names, upper and lower case alike; unknown names are
- * left for newer versions. */
+/* "all" or names; unknown names are left for newer versions. */
 static bool mark_rules(bool *marks, struct str list)
 {
 	struct str name;
-	bool all = false;
 
+	if (str_eqs(list, "all"))
+		return true;
 	while (str_split(&list, ',', &name)) {
 		name = str_trim(name);
-		all = all || str_eq_nocase(name, STR_LIT("all"));
 		for (size_t i = 0; i < LINT_RULE_COUNT; i++) {
-			if (str_eq_nocase(name, str_of(rules[i].name)))
+			if (str_eqs(name, rules[i].name))
 				marks[i] = true;
 		}
 	}
-	return all;
+	return false;
 }
 
-int lint_configure(struct lint *l, const char *check, struct error *err)
+static int read_options(const char *check, struct lint_options *o, struct error *err)
 {
 	struct str rest = str_of(check), option;
 	int r;
@@ -113,12 +115,12 @@ int lint_configure(struct lint *l, const char *check, struct error *err)
 		key = str_trim(str_sub(option, 0, (size_t)eq));
 		value = str_trim(str_sub(option, (size_t)eq + 1, option.len));
 		if (str_eqs(key, "skip")) {
-			l->skip_all |= mark_rules(l->skip, value);
+			o->skip_all |= mark_rules(o->skip, value);
 		} else if (str_eqs(key, "experimental")) {
-			if (mark_rules(l->experimental, value))
-				memset(l->experimental, true, sizeof(l->experimental));
+			if (mark_rules(o->experimental, value))
+				memset(o->experimental, true, sizeof(o->experimental));
 		} else if (str_eqs(key, "error")) {
-			r = parse_bool(value, &l->return_error, err);
+			r = parse_bool(value, &o->return_error, err);
 			if (r < 0)
 				return error_wrap(err, r, "failed to parse check option %.*s",
 						  STR_ARG(key));
@@ -130,21 +132,51 @@ int lint_configure(struct lint *l, const char *check, struct error *err)
 	return 0;
 }
 
-static bool lint_wants(const struct lint *l, enum lint_rule rule)
+int lint_configure(struct lint *l, const char *check, struct error *err)
 {
-	if (l == NULL || l->skip_all || l->skip[rule])
-		return false;
-	return rule != LINT_INVALID_DEFINITION_DESCRIPTION || l->experimental[rule];
+	return read_options(check, &l->options, err);
 }
 
-void lint_add(struct lint *l, enum lint_rule rule, unsigned line, unsigned end_line,
-	      const char *fmt, ...)
+/* The first comment that is a check directive counts, up to its first blank; one that is wrong
+ * says nothing. Peer: BuildKit. */
+static void read_comments(const struct ast_node *n, struct lint_options *ret)
+{
+	auto_(arena) a = ARENA_INIT;
+
+	for (size_t i = 0; i < n->n_comments; i++) {
+		struct directive_parser p = { .comment = "" };
+		struct lint_options own = { 0 };
+		struct directive d;
+		bool found;
+
+		if (directive_parse_line(&p, &a, str_of(n->comments[i]), &found, &d, NULL) < 0 ||
+		    !found || strcmp(d.name, "check") != 0)
+			continue;
+		if (read_options(arena_strndup(&a, d.value, strcspn(d.value, " ")), &own, NULL) ==
+		    0)
+			*ret = own;
+		return;
+	}
+}
+
+bool lint_wants(const struct lint *l, enum lint_rule rule, const struct ast_node *of)
+{
+	struct lint_options own = { 0 };
+
+	if (l == NULL)
+		return false;
+	if (of != NULL)
+		read_comments(of, &own);
+	if (rule == LINT_INVALID_DEFINITION_DESCRIPTION)
+		return l->options.experimental[rule] || own.experimental[rule];
+	return !l->options.skip_all && !own.skip_all && !l->options.skip[rule] && !own.skip[rule];
+}
+
+static void add(struct lint *l, enum lint_rule rule, unsigned line, unsigned end_line,
+		const char *fmt, va_list ap)
 {
 	autofree char *text = NULL;
-	va_list ap;
 
-	if (!lint_wants(l, rule))
-		return;
 	if (l->len == l->cap) {
 		struct lint_finding *at;
 
@@ -154,16 +186,38 @@ void lint_add(struct lint *l, enum lint_rule rule, unsigned line, unsigned end_l
 			memcpy(at, l->at, l->len * sizeof(*at));
 		l->at = at;
 	}
-	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = xcalloc(SIZE_MAX, 2); /* does not return */
-	va_end(ap);
 	l->at[l->len++] = (struct lint_finding){
 		.rule = rule,
 		.text = arena_strdup(l->arena, text),
 		.line = line,
 		.end_line = end_line,
 	};
+}
+
+void lint_add(struct lint *l, enum lint_rule rule, unsigned line, unsigned end_line,
+	      const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!lint_wants(l, rule, NULL))
+		return;
+	va_start(ap, fmt);
+	add(l, rule, line, end_line, fmt, ap);
+	va_end(ap);
+}
+
+void lint_add_to(struct lint *l, enum lint_rule rule, const struct ast_node *n, const char *fmt,
+		 ...)
+{
+	va_list ap;
+
+	if (!lint_wants(l, rule, n))
+		return;
+	va_start(ap, fmt);
+	add(l, rule, n ? n->line : 0, n ? n->end_line : 0, fmt, ap);
+	va_end(ap);
 }
 
 const char *lint_rule_name(enum lint_rule rule)
@@ -174,4 +228,9 @@ const char *lint_rule_name(enum lint_rule rule)
 const char *lint_rule_description(enum lint_rule rule)
 {
 	return rules[rule].description;
+}
+
+bool lint_rule_has_page(enum lint_rule rule)
+{
+	return rule != LINT_INVALID_BASE_IMAGE_PLATFORM;
 }

@@ -30,9 +30,9 @@ static void lint_undefined(struct planner *p, struct stage_plan *s, const struct
 		for (size_t k = 0; k < s->env.len; k++)
 			names[k] = arena_format(p->arena, "$%s", s->env.at[k].key);
 		text = arena_format(p->arena, "Usage of undefined variable '$%s'", name);
-		lint_add(p->lint, LINT_UNDEFINED_VAR, n ? n->line : 0, n ? n->end_line : 0, "%s",
-			 suggest(p->arena, text, arena_format(p->arena, "$%s", name), names,
-				 s->env.len, true));
+		lint_add_to(p->lint, LINT_UNDEFINED_VAR, n, "%s",
+			    suggest(p->arena, text, arena_format(p->arena, "$%s", name), names,
+				    s->env.len, true));
 	}
 }
 
@@ -492,6 +492,7 @@ static int from_image(struct planner *p, struct stage_plan *s, const char *name,
 	if (r < 0)
 		return r;
 	s->tip = n;
+	plan_lint_base(p, s->stage, name, &s->platform, &image.config.platform);
 	*ret_triggers = image.config.config.on_build;
 	take_config(p, s, &image.config);
 	if (strcmp(name, "scratch") == 0) {
@@ -578,11 +579,10 @@ static int stage_platform(struct planner *p, struct stage_plan *s, struct error 
 		return 0;
 	if (strcmp(st->platform, "$TARGETPLATFORM") == 0 ||
 	    strcmp(st->platform, "${TARGETPLATFORM}") == 0)
-		lint_add(p->lint, LINT_REDUNDANT_TARGET_PLATFORM, st->node->line,
-			 st->node->end_line,
-			 "Setting platform to predefined %s in FROM is redundant as this is the "
-			 "default behavior",
-			 st->platform);
+		lint_add_to(p->lint, LINT_REDUNDANT_TARGET_PLATFORM, st->node,
+			    "Setting platform to predefined %s in FROM is redundant as this is the "
+			    "default behavior",
+			    st->platform);
 	r = expand_global(p, st, st->platform, &text, err);
 	if (r < 0)
 		return r;

@@ -52,9 +52,9 @@ static void lint_ignored(struct planner *p, const struct instruction *i, const c
 	if (ig == NULL || ig->exclusions)
 		return;
 	if (whole ? ignores_root(ig) : ignore_matches(ig, clean, NULL))
-		lint_add(p->lint, LINT_COPY_IGNORED_FILE, i->node->line, i->node->end_line,
-			 "Attempting to %s file %s that is excluded by .dockerignore",
-			 i->kind == INS_ADD ? "Add" : "Copy", text_quote(p->arena, clean));
+		lint_add_to(p->lint, LINT_COPY_IGNORED_FILE, i->node,
+			    "Attempting to %s file %s that is excluded by .dockerignore",
+			    i->kind == INS_ADD ? "Add" : "Copy", text_quote(p->arena, clean));
 }
 
 /* A digest of what a URL gives, or the commit that a git repository has there. */

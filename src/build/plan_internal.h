@@ -67,4 +67,7 @@ void plan_lint_file(struct planner *p);
 /* FROM names an ARG that has no value, and a platform that is written out. */
 void plan_lint_from(struct planner *p, const struct stage *st, const char *name);
 void plan_lint_platform(struct planner *p, const struct stage *st, const struct platform *platform);
+/* The image that was found is for another platform. */
+void plan_lint_base(struct planner *p, const struct stage *st, const char *name,
+		    const struct platform *want, const struct platform *have);
 void plan_lint_secret(struct planner *p, const struct instruction *i, const char *name);

@@ -111,9 +111,9 @@ static void lint_comment(struct planner *p, const struct ast_node *n, const char
 		if (strlen(names[i]) == len && strncmp(names[i], last, len) == 0)
 			return;
 	}
-	lint_add(p->lint, LINT_INVALID_DEFINITION_DESCRIPTION, n->line, n->end_line,
-		 "Comment for %s should follow the format: `# %s <description>`", instruction,
-		 n_names > 1 ? "<arg_key>" : names[0]);
+	lint_add_to(p->lint, LINT_INVALID_DEFINITION_DESCRIPTION, n,
+		    "Comment for %s should follow the format: `# %s <description>`", instruction,
+		    n_names > 1 ? "<arg_key>" : names[0]);
 }
 
 static void lint_arg_comment(struct planner *p, const struct instruction *ins)
@@ -157,8 +157,8 @@ void plan_lint_from(struct planner *p, const struct stage *st, const char *name)
 				return; /* declared, if without a value */
 		}
 	}
-	lint_add(p->lint, LINT_UNDEFINED_ARG_IN_FROM, st->node->line, st->node->end_line, "%s",
-		 suggest(p->arena, text, name, names, n, true));
+	lint_add_to(p->lint, LINT_UNDEFINED_ARG_IN_FROM, st->node, "%s",
+		    suggest(p->arena, text, name, names, n, true));
 }
 
 /* A stage that is called after it means it. */
@@ -166,10 +166,25 @@ void plan_lint_platform(struct planner *p, const struct stage *st, const struct 
 {
 	if (strchr(st->platform, '$') == NULL && strstr(st->name, platform->os) == NULL &&
 	    strstr(st->name, platform->arch) == NULL)
-		lint_add(p->lint, LINT_FROM_PLATFORM_FLAG_CONST_DISALLOWED, st->node->line,
-			 st->node->end_line,
-			 "FROM --platform flag should not use constant value %s",
-			 text_quote(p->arena, st->platform));
+		lint_add_to(p->lint, LINT_FROM_PLATFORM_FLAG_CONST_DISALLOWED, st->node,
+			    "FROM --platform flag should not use constant value %s",
+			    text_quote(p->arena, st->platform));
+}
+
+/* What has one platform alone is taken as it is. */
+void plan_lint_base(struct planner *p, const struct stage *st, const char *name,
+		    const struct platform *want, const struct platform *have)
+{
+	char want_text[PLATFORM_TEXT_MAX], have_text[PLATFORM_TEXT_MAX];
+
+	if (strcmp(name, "scratch") == 0 ||
+	    (strcmp(want->os, have->os) == 0 && strcmp(want->arch, have->arch) == 0))
+		return;
+	platform_format(want, want_text);
+	platform_format(have, have_text);
+	lint_add(p->lint, LINT_INVALID_BASE_IMAGE_PLATFORM, st->node->line, st->node->end_line,
+		 "Base image %s was pulled with platform %s, expected %s for current build", name,
+		 text_quote(p->arena, have_text), text_quote(p->arena, want_text));
 }
 
 void plan_lint_file(struct planner *p)
@@ -207,7 +222,7 @@ void plan_lint_secret(struct planner *p, const struct instruction *i, const char
 	static const char *const fine[] = { "public", "file", "version" };
 
 	if (has_word(name, secret, ARRAY_LEN(secret)) && !has_word(name, fine, ARRAY_LEN(fine)))
-		lint_add(p->lint, LINT_SECRETS_USED_IN_ARG_OR_ENV, i->node->line, i->node->end_line,
-			 "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
-			 instruction_name(i->kind), name);
+		lint_add_to(p->lint, LINT_SECRETS_USED_IN_ARG_OR_ENV, i->node,
+			    "Do not use ARG or ENV instructions for sensitive data (%s \"%s\")",
+			    instruction_name(i->kind), name);
 }

@@ -91,8 +91,8 @@ static int expand_pairs(struct planner *p, struct stage_plan *s, const struct in
 			return r;
 	}
 	if (legacy)
-		lint_add(
-		    p->lint, LINT_LEGACY_KEY_VALUE_FORMAT, i->node->line, i->node->end_line,
+		lint_add_to(
+		    p->lint, LINT_LEGACY_KEY_VALUE_FORMAT, i->node,
 		    "\"%s key=value\" should be used instead of legacy \"%s key value\" format",
 		    instruction_name(i->kind), instruction_name(i->kind));
 	return 0;
@@ -162,7 +162,8 @@ static void lint_once(struct planner *p, struct stage_plan *s, const struct inst
 		if (s->stage->at[k].kind == i->kind)
 			before = s->stage->at[k].node;
 	}
-	if (before != NULL)
+	/* The place is the one, the comment above is the other's. Peer: BuildKit. */
+	if (before != NULL && lint_wants(p->lint, LINT_MULTIPLE_INSTRUCTIONS_DISALLOWED, i->node))
 		lint_add(p->lint, LINT_MULTIPLE_INSTRUCTIONS_DISALLOWED, before->line,
 			 before->end_line,
 			 "Multiple %s instructions should not be used in the same stage because "
@@ -180,10 +181,11 @@ static int plan_command(struct planner *p, struct stage_plan *s, const struct in
 	(void)err;
 	lint_once(p, s, i);
 	if (i->prepend_shell && c->shell.n == 0)
-		lint_add(p->lint, LINT_JSON_ARGS_RECOMMENDED, i->node->line, i->node->end_line,
-			 "JSON arguments recommended for %s to prevent unintended behavior related "
-			 "to OS signals",
-			 i->name);
+		lint_add_to(
+		    p->lint, LINT_JSON_ARGS_RECOMMENDED, i->node,
+		    "JSON arguments recommended for %s to prevent unintended behavior related "
+		    "to OS signals",
+		    i->name);
 	if (i->kind == INS_CMD) {
 		c->cmd = strings_of(p->arena, &words);
 		c->args_escaped = true;
@@ -269,10 +271,11 @@ static int add_ports(struct planner *p, struct stage_plan *s, const struct instr
 	}
 	colon = str_rfind(port, ':');
 	if (colon >= 0) {
-		lint_add(p->lint, LINT_EXPOSE_INVALID_FORMAT, i->node->line, i->node->end_line,
-			 "EXPOSE instruction should not define an IP address or host-port mapping, "
-			 "found '%s'",
-			 spec);
+		lint_add_to(
+		    p->lint, LINT_EXPOSE_INVALID_FORMAT, i->node,
+		    "EXPOSE instruction should not define an IP address or host-port mapping, "
+		    "found '%s'",
+		    spec);
 		port = str_sub(port, (size_t)colon + 1, port.len);
 	}
 	if (!str_eq_nocase(proto, STR_LIT("tcp")) && !str_eq_nocase(proto, STR_LIT("udp")) &&
@@ -290,10 +293,10 @@ static int add_ports(struct planner *p, struct stage_plan *s, const struct instr
 		for (; *lower != '\0'; lower++)
 			*lower = (char)(*lower >= 'A' && *lower <= 'Z' ? *lower + 32 : *lower);
 		if (n == from && !str_eqs(proto, strchr(text, '/') + 1))
-			lint_add(p->lint, LINT_EXPOSE_PROTO_CASING, i->node->line,
-				 i->node->end_line,
-				 "Defined protocol '%s' in EXPOSE instruction should be lowercase",
-				 spec);
+			lint_add_to(
+			    p->lint, LINT_EXPOSE_PROTO_CASING, i->node,
+			    "Defined protocol '%s' in EXPOSE instruction should be lowercase",
+			    spec);
 		word_list_add(p->arena, out, text);
 	}
 	(void)s;
@@ -395,8 +398,8 @@ static int plan_workdir(struct planner *p, struct stage_plan *s, const struct in
 	int r;
 
 	if (value[0] != '/' && !s->workdir_set)
-		lint_add(
-		    p->lint, LINT_WORKDIR_RELATIVE_PATH, i->node->line, i->node->end_line,
+		lint_add_to(
+		    p->lint, LINT_WORKDIR_RELATIVE_PATH, i->node,
 		    "Relative workdir %s can have unexpected results if the base image changes",
 		    text_quote(p->arena, value));
 	s->workdir_set = true;

@@ -201,7 +201,7 @@ static void answer_request(struct planner_state *p, const struct plan_verdict *p
 		r = plan(p, &answer);
 	if (r == 0)
 		answer.call = call_document(p, &answer.graph);
-	answer.lint_is_error = p->lint.return_error;
+	answer.lint_is_error = p->lint.options.return_error;
 	answer.findings = p->lint.at;
 	answer.n_findings = p->lint.len;
 	plan_answer_put(&w, &answer);

@@ -163,8 +163,10 @@ static void print_warnings(const struct json *warnings, struct str source, const
 		sorted[i] = warnings->items[i];
 	qsort(sorted, n, sizeof(*sorted), by_line);
 	for (size_t i = 0; i < n; i++) {
-		printf("\nWARNING: %s - %s\n%s\n", text_of(sorted[i], "ruleName"),
-		       text_of(sorted[i], "url"), text_of(sorted[i], "detail"));
+		const char *url = text_of(sorted[i], "url");
+
+		printf("\nWARNING: %s%s%s\n%s\n", text_of(sorted[i], "ruleName"),
+		       url[0] != '\0' ? " - " : "", url, text_of(sorted[i], "detail"));
 		print_source(stdout, source, file, json_get(sorted[i], "location"));
 	}
 }

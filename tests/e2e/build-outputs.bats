@@ -279,6 +279,21 @@ pull_says() {
 	[[ "$output" == *"unknown call 'dance'"* ]]
 }
 
+@test "a base image of another platform is a finding; a comment is for its instruction" {
+	printf 'FROM scratch\nCOPY Dockerfile /\n' >"$CTX/Dockerfile"
+	proa build -q --push -t "$REGISTRY/foreign:1" --platform linux/s390x "$CTX"
+	proa rmi -f "$REGISTRY/foreign:1"
+	printf 'FROM %s/foreign:1\n# check=skip=all\nMAINTAINER a\n' "$REGISTRY" >"$CTX/Dockerfile"
+	run proa build --check "$CTX"
+	[ "$status" = 1 ]
+	[[ "$output" == *"1 warning has been found!"*"WARNING: InvalidBaseImagePlatform"$'\n'"Base image $REGISTRY/foreign:1 was pulled with platform \"linux/s390x\", expected \"linux/$(proa version -f '{{.Server.Arch}}')\" for current build"* ]]
+	run proa build --check --platform linux/s390x "$CTX"
+	[ "$status" = 0 ]
+	printf 'FROM bb:1\n# check=skip=MultipleInstructionsDisallowed\nMAINTAINER a\nCMD ["a"]\n# check=skip=MultipleInstructionsDisallowed // on purpose\nCMD ["b"]\n' >"$CTX/Dockerfile"
+	run proa build --check "$CTX"
+	[[ "$output" == *"1 warning has been found!"*MaintainerDeprecated* ]]
+}
+
 @test "what needs no directory works with a context from stdin and from a URL" {
 	tar -C "$CTX" -cf "$CTX.tar" Dockerfile
 	proa build -q --push -t "$REGISTRY/stdin:1" --annotation a=b --cache-to "type=registry,ref=$REGISTRY/stdin:c" --metadata-file "$CTX.json" - <"$CTX.tar"
