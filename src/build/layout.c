@@ -215,11 +215,13 @@ static int put_text(int dirfd, const char *name, const char *text, size_t len, s
 
 int layout_tag(int dirfd, const struct descriptor *manifest, const char *tag, struct error *err)
 {
-	const struct pair name = { REF_NAME, tag };
+	const struct pairs *more = &manifest->annotations;
+	struct pair *own;
 	auto_(buf) text = BUF_INIT(MANIFEST_MAX);
 	auto_(arena) a = ARENA_INIT;
 	struct descriptor *entries;
 	struct index old, x = { .media_type = MEDIA_OCI_INDEX };
+	size_t n_own = 0;
 	int r;
 
 	if (read_index(dirfd, &a, &old, NULL) < 0)
@@ -231,8 +233,14 @@ int layout_tag(int dirfd, const struct descriptor *manifest, const char *tag, st
 		if (have == NULL || strcmp(have, tag) != 0)
 			entries[x.n_manifests++] = old.manifests[i];
 	}
+	own = arena_array(&a, more->n + 1, sizeof(*own));
+	own[n_own++] = (struct pair){ REF_NAME, tag };
+	for (size_t i = 0; i < more->n; i++) {
+		if (strcmp(more->at[i].key, REF_NAME) != 0)
+			own[n_own++] = more->at[i];
+	}
 	entries[x.n_manifests] = *manifest;
-	entries[x.n_manifests++].annotations = (struct pairs){ &name, 1 };
+	entries[x.n_manifests++].annotations = (struct pairs){ own, n_own };
 	x.manifests = entries;
 	r = index_format(&x, &text, err);
 	if (r == 0)

@@ -137,6 +137,7 @@ int output_layout(struct build *b, const struct build_place *o, const char *id,
 
 	if (r == 0)
 		r = make(b, o, true, id, &m, err);
+	m.self.annotations = output_descriptor_annotations(b, o);
 	for (size_t i = 0; r == 0 && i <= m.n_blobs; i++) {
 		const struct descriptor *d = i < m.n_blobs ? &m.blobs[i] : &m.self;
 		autoclose int fd = FD_NONE;
@@ -147,6 +148,7 @@ int output_layout(struct build *b, const struct build_place *o, const char *id,
 	}
 	ret->names = names;
 	ret->manifest = m.self;
+	ret->annotations = output_all_annotations(b, o);
 	if (r == 0 && *names == NULL)
 		return layout_tag(o->fd, &m.self, "latest", err);
 	for (; r == 0 && *names; names++)

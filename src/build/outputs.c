@@ -75,7 +75,10 @@ static int output_tar(struct build *b, const struct build_place *o, struct error
 static int output_archive(struct build *b, const struct build_place *o, const char *id,
 			  struct build_result *ret, struct error *err)
 {
-	struct image_save_one one = { .id = id, .annotations = output_annotations(b, o) };
+	struct image_save_one one = { .id = id,
+				      .annotations = output_annotations(b, o),
+				      .descriptor_annotations =
+					  output_descriptor_annotations(b, o) };
 	struct fd_writer w;
 	int r = output_names(b, o, &one.tags, err);
 
@@ -85,7 +88,7 @@ static int output_archive(struct build *b, const struct build_place *o, const ch
 		one.n_tags++;
 	fd_writer_init(&w, o->fd, b->cancel);
 	r = image_save_one(b->builder->cfg.store, &one, b->cancel, &w.writer, &ret->manifest, err);
-	ret->annotations = one.annotations;
+	ret->annotations = output_all_annotations(b, o);
 	ret->names = one.tags;
 	return r;
 }
@@ -116,10 +119,31 @@ static bool is_annotation(const char *key)
 	return cstr_starts(key, "annotation.") || cstr_starts(key, "annotation-manifest.");
 }
 
-static int check_attr(size_t kind, const char *key, struct error *err)
+static bool is_descriptor_annotation(const char *key)
 {
-	if (kinds[kind].image && is_annotation(key))
+	return cstr_starts(key, "annotation-manifest-descriptor.");
+}
+
+/* BuildKit says the first, too: one platform has no index but that of a file. */
+static int check_index_annotation(size_t kind, const struct build_place *o, const char *key,
+				  struct error *err)
+{
+	if (cstr_starts(key, "annotation-index"))
+		return error_set(err, ERR_INVALID,
+				 "index annotations not supported for single platform export");
+	if (!is_descriptor_annotation(key) || o->fd >= 0)
 		return 0;
+	return error_set(err, ERR_INVALID,
+			 "output: type=%s has no index for manifest-descriptor annotations",
+			 kinds[kind].type);
+}
+
+static int check_attr(size_t kind, const struct build_place *o, const char *key, struct error *err)
+{
+	int r = kinds[kind].image ? check_index_annotation(kind, o, key, err) : 0;
+
+	if (r < 0 || (kinds[kind].image && (is_annotation(key) || is_descriptor_annotation(key))))
+		return r;
 	for (size_t i = 0; i < ARRAY_LEN(kinds[kind].attrs) && kinds[kind].attrs[i]; i++) {
 		if (strcmp(kinds[kind].attrs[i], key) == 0)
 			return 0;
@@ -164,7 +188,7 @@ static int check_output(const struct build_request *q, const struct build_place 
 		return error_set(err, ERR_UNIMPLEMENTED, "output: type=%s is not supported yet",
 				 o->type);
 	for (size_t i = 0; i < o->n_attrs; i++) {
-		r = check_attr(kind, o->attrs[i].key, err);
+		r = check_attr(kind, o, o->attrs[i].key, err);
 		if (r < 0)
 			return r;
 	}
@@ -230,17 +254,38 @@ int output_names(struct build *b, const struct build_place *o, const char *const
 	return r;
 }
 
-struct pairs output_annotations(struct build *b, const struct build_place *o)
+static struct pairs annotations_of(struct build *b, const struct build_place *o,
+				   bool (*is)(const char *key))
 {
 	struct pair *at = arena_array(&b->arena, o->n_attrs + 1, sizeof(*at));
 	size_t n = 0;
 
 	for (size_t i = 0; i < o->n_attrs; i++) {
-		if (is_annotation(o->attrs[i].key))
+		if (is(o->attrs[i].key))
 			at[n++] = (struct pair){ strchr(o->attrs[i].key, '.') + 1,
 						 o->attrs[i].value ? o->attrs[i].value : "" };
 	}
 	return (struct pairs){ at, n };
+}
+
+struct pairs output_annotations(struct build *b, const struct build_place *o)
+{
+	return annotations_of(b, o, is_annotation);
+}
+
+struct pairs output_descriptor_annotations(struct build *b, const struct build_place *o)
+{
+	return annotations_of(b, o, is_descriptor_annotation);
+}
+
+static bool is_any_annotation(const char *key)
+{
+	return is_annotation(key) || is_descriptor_annotation(key);
+}
+
+struct pairs output_all_annotations(struct build *b, const struct build_place *o)
+{
+	return annotations_of(b, o, is_any_annotation);
 }
 
 static int export_to(struct build *b, const struct build_place *o, const char *id,

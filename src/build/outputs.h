@@ -25,6 +25,10 @@ MUST_CHECK int output_names(struct build *b, const struct build_place *o, const 
 			    struct error *err);
 /* The annotations of an output's manifest, of the arena. */
 struct pairs output_annotations(struct build *b, const struct build_place *o);
+/* Those of what an index says of the manifest. */
+struct pairs output_descriptor_annotations(struct build *b, const struct build_place *o);
+/* Both, for --metadata-file. */
+struct pairs output_all_annotations(struct build *b, const struct build_place *o);
 /* Fill everything that was asked for from image `id` (NULL: there is none). */
 MUST_CHECK int outputs_export(struct build *b, const char *id, struct build_result *ret,
 			      struct error *err);

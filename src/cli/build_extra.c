@@ -280,37 +280,59 @@ static int add_short_outputs(struct arena *a, const struct args *args, struct bu
 	return r;
 }
 
-/* "key=value", perhaps with "manifest:" in front: of every output that is an image. */
+/* Can this output have it? One of the manifest is for images, one of an index for their files. */
+static bool takes_annotation(const struct json *output, bool descriptor)
+{
+	const char *type = json_str(output, "type");
+
+	if (strcmp(type, "local") == 0 || strcmp(type, "tar") == 0)
+		return false;
+	return !descriptor || json_get(output, "fd") != NULL;
+}
+
+static void set_annotation(struct arena *a, const struct json *output, const char *key,
+			   const char *value)
+{
+	for (size_t i = 0; i < output->n_members; i++) {
+		if (strcmp(output->members[i].key, "attrs") == 0)
+			json_set(a, output->members[i].value, key, json_new_string(a, value));
+	}
+}
+
+/* "key=value", perhaps with "manifest:" or "manifest-descriptor:" in front: of every output
+ * that can have it. */
 static int add_annotation(struct arena *a, struct json *outputs, const char *text,
 			  struct error *err)
 {
 	const char *eq = strchr(text, '=');
-	const char *body = cstr_starts(text, "manifest:") ? text + strlen("manifest:") : text;
+	bool descriptor = cstr_starts(text, "manifest-descriptor:"), taken = false;
+	const char *body =
+	    descriptor || cstr_starts(text, "manifest:") ? strchr(text, ':') + 1 : text;
 
 	/* BuildKit says so too: one platform has no index. */
 	if (cstr_starts(text, "index:") || cstr_starts(text, "index-descriptor:"))
 		return error_set(err, ERR_INVALID,
 				 "index annotations not supported for single platform export");
-	if (cstr_starts(text, "manifest-descriptor:") || cstr_starts(text, "manifest["))
-		return error_set(
-		    err, ERR_UNIMPLEMENTED,
-		    "annotation %s is not supported yet: only manifest annotations are", text);
+	if (cstr_starts(text, "manifest[") || cstr_starts(text, "manifest-descriptor["))
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "annotation %s is not supported yet: none is of one platform",
+				 text);
 	if (eq == NULL || eq <= body)
 		return error_set(err, ERR_INVALID, "invalid annotation %s, expected key=value",
 				 text);
 	json_for_each_item (o, outputs) {
-		const char *type = json_str(o, "type");
-		struct json *attrs = NULL;
-
-		if (strcmp(type, "local") == 0 || strcmp(type, "tar") == 0)
+		if (!takes_annotation(o, descriptor))
 			continue;
-		for (size_t i = 0; i < o->n_members; i++) {
-			if (strcmp(o->members[i].key, "attrs") == 0)
-				attrs = o->members[i].value;
-		}
-		json_set(a, attrs, arena_format(a, "annotation.%.*s", (int)(eq - body), body),
-			 json_new_string(a, eq + 1));
+		taken = true;
+		set_annotation(a, o,
+			       arena_format(a, "annotation%s.%.*s",
+					    descriptor ? "-manifest-descriptor" : "",
+					    (int)(eq - body), body),
+			       eq + 1);
 	}
+	if (descriptor && !taken)
+		return error_set(err, ERR_INVALID,
+				 "annotation %s: no output has an index (type=oci has)", text);
 	return 0;
 }
 

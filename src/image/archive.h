@@ -28,7 +28,8 @@ struct image_save_one {
 	const char *id;
 	const char *const *tags; /* canonical */
 	size_t n_tags;
-	struct pairs annotations; /* of its manifest; any: it gets one of its own */
+	struct pairs annotations;            /* of its manifest; any: it gets one of its own */
+	struct pairs descriptor_annotations; /* of what index.json says of it; its names win */
 };
 /* *ret: the manifest in the archive. */
 MUST_CHECK int image_save_one(struct store *s, const struct image_save_one *o,

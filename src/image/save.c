@@ -21,6 +21,8 @@
 #include "oci/media_type.h"
 #include "oci/reference.h"
 
+#define IMAGE_NAME   "io.containerd.image.name"
+#define REF_NAME     "org.opencontainers.image.ref.name"
 #define DOCUMENT_MAX (64UL << 20)
 
 /* A layer as it goes out: a blob of content, or the plain tar of a directory. */
@@ -46,7 +48,8 @@ struct saver {
 	struct tar_writer tar;
 	VEC(struct out_image) images;
 	struct pairs annotations; /* of manifests made now */
-	struct map written;       /* digests that are in the tar */
+	struct pairs descriptor_annotations;
+	struct map written; /* digests that are in the tar */
 };
 
 /* ---- which images, under which names ---- */
@@ -239,6 +242,24 @@ static int put_document(struct saver *s, const char *name, struct jsonw *w, stru
 	return r < 0 ? r : tar_writer_file(&s->tar, name, 0644, 0, b->data, b->len, err);
 }
 
+/* name: NULL for none */
+static void put_annotations(struct jsonw *w, const char *name, const struct pairs *more)
+{
+	if (name == NULL && more->n == 0)
+		return;
+	jsonw_kobject(w, "annotations");
+	if (name != NULL) {
+		jsonw_kstring(w, IMAGE_NAME, name);
+		jsonw_kstring(w, REF_NAME, strrchr(name, ':') + 1);
+	}
+	for (size_t i = 0; i < more->n; i++) {
+		if (name == NULL || (strcmp(more->at[i].key, IMAGE_NAME) != 0 &&
+				     strcmp(more->at[i].key, REF_NAME) != 0))
+			jsonw_kstring(w, more->at[i].key, more->at[i].value);
+	}
+	jsonw_end(w);
+}
+
 static int put_index(struct saver *s, struct error *err)
 {
 	auto_(buf) b = BUF_INIT(DOCUMENT_MAX);
@@ -259,13 +280,8 @@ static int put_index(struct saver *s, struct error *err)
 			jsonw_kstring(&w, "mediaType", o->manifest_type);
 			jsonw_kstring(&w, "digest", text);
 			jsonw_kint(&w, "size", (int64_t)o->manifest_len);
-			if (i < o->tags.len) {
-				jsonw_kobject(&w, "annotations");
-				jsonw_kstring(&w, "io.containerd.image.name", o->tags.at[i]);
-				jsonw_kstring(&w, "org.opencontainers.image.ref.name",
-					      strrchr(o->tags.at[i], ':') + 1);
-				jsonw_end(&w);
-			}
+			put_annotations(&w, i < o->tags.len ? o->tags.at[i] : NULL,
+					&s->descriptor_annotations);
 			jsonw_end(&w);
 		} while (++i < o->tags.len);
 	}
@@ -459,7 +475,8 @@ int image_save_one(struct store *s, const struct image_save_one *o, const struct
 	struct saver saver = { .store = s,
 			       .cancel = cancel,
 			       .tar = TAR_WRITER_INIT(to),
-			       .annotations = o->annotations };
+			       .annotations = o->annotations,
+			       .descriptor_annotations = o->descriptor_annotations };
 	int r = add_image(&saver, o->id, NULL, err);
 
 	for (size_t i = 0; r == 0 && i < o->n_tags; i++)

@@ -130,6 +130,24 @@ pull_says() {
 	jq -e '."containerimage.descriptor".annotations.x == "a=b"' "$CTX.json"
 	[ "$(proa image inspect -f '{{.Config.Labels.who}}' "$REGISTRY/a:1")" = me ]
 	[ "$(proa image inspect -f '{{.Config.Labels.x}}' "$REGISTRY/a:1")" != a=b ]
+	# What a file's index says of the manifest is another thing; a registry has no such index.
+	for k in oci docker; do
+		proa build -q --annotation manifest-descriptor:d=e --annotation m=n -t "$REGISTRY/a:1" -o "type=$k,dest=$CTX.file" \
+			-o "type=registry,name=$REGISTRY/b:1" --metadata-file "$CTX.json" "$CTX"
+		tar -xOf "$CTX.file" index.json | jq -e --arg n "$REGISTRY/a:1" '.manifests[0].annotations | .d == "e" and .m == null and ."io.containerd.image.name" == $n'
+		manifest b 1 | jq -e '.annotations == {"m": "n"}'
+	done
+	proa build -q --annotation manifest-descriptor:d=e -t a:2 -o "type=oci,dest=$CTX-dir,tar=false" --metadata-file "$CTX.json" "$CTX"
+	jq -e '.manifests[0].annotations == {"org.opencontainers.image.ref.name": "2", "d": "e"}' "$CTX-dir/index.json"
+	jq -e '."containerimage.descriptor".annotations.d == "e"' "$CTX.json"
+	for o in type=registry type=image type=local,dest="$CTX-files" type=docker; do
+		run proa build --annotation manifest-descriptor:d=e -t "$REGISTRY/a:1" -o "$o" "$CTX"
+		[ "$status" != 0 ]
+		[[ "$output" == *"no output has an index"* ]]
+	done
+	run proa build -t "$REGISTRY/a:1" -o type=image,annotation-manifest-descriptor.d=e "$CTX"
+	[ "$status" != 0 ]
+	[[ "$output" == *"type=image has no index for manifest-descriptor annotations"* ]]
 	# Without a registry too: a later push has them.
 	proa build -q -t "$REGISTRY/later:1" --build-arg X=1 --annotation later=yes "$CTX"
 	run proa build --annotation index:a=b "$CTX"
