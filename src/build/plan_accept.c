@@ -417,7 +417,7 @@ static void get_stages(struct accept *c)
 			s->n_steps++;
 		}
 	}
-	target = wire_get_count(&c->r);
+	target = wire_get_u32(&c->r, PLAN_STEPS_MAX);
 	if (target >= g->n_stages)
 		wire_fault(&c->r, "the target is none of the stages");
 	if (c->r.fault != NULL)

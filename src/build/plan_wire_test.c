@@ -45,7 +45,7 @@ struct planned {
 	struct plan_answer answer;
 };
 
-static void make_plan(struct planned *p)
+static void plan_text(struct planned *p, const char *text)
 {
 	unsigned asked = 0;
 	const struct plan_ops ops = { give_image, &asked };
@@ -58,13 +58,18 @@ static void make_plan(struct planned *p)
 	lint_init(&p->lint, &p->arena);
 	platform_host(&o.build_platform);
 	o.target_platform = o.build_platform;
-	r = dockerfile_parse(&p->arena, str_of(dockerfile), &p->lint, &d, NULL, &err);
+	r = dockerfile_parse(&p->arena, str_of(text), &p->lint, &d, NULL, &err);
 	if (r == 0)
 		r = plan_build(&p->arena, &d, &o, &ops, &p->lint, &p->answer.graph, NULL, &err);
 	if (r < 0)
 		printf("# %s\n", err.msg);
 	p->answer.findings = p->lint.at;
 	p->answer.n_findings = p->lint.len;
+}
+
+static void make_plan(struct planned *p)
+{
+	plan_text(p, dockerfile);
 }
 
 /* Node numbers of the graph above. */
@@ -326,6 +331,26 @@ static void test_whole(void)
 }
 
 /* Cut anywhere, and with any byte changed: refused, or taken for another whole answer. */
+/* The number of the target is larger than all that follows it. */
+static void test_many_stages(void)
+{
+	auto_(wire_writer) w = WIRE_WRITER_INIT;
+	auto_(buf) text = BUF_INIT(1 << 20);
+	auto_(arena) a = ARENA_INIT;
+	struct planned p;
+	struct plan_answer got;
+	struct error err;
+
+	for (int i = 0; i < 4000; i++)
+		ok(buf_addf(&text, &err, "FROM scratch\n") == 0, "a stage");
+	plan_text(&p, text.data);
+	plan_answer_put(&w, &p.answer);
+	is_int(plan_accept(&a, (struct str){ w.body.data, w.body.len }, &terms, &got, &err), 0,
+	       "a plan of many stages is taken");
+	is_int(got.graph.target - got.graph.stages, 3999, "and its target is the last");
+	arena_release(&p.arena);
+}
+
 static void test_damaged(void)
 {
 	auto_(wire_writer) w = WIRE_WRITER_INIT;
@@ -438,6 +463,7 @@ int main(void)
 	test_small();
 	test_request();
 	test_whole();
+	test_many_stages();
 	test_spoiled();
 	test_damaged();
 	return tap_done();

@@ -17,6 +17,7 @@
 #include "build/cache_import.h"
 #include "build/cache_places.h"
 #include "build/copied.h"
+#include "build/demand.h"
 #include "build/explain.h"
 #include "build/progress.h"
 
@@ -290,41 +291,13 @@ static int evaluate(struct build *b, struct node *n, bool with_inputs, bool *ret
 
 /* ---- who needs what; all with b->lock ---- */
 
-static void demand(struct node *n)
+/* What nobody is going to ask for is shown as cached. */
+static void show_dropped(void *arg, struct node *n)
 {
-	for (; n != NULL && !n->demanded; n = n->base) {
-		n->demanded = true;
-		for (size_t i = 0; n->defined && !n->maybe_fast && i < n->n_inputs; i++)
-			demand(n->inputs[i]);
-	}
-}
+	struct build *b = arg;
 
-static void demand_inputs(struct node *n)
-{
-	for (size_t i = 0; i < n->n_inputs; i++)
-		demand(n->inputs[i]);
-}
-
-static void drop_use(struct build *b, struct node *n);
-
-static void drop_uses(struct build *b, struct node *n)
-{
-	if (n->base != NULL)
-		drop_use(b, n->base);
-	for (size_t i = 0; i < n->n_inputs; i++)
-		drop_use(b, n->inputs[i]);
-}
-
-/* What nobody is going to ask for is shown as cached, with all that only it needs. */
-static void drop_use(struct build *b, struct node *n)
-{
-	if (--n->n_users > 0 || n->demanded || n->finished)
-		return;
-	n->cached = true;
-	n->finished = true;
 	progress_start(b->progress, n);
 	progress_done(b->progress, n, NULL);
-	drop_uses(b, n);
 }
 
 static bool can_define(const struct node *n)
@@ -441,7 +414,7 @@ static void run_evaluate(struct build *b, struct node *n, bool with_inputs)
 		fail(b, n, &err);
 	} else {
 		n->finished = true;
-		drop_uses(b, n);
+		demand_drop(n, show_dropped, b);
 	}
 	pthread_cond_broadcast(&b->changed);
 	lock_drop(&b->lock);
@@ -481,15 +454,9 @@ static void demand_first(struct build *b)
 {
 	struct graph *g = &b->graph;
 
-	for (size_t i = 0; i < g->n_nodes; i++) {
-		struct node *n = g->nodes[i];
-
-		if (n->base != NULL)
-			n->base->n_users++;
-		for (size_t k = 0; k < n->n_inputs; k++)
-			n->inputs[k]->n_users++;
-		n->demanded = b->q->plan || caches_want_all(b->q);
-	}
+	demand_count_uses(g);
+	for (size_t i = 0; i < g->n_nodes; i++)
+		g->nodes[i]->demanded = b->q->plan || caches_want_all(b->q);
 	demand(g->target->tip);
 	for (size_t i = 0; i < g->n_nodes; i++) {
 		if (g->nodes[i]->n_users == 0)
