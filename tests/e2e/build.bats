@@ -51,6 +51,55 @@ build() { docker build "$@" 2>/dev/null; }
 	[ "$(build -q --no-cache "$CTX-other")" != "$one" ]
 }
 
+@test "three days later, on one processor, in another directory: the same images" {
+	[ -z "${PROA_SANITIZED:-}" ] || skip "a sanitizer wants to be loaded first"
+	faketime=$(find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 -print -quit 2>/dev/null)
+	[ -n "$faketime" ] || skip "needs libfaketime"
+	mkdir -p "$CTX/d/e"
+	for i in $(seq 20); do echo "$i" >"$CTX/d/f$i"; done
+	ln -s f1 "$CTX/d/link" && ln "$CTX/d/f2" "$CTX/d/hard" && chmod 700 "$CTX/d/e"
+	tar -C "$CTX" -cf "$CTX/a.tar" d/f1 d/link
+	dockerfile <<-'D'
+		FROM bb:1 AS made
+		WORKDIR /w/x
+		COPY d /w/d
+		RUN mkdir -p /w/new/dir; echo made >/w/new/file; ln -s file /w/new/link; rm /w/d/f3; touch /w/d/f4
+		ADD a.tar /w/unpacked/
+		COPY <<-E /w/text
+			here
+		E
+		FROM made AS second
+		RUN --mount=type=cache,target=/c echo cached >/c/x; cp /c/x /w/from-cache
+		FROM scratch
+		COPY --from=second /w /w
+		COPY --link d /linked
+		LABEL a=b
+		CMD ["/w/text"]
+	D
+	ids() { # DIR WORD...: of both ways, each stage by itself
+		dir=$1
+		shift
+		for target in made second ""; do
+			"$@" "$PROA_BUILD/proa" build -q --no-cache ${target:+--target $target} "$dir"
+			"$@" docker build -q --no-cache ${target:+--target $target} "$dir" 2>/dev/null
+		done
+	}
+	today=$(ids "$CTX" env)
+	[ "$(sort -u <<<"$today" | wc -l)" = 3 ]
+	engine_stop
+	NO_FAKE_STAT=1 FAKETIME=+3d LD_PRELOAD=$faketime engine_start
+	cp -a "$CTX" "$CTX-later" && find "$CTX-later" -exec touch -h -d '+3 days' {} +
+	# Its clock has moved, and what it says of images has not.
+	later=$(ids "$CTX-later" taskset 1)
+	system=$(date -d "$("$PROA_BUILD/proa" info -f '{{.SystemTime}}')" +%s)
+	engine_stop
+	engine_start
+	echo "$today"
+	echo "$later"
+	[ $((system - $(date +%s))) -gt 172800 ]
+	[ "$today" = "$later" ]
+}
+
 @test "a client without a version: configuration steps say that they were cached, cachefrom is the only cache" {
 	printf 'FROM bb:1\nENV FOO=bar\nRUN echo once > /classic\nLABEL a=b\n' >"$CTX/Dockerfile"
 	tar -C "$CTX" -cf "$ROOT/classic.tar" Dockerfile
