@@ -1,8 +1,7 @@
-#include "engine/build.h"
+#include "api/build.h"
 
 #include <string.h>
 
-#include "api/call.h"
 #include "base/base64.h"
 #include "base/str.h"
 
@@ -285,7 +284,7 @@ static int read_extra(struct call *c, const struct json *j, struct engine_build 
 	return r;
 }
 
-static int read_request(struct call *c, struct engine_build *b, struct error *err)
+int api_build_read(struct call *c, struct engine_build *b, struct error *err)
 {
 	const struct json *extra = NULL;
 	int r;
@@ -316,7 +315,7 @@ static int build(struct call *c, struct error *err)
 		return error_set(err, ERR_UNIMPLEMENTED,
 				 "BuildKit sessions are not supported yet: build with `proa build` "
 				 "or DOCKER_BUILDKIT=0 docker build");
-	r = read_request(c, &b, err);
+	r = api_build_read(c, &b, err);
 	if (r < 0)
 		return r;
 	stream_init(&s, c, "application/json");

@@ -20,7 +20,7 @@
 
 /* Note: magic, SHA-256 of what follows, then of each file its description, its path and
  * a NUL, sorted by path. Numbers are in the machine's order: a note does not travel. */
-#define HEAD_LEN (sizeof(NOTE_MAGIC) - 1 + SHA256_SIZE)
+_Static_assert(COPIED_HEAD == sizeof(NOTE_MAGIC) - 1 + SHA256_SIZE, "magic and sum");
 #define FILE_LEN (SHA256_SIZE + 3 * sizeof(uint32_t) + sizeof(int64_t))
 
 struct copied {
@@ -58,19 +58,35 @@ static int last_layer(struct copied *c, const char *lease_id, struct digest *ret
 	return r < 0 ? r : lease_add_digest(c->store->db, lease_id, REF_LAYER, ret, NULL);
 }
 
-static int read_note(struct copied *c, const struct digest *layer)
+void copied_note_head(const char *body, size_t len, char out[static COPIED_HEAD])
 {
 	uint8_t sum[SHA256_SIZE];
+
+	hash_sha256(body, len, sum);
+	memcpy(out, NOTE_MAGIC, COPIED_HEAD - SHA256_SIZE);
+	memcpy(out + COPIED_HEAD - SHA256_SIZE, sum, SHA256_SIZE);
+}
+
+static bool is_note(const char *note, size_t len)
+{
+	char head[COPIED_HEAD];
+
+	if (len < COPIED_HEAD)
+		return false;
+	copied_note_head(note + COPIED_HEAD, len - COPIED_HEAD, head);
+	return memcmp(head, note, COPIED_HEAD) == 0;
+}
+
+static int read_note(struct copied *c, const struct digest *layer)
+{
 	autoclose int dir = FD_NONE;
-	size_t magic = sizeof(NOTE_MAGIC) - 1;
 	int r = snapshot_layer_dir(c->store->snapshots, layer, &dir, NULL);
 
 	if (r == 0)
 		r = fs_read_at(dir, NOTE_NAME, &c->note, NULL);
-	if (r < 0 || c->note.len < HEAD_LEN || memcmp(c->note.data, NOTE_MAGIC, magic) != 0)
+	if (r < 0)
 		return -ERR_NOT_FOUND;
-	hash_sha256(c->note.data + HEAD_LEN, c->note.len - HEAD_LEN, sum);
-	return memcmp(sum, c->note.data + magic, sizeof(sum)) == 0 ? 0 : -ERR_CORRUPT;
+	return is_note(c->note.data, c->note.len) ? 0 : -ERR_CORRUPT;
 }
 
 static void recall(const char *at, struct copied_file *ret)
@@ -112,7 +128,7 @@ struct copied *copied_new(struct store *s, const char *origin, const char *key,
 	};
 	if (last_layer(c, lease_id, &layer) == 0 && read_note(c, &layer) == 0 &&
 	    snapshot_layer_open(s->snapshots, &layer, &c->old_fd, NULL) == 0)
-		list_paths(c->note.data + HEAD_LEN, c->note.data + c->note.len, c);
+		list_paths(c->note.data + COPIED_HEAD, c->note.data + c->note.len, c);
 	return c;
 }
 
@@ -157,13 +173,12 @@ size_t copied_layers(struct store *s, const char *origin, const char *lease_id, 
 	return n;
 }
 
-void copied_each(struct store *s, const struct digest *layer,
+static void each(const char *note, size_t len,
 		 void (*fn)(void *arg, const char *path, const struct copied_file *f), void *arg)
 {
-	struct copied c = { .store = s, .note = BUF_INIT(NOTE_MAX) };
+	struct copied c = { .old_fd = FD_NONE };
 
-	if (read_note(&c, layer) == 0)
-		list_paths(c.note.data + HEAD_LEN, c.note.data + c.note.len, &c);
+	list_paths(note + COPIED_HEAD, note + len, &c);
 	vec_for_each (path, &c.old) {
 		struct copied_file f;
 
@@ -171,7 +186,26 @@ void copied_each(struct store *s, const struct digest *layer,
 		fn(arg, *path, &f);
 	}
 	vec_release(&c.old);
+}
+
+void copied_each(struct store *s, const struct digest *layer,
+		 void (*fn)(void *arg, const char *path, const struct copied_file *f), void *arg)
+{
+	struct copied c = { .store = s, .note = BUF_INIT(NOTE_MAX) };
+
+	if (read_note(&c, layer) == 0)
+		each(c.note.data, c.note.len, fn, arg);
 	buf_release(&c.note);
+}
+
+int copied_note_each(const char *note, size_t len,
+		     void (*fn)(void *arg, const char *path, const struct copied_file *f),
+		     void *arg)
+{
+	if (!is_note(note, len))
+		return -ERR_CORRUPT;
+	each(note, len, fn, arg);
+	return 0;
 }
 
 static int compare_path(const void *a, const void *b)
@@ -251,25 +285,21 @@ void copied_compare(const struct copied *c,
 /* Not made durable: the sum tells a torn one. */
 static int write_note(struct copied *c, int dir)
 {
-	auto_(buf) out = BUF_INIT(NOTE_MAX + HEAD_LEN);
+	auto_(buf) out = BUF_INIT(NOTE_MAX + COPIED_HEAD);
 	autoclose int fd = FD_NONE;
-	uint8_t sum[SHA256_SIZE] = { 0 };
-	size_t magic = sizeof(NOTE_MAGIC) - 1;
-	int r = buf_add(&out, NOTE_MAGIC, magic, NULL);
+	char head[COPIED_HEAD] = { 0 };
+	int r = buf_add(&out, head, sizeof(head), NULL);
 
 	c->old.len = 0;
 	list_paths(c->added.data, c->added.data + c->added.len, c);
 	qsort(c->old.at, c->old.len, sizeof(*c->old.at), compare_paths);
-	if (r == 0)
-		r = buf_add(&out, sum, sizeof(sum), NULL);
 	vec_for_each (path, &c->old) {
 		if (r == 0)
 			r = buf_add(&out, *path - FILE_LEN, FILE_LEN + strlen(*path) + 1, NULL);
 	}
 	if (r < 0)
 		return r;
-	hash_sha256(out.data + HEAD_LEN, out.len - HEAD_LEN, sum);
-	memcpy(out.data + magic, sum, sizeof(sum));
+	copied_note_head(out.data + COPIED_HEAD, out.len - COPIED_HEAD, out.data);
 	fd = openat(dir, NOTE_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd < 0 ? -ERR_SYSTEM : fs_write_all(fd, out.data, out.len, NULL);
 }

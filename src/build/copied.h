@@ -22,6 +22,9 @@
 
 struct copied;
 
+/* Before the files of a note: a magic and the SHA-256 of what follows. */
+#define COPIED_HEAD (14 + SHA256_SIZE)
+
 /* A file as it lies in a layer. */
 struct copied_file {
 	uint8_t hash[SHA256_SIZE]; /* of xattrs and content, as tree_hash has it */
@@ -55,5 +58,12 @@ size_t copied_layers(struct store *s, const char *origin, const char *lease_id, 
 /* What the note of a layer says, in the order of paths; nothing without one. */
 void copied_each(struct store *s, const struct digest *layer,
 		 void (*fn)(void *arg, const char *path, const struct copied_file *f), void *arg);
+/* Head of a note with this body. */
+void copied_note_head(const char *body, size_t len, char out[static COPIED_HEAD]);
+/* The files of a whole note; bytes after the last one are nothing. ERR_CORRUPT when it is none.
+ * Pure. */
+int copied_note_each(const char *note, size_t len,
+		     void (*fn)(void *arg, const char *path, const struct copied_file *f),
+		     void *arg);
 /* The new layer is `layer`: write its note, remember it as the last. */
 void copied_save(struct copied *c, const struct digest *layer);

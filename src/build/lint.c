@@ -173,6 +173,9 @@ bool lint_wants(const struct lint *l, enum lint_rule rule, const struct ast_node
 }
 
 static void add(struct lint *l, enum lint_rule rule, unsigned line, unsigned end_line,
+		const char *fmt, va_list ap) PRINTF(5, 0);
+
+static void add(struct lint *l, enum lint_rule rule, unsigned line, unsigned end_line,
 		const char *fmt, va_list ap)
 {
 	autofree char *text = NULL;
