@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/vec.h"
 #include "build/build_internal.h"
+#include "build/copied.h"
 #include "store/gc.h"
 
 struct item {
@@ -364,6 +365,14 @@ static int apply_rule(struct collection *c, const struct cache_rule *rule, struc
 	return r;
 }
 
+/* What only makes builds quicker goes with everything else. */
+static int forget_notes(struct store *s, struct error *err)
+{
+	int r = stat_cache_limit(s->db, 0, err);
+
+	return r < 0 ? r : copied_forget(s, err);
+}
+
 int builder_prune(struct builder *b, const struct cache_rule *rules, size_t n_rules,
 		  struct jsonw *out, struct error *err)
 {
@@ -375,10 +384,15 @@ int builder_prune(struct builder *b, const struct cache_rule *rules, size_t n_ru
 	if (out != NULL)
 		jsonw_object(out);
 	r = load(b, &c.items, err);
-	for (size_t i = 0; r == 0 && i < n_rules; i++)
+	for (size_t i = 0; r == 0 && i < n_rules; i++) {
 		r = apply_rule(&c, &rules[i], err);
+		if (r == 0 && out != NULL && cache_rule_is_all(&rules[i]))
+			r = forget_notes(b->cfg.store, err);
+	}
 	if (r == 0 && (c.layers || out != NULL))
 		r = gc_run(b->cfg.store, NULL, &stats, err);
+	if (r == 0 && out != NULL)
+		r = db_trim(b->cfg.store->db, err);
 	lock_drop(&b->gc_lock);
 	items_release(&c.items);
 	if (r < 0 || out == NULL)

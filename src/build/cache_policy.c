@@ -74,6 +74,13 @@ int cache_rule_filter(struct cache_rule *r, const char *name, const char *value,
 	return 0;
 }
 
+bool cache_rule_is_all(const struct cache_rule *r)
+{
+	return r->all && r->types == 0 && !r->none && r->id == NULL && r->text == NULL &&
+	       r->in_use < 0 && r->shared < 0 && r->unused_ns == 0 && r->before_ns == 0 &&
+	       r->reserved_bytes == 0 && r->max_used_bytes == 0 && r->min_free_bytes == 0;
+}
+
 /* ---- the configuration ---- */
 
 /* 512000000, "512MB", "10%". */

@@ -42,6 +42,9 @@ struct cache_rule {
 MUST_CHECK int cache_rule_filter(struct cache_rule *r, const char *name, const char *value,
 				 struct error *err);
 
+/* Does it take everything that is not in use? */
+bool cache_rule_is_all(const struct cache_rule *r);
+
 struct cache_rules {
 	const struct cache_rule *at;
 	size_t n;

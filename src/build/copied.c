@@ -44,6 +44,11 @@ int copied_migrate(struct store *s, struct error *err)
 	return db_migrate(s->db, "build-copied", steps, ARRAY_LEN(steps), err);
 }
 
+int copied_forget(struct store *s, struct error *err)
+{
+	return db_run(s->db, err, "DELETE FROM build_copied", "");
+}
+
 static int last_layer(struct copied *c, const char *lease_id, struct digest *ret)
 {
 	autofree char *text = NULL;

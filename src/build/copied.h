@@ -34,6 +34,8 @@ struct copied_file {
 
 /* Tables of this file. */
 MUST_CHECK int copied_migrate(struct store *s, struct error *err);
+/* Forget which layers were made last. */
+MUST_CHECK int copied_forget(struct store *s, struct error *err);
 
 /* What was copied last by `key` from the context `origin`; the layer is leased to lease_id
  * (NULL: older layers are not asked). Never fails: without an older layer it starts empty. */

@@ -9,6 +9,8 @@
 #include "base/lock.h"
 
 #define ENTRIES_MAX (4U << 20)
+#define BYTES_MAX   (64 << 20) /* of all directories */
+#define TOUCH_NS    (3600 * NS_PER_SEC)
 #define RACY_NS     (10 * NS_PER_MS) /* coarser than any file system's clock we meet */
 
 struct entry {
@@ -29,6 +31,7 @@ struct stat_cache {
 	struct slot *slots; /* open addressing, a power of two */
 	size_t n_slots, n_used;
 	bool dirty;
+	int64_t used_ns; /* as it is kept; 0: it is not */
 };
 
 static int64_t ns_of(struct timespec t)
@@ -102,13 +105,15 @@ struct stat_cache *stat_cache_load(struct db *db, int fd)
 	(void)fstat(fd, &st);
 	*c = (struct stat_cache){ .db = db, .dev = st.st_dev, .ino = st.st_ino, .lock = LOCK_INIT };
 	grow(c, 1024);
-	if (db_prepare(db, "SELECT entries FROM build_stat WHERE dev=? AND ino=?", &q, NULL) < 0)
+	if (db_prepare(db, "SELECT entries, used_ns FROM build_stat WHERE dev=? AND ino=?", &q,
+		       NULL) < 0)
 		return c;
 	db_bind_int(&q, 1, (int64_t)c->dev);
 	db_bind_int(&q, 2, (int64_t)c->ino);
 	if (db_step(&q, &row, NULL) < 0 || !row)
 		return c;
 	at = db_col_blob(&q, 0, &len);
+	c->used_ns = db_col_int(&q, 1);
 	for (size_t i = 0; i < len / sizeof(*at); i++) {
 		struct entry e;
 
@@ -148,25 +153,50 @@ void stat_cache_put(struct stat_cache *c, const struct stat *st,
 	c->dirty = true;
 }
 
+int stat_cache_limit(struct db *db, int64_t max_bytes, struct error *err)
+{
+	return db_run(db, err,
+		      "DELETE FROM build_stat WHERE (dev, ino) IN (SELECT dev, ino FROM (SELECT "
+		      "dev, ino, sum(length(entries)) OVER (ORDER BY used_ns DESC) AS bytes FROM "
+		      "build_stat) WHERE bytes > ?)",
+		      "i", max_bytes);
+}
+
+/* Nothing was new. */
+static int touch(struct stat_cache *c, struct error *err)
+{
+	int64_t now = clock_wall_ns();
+
+	if (c->used_ns == 0 || now - c->used_ns < TOUCH_NS)
+		return 0;
+	c->used_ns = now;
+	return db_run(c->db, err, "UPDATE build_stat SET used_ns=? WHERE dev=? AND ino=?", "iii",
+		      now, (int64_t)c->dev, (int64_t)c->ino);
+}
+
 int stat_cache_save(struct stat_cache *c, struct error *err)
 {
 	autofree struct entry *all = NULL;
 	size_t n = 0;
+	int r;
 	LOCKED(&c->lock);
 
-	if (!c->dirty || c->db == NULL)
+	if (c->db == NULL)
 		return 0;
+	if (!c->dirty)
+		return touch(c, err);
 	all = xcalloc(c->n_used + 1, sizeof(*all));
 	for (size_t i = 0; i < c->n_slots; i++) {
 		if (c->slots[i].used && c->slots[i].seen)
 			all[n++] = c->slots[i].e;
 	}
 	c->dirty = false;
-	return db_run(c->db, err,
-		      "INSERT OR REPLACE INTO build_stat(dev, ino, entries, used_ns) "
-		      "VALUES(?, ?, ?, ?)",
-		      "iibi", (int64_t)c->dev, (int64_t)c->ino, (const void *)all, n * sizeof(*all),
-		      clock_wall_ns());
+	r = db_run(c->db, err,
+		   "INSERT OR REPLACE INTO build_stat(dev, ino, entries, used_ns) "
+		   "VALUES(?, ?, ?, ?)",
+		   "iibi", (int64_t)c->dev, (int64_t)c->ino, (const void *)all, n * sizeof(*all),
+		   clock_wall_ns());
+	return r < 0 ? r : stat_cache_limit(c->db, BYTES_MAX, err);
 }
 
 void stat_cache_free(struct stat_cache *c)

@@ -19,6 +19,8 @@
 #include "base/vec.h"
 #include "store/content.h"
 
+#define FREE_PAGES_MIN 64 /* 256 KiB: less is not worth writing a database anew */
+
 struct db {
 	sqlite3 *handle;
 	pthread_mutex_t mutex;
@@ -164,11 +166,24 @@ int db_migrate(struct db *db, const char *room, const char *const *steps, size_t
 	return db_commit(&tx, err);
 }
 
+/* Deleted rows leave their pages to later ones. */
+static bool is_half_empty(struct db *db)
+{
+	int64_t n_free = 0, n = 0;
+
+	return db_get_int(db, &n_free, NULL, "PRAGMA freelist_count", "") == 0 &&
+	       db_get_int(db, &n, NULL, "PRAGMA page_count", "") == 0 && n_free >= FREE_PAGES_MIN &&
+	       n_free > n / 2;
+}
+
 int db_trim(struct db *db, struct error *err)
 {
 	int r = 0;
 
 	db_lock(db);
+	/* It writes what is left anew: on a full disk that may not be possible. */
+	if (db->depth == 0 && is_half_empty(db))
+		(void)!exec(db, "VACUUM", NULL);
 	if (db->depth == 0)
 		r = exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", err);
 	db_unlock(db);

@@ -34,7 +34,8 @@ void db_close(struct db *db); /* NULL is nothing */
 MUST_CHECK int db_migrate(struct db *db, const char *room, const char *const *steps, size_t n_steps,
 			  struct error *err);
 
-/* Give the write-ahead log's bytes (up to 4 MiB) back; within a transaction nothing. */
+/* Give back the write-ahead log's bytes (up to 4 MiB) and, when more than half of the database is
+ * empty, those; within a transaction nothing. */
 MUST_CHECK int db_trim(struct db *db, struct error *err);
 
 enum db_durability {

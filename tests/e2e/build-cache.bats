@@ -285,6 +285,21 @@ megabytes() {
 	proa build -q "$CTX" && proa store check
 }
 
+@test "what is known of a context's files goes with the rest, and the database gives its bytes back" {
+	usage() { curl -sf --unix-socket "$SOCK" http://x/system/df | jq .LayersSize; }
+	proa builder prune -af >/dev/null && proa image prune -f >/dev/null
+	before=$(usage)
+	# 72 bytes a file in meta.db, for each directory.
+	mkdir "$CTX/d" && (cd "$CTX/d" && seq 10000 | xargs touch)
+	printf 'FROM scratch\nCOPY d /\n' >"$CTX/Dockerfile"
+	sleep 0.05
+	proa build -q -t files:1 "$CTX" && proa rmi -f files:1 >/dev/null
+	[ "$(usage)" -gt $((before + 700000)) ]
+	proa builder prune -af >/dev/null
+	usage
+	[ "$(usage)" -lt $((before + 200000)) ]
+}
+
 @test "prune keeps what it is told to keep, the newest" {
 	proa builder prune -af >/dev/null
 	for n in 1 2 3; do megabytes 2 "f$n"; done
