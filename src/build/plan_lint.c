@@ -171,13 +171,13 @@ void plan_lint_platform(struct planner *p, const struct stage *st, const struct 
 			    text_quote(p->arena, st->platform));
 }
 
-/* What has one platform alone is taken as it is. */
+/* What has one platform alone is taken as it is; of what was not looked for nothing is known. */
 void plan_lint_base(struct planner *p, const struct stage *st, const char *name,
 		    const struct platform *want, const struct platform *have)
 {
 	char want_text[PLATFORM_TEXT_MAX], have_text[PLATFORM_TEXT_MAX];
 
-	if (strcmp(name, "scratch") == 0 ||
+	if (strcmp(name, "scratch") == 0 || have->os[0] == '\0' ||
 	    (strcmp(want->os, have->os) == 0 && strcmp(want->arch, have->arch) == 0))
 		return;
 	platform_format(want, want_text);

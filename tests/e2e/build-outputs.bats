@@ -310,6 +310,10 @@ pull_says() {
 	printf 'FROM bb:1\n# check=skip=MultipleInstructionsDisallowed\nMAINTAINER a\nCMD ["a"]\n# check=skip=MultipleInstructionsDisallowed // on purpose\nCMD ["b"]\n' >"$CTX/Dockerfile"
 	run proa build --check "$CTX"
 	[[ "$output" == *"1 warning has been found!"*MaintainerDeprecated* ]]
+	# An image that is not here is none of another platform.
+	printf 'FROM nowhere.invalid/x:1\n' >"$CTX/Dockerfile"
+	run proa build --check "$CTX"
+	[[ "$output" != *InvalidBaseImagePlatform* ]]
 }
 
 @test "what needs no directory works with a context from stdin and from a URL" {
