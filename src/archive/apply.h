@@ -62,8 +62,10 @@ struct extract_watch {
 	void (*end)(void *arg, const struct stat *st); /* as it lies there now */
 	/* May be NULL. Of a file of at most EXTRACT_WHOLE_MAX bytes, all of which `data` has seen:
 	 * put the same one, with this mode and the owner of the options, at dir/name, where
-	 * nothing may be. false: it is written. true: `end` comes as for a written one. */
-	bool (*place)(void *arg, int dir, const char *name, uint64_t size, mode_t mode);
+	 * nothing may be; its time may be another one. false: it is written. true: `end` comes as
+	 * for a written one. */
+	bool (*place)(void *arg, int dir, const char *name, uint64_t size, mode_t mode,
+		      int64_t mtime_ns);
 };
 
 struct extract_options {

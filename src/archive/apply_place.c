@@ -150,7 +150,7 @@ static bool place_whole(struct applier *a, const struct tar_entry *e,
 {
 	struct stat st;
 
-	if (!watch->place(a->extract->watch_arg, dir, name, e->size, e->mode))
+	if (!watch->place(a->extract->watch_arg, dir, name, e->size, e->mode, e->mtime_ns))
 		return false;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		watch->end(a->extract->watch_arg, &st);

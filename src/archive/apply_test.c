@@ -245,12 +245,13 @@ static void placer_end(void *arg, const struct stat *st)
 	p->n_end += S_ISREG(st->st_mode);
 }
 
-static bool placer_place(void *arg, int dir, const char *name, uint64_t size, mode_t mode)
+static bool placer_place(void *arg, int dir, const char *name, uint64_t size, mode_t mode,
+			 int64_t mtime_ns)
 {
 	struct placer *p = arg;
 
-	return size == 4 && mode == 0640 && strcmp(p->said, "have") == 0 &&
-	       linkat(p->root, "have", dir, name, 0) == 0;
+	return size == 4 && mode == 0640 && mtime_ns == 1234567890123456789 &&
+	       strcmp(p->said, "have") == 0 && linkat(p->root, "have", dir, name, 0) == 0;
 }
 
 static void test_place(void)

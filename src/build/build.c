@@ -451,7 +451,9 @@ static int solve_and_export(struct build *b, char **ret_id, struct error *err)
 	int r;
 
 	progress_graph(b->progress, &b->graph);
-	r = solve(b, err);
+	r = contexts_own_times(b, err);
+	if (r == 0)
+		r = solve(b, err);
 	if (r < 0 || b->q->plan)
 		return r;
 	if (outputs_want_image(b->q)) {

@@ -6,6 +6,7 @@
 
 #include "base/lock.h"
 #include "base/map.h"
+#include "base/vec.h"
 #include "build/build.h"
 #include "build/cache.h"
 #include "build/cache_policy.h"
@@ -37,6 +38,12 @@ struct builder {
 	atomic_size_t running;
 };
 
+/* A file of an unpacked context that is a layer's, and the time that the client's has. */
+struct lent_file {
+	ino_t ino;
+	int64_t mtime_ns;
+};
+
 /* A context, opened. */
 struct opened_context {
 	const char *name;
@@ -51,6 +58,7 @@ struct opened_context {
 	const char *const *patterns; /* what ignore was made of; n_patterns of them */
 	size_t n_patterns;
 	struct stat_cache *cache;
+	VEC(struct lent_file) lent;
 	struct tree tree;
 };
 
@@ -90,6 +98,8 @@ void contexts_close(struct build *b);
 /* Bring an image of a layout into the store, leased. *ret_id owned. */
 MUST_CHECK int layout_image(struct build *b, const struct build_context *c, char **ret_id,
 			    bool *ret_was_here, struct error *err);
+/* After planning: contexts that a step mounts have their own times, and keep them (lent.c). */
+MUST_CHECK int contexts_own_times(struct build *b, struct error *err);
 /* NULL when there is none of that name. */
 struct opened_context *context_find(struct build *b, const char *name);
 

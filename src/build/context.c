@@ -8,6 +8,7 @@
 #include "archive/compress.h"
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/vec.h"
 #include "build/build_internal.h"
 #include "build/git.h"
 #include "build/known.h"
@@ -23,6 +24,9 @@ struct arrival {
 	struct hash hash;    /* of the file that is being read */
 	uint8_t sum[SHA256_SIZE];
 	bool summed; /* it is all there, and this is its sum */
+	bool lent;   /* by a layer; this is its own time */
+	int64_t mtime_ns;
+	struct opened_context *context;
 };
 
 static void arrival_data(void *arg, const void *bytes, size_t len)
@@ -48,14 +52,19 @@ static void arrival_end(void *arg, const struct stat *st)
 	struct arrival *a = arg;
 
 	stat_cache_put(a->cache, st, arrival_sum(a));
-	a->summed = false;
+	if (a->lent)
+		*vec_push(&a->context->lent) = (struct lent_file){ st->st_ino, a->mtime_ns };
+	a->summed = a->lent = false;
 }
 
-static bool arrival_place(void *arg, int dir, const char *name, uint64_t size, mode_t mode)
+static bool arrival_place(void *arg, int dir, const char *name, uint64_t size, mode_t mode,
+			  int64_t mtime_ns)
 {
 	struct arrival *a = arg;
 
-	return known_link(a->known, arrival_sum(a), size, mode, dir, name);
+	a->lent = known_link(a->known, arrival_sum(a), size, mode, dir, name);
+	a->mtime_ns = mtime_ns;
+	return a->lent;
 }
 
 static const struct extract_watch arrival_watch = { arrival_data, arrival_end, NULL };
@@ -86,7 +95,7 @@ static int unpack_context(struct build *b, const struct build_context *c, struct
 			  struct error *err)
 {
 	autofree char *origin = origin_of(b, c, o);
-	struct arrival arrival = { .cache = NULL };
+	struct arrival arrival = { .context = o };
 	struct extract_options options = {
 		.cancel = b->cancel, .chown = true, .watch = &arrival_watch, .watch_arg = &arrival
 	};
@@ -282,6 +291,7 @@ void contexts_close(struct build *b)
 			(void)!stat_cache_save(o->cache, NULL);
 		stat_cache_free(o->cache);
 		free(o->origin);
+		vec_release(&o->lent);
 		if (o->fd >= 0)
 			close(o->fd);
 		if (o->unpacked)

@@ -53,6 +53,19 @@ on_terminal() {
 	[ "$output" = nowhere ]
 }
 
+@test "a step that mounts a context sent as a tar sees the client's times, whatever layers have" {
+	need_docker
+	mkdir "$CTX/d" && echo one >"$CTX/d/one" && echo two >"$CTX/d/two" && touch -d 2011-02-03T04:05:06Z "$CTX/d/"*
+	printf 'FROM bb:1\nCOPY d /d\nRUN --mount=type=bind,source=d,target=/m stat -c "%%n %%Y" /m/one /m/two | tee /times\n' | dockerfile
+	for i in 1 2 3; do
+		docker build -q -t times:1 --build-arg I=$i "$CTX" 2>/dev/null
+		[ "$(docker run --rm times:1 cat /times)" = "/m/one 1296705906"$'\n'"/m/two $([ $i = 1 ] && echo 1296705906 || echo 1328241906)" ]
+		# What is no longer the same has the step run again.
+		echo "two $i" >"$CTX/d/two" && touch -d 2012-02-03T04:05:06Z "$CTX/d/two"
+	done
+	[ "$(docker run --rm times:1 stat -c %Y /d/one)" != 1296705906 ]
+}
+
 @test "plain progress: numbers, names, CACHED, DONE and lines with their time" {
 	printf 'FROM bb:1\nRUN echo said; echo more >&2\n' | dockerfile
 	run proa build --no-cache --progress plain "$CTX"
