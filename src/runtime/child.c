@@ -267,16 +267,32 @@ static int build_root(struct child *c, struct error *err)
 	return r;
 }
 
+/*
+ * Before all else: what follows may take long, a hook of the config's say, and the lock that
+ * `delete` waits for is ours too. In a PID namespace of its own getppid tells nothing; the socket's
+ * end does.
+ */
+static int die_with_parent(const struct child *c, struct error *err)
+{
+	char unused;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return error_sys(err, errno, "ask for the parent's death");
+	if (recv(c->socket, &unused, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+		return error_set(err, ERR_SYSTEM, "the parent is dead");
+	return 0;
+}
+
 static int prepare(struct child *c, struct arena *a, struct error *err)
 {
-	int r;
+	int r = die_with_parent(c, err);
 
+	if (r < 0)
+		return r;
 	process_reset_signals();
-	/* Of the parent's death before this line the socket's end tells. Undumpable: in a PID
-	 * namespace that was joined others can see us; with id maps to come the parent must still
-	 * write them. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setsid() < 0 ||
-	    (!c->needs_map && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+	/* Undumpable: in a PID namespace that was joined others can see us; with id maps to come
+	 * the parent must still write them. */
+	if (setsid() < 0 || (!c->needs_map && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		return error_sys(err, errno, "start a session");
 	r = namespaces_own_time(c->ns, c->config, err);
 	if (r == 0)

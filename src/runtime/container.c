@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -308,8 +307,7 @@ static int hold_scope(struct making *m, struct error *err)
 		return error_sys(err, errno, "fork");
 	if (m->holder > 0)
 		return 0;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent ||
-	    close_range(0, ~0U, 0) < 0)
+	if (die_with(parent) < 0)
 		_exit(1);
 	for (;;)
 		pause();

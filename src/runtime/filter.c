@@ -165,24 +165,25 @@ static int write_program(int dirfd, const char *name, const struct buf *key,
 	struct file_head head = {
 		.key_len = (uint32_t)key->len, .n = p->n, .flags = p->flags, .notify = p->notify
 	};
-	char temp[64];
-	autoclose int fd = FD_NONE;
-	int r;
+	/* Without a name until it is whole: whoever dies here leaves nothing. */
+	struct fs_tmpfile t;
+	int r = fs_tmpfile_open(dirfd, 0600, &t, err);
 
-	memcpy(head.magic, CACHE_MAGIC, sizeof(head.magic));
-	snprintf(temp, sizeof(temp), ".%.40s.%d", name, (int)getpid());
-	fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_sys(err, errno, "create '%s'", temp);
-	r = fs_write_all(fd, &head, sizeof(head), err);
-	if (r == 0 && key->len > 0)
-		r = fs_write_all(fd, key->data, key->len, err);
-	if (r == 0)
-		r = fs_write_all(fd, p->filter, p->n * sizeof(struct sock_filter), err);
-	if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
-		r = error_sys(err, errno, "rename '%s'", temp);
 	if (r < 0)
-		unlinkat(dirfd, temp, 0);
+		return r;
+	memcpy(head.magic, CACHE_MAGIC, sizeof(head.magic));
+	r = fs_write_all(t.fd, &head, sizeof(head), err);
+	if (r == 0 && key->len > 0)
+		r = fs_write_all(t.fd, key->data, key->len, err);
+	if (r == 0)
+		r = fs_write_all(t.fd, p->filter, p->n * sizeof(struct sock_filter), err);
+	if (r == 0)
+		r = fs_tmpfile_link(&t, dirfd, dirfd, name, err);
+	/* One that does not serve stands there. */
+	if (r == -ERR_CONFLICT && unlinkat(dirfd, name, 0) == 0)
+		r = fs_tmpfile_link(&t, dirfd, dirfd, name, err);
+	if (r < 0)
+		fs_tmpfile_drop(&t, dirfd);
 	return r;
 }
 

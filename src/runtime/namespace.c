@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -87,6 +88,13 @@ int namespaces_plan(const struct runtime_config *c, struct namespaces *ret, stru
 	*ret = ns;
 	ns.n = 0;
 	return 0;
+}
+
+int die_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+		return -1;
+	return close_range(0, ~0U, 0);
 }
 
 int namespace_clone(uint64_t flags, int cgroup_fd, bool parent_of_caller, bool *ret_in_cgroup,
@@ -436,12 +444,14 @@ int namespaces_make_user(const struct spec_id_mapping *uids, size_t n_uids,
 {
 	char path[64];
 	bool unused;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 	int fd, status, r = namespace_clone(CLONE_NEWUSER, FD_NONE, false, &unused, &pid, err);
 
 	if (r < 0)
 		return r;
 	if (pid == 0) {
+		if (die_with(parent) < 0)
+			_exit(1);
 		for (;;)
 			pause();
 	}

@@ -63,6 +63,9 @@ MUST_CHECK int namespaces_map(pid_t pid, const struct runtime_config *c, struct 
 MUST_CHECK int namespaces_map_ids(pid_t pid, const struct spec_id_mapping *uids, size_t n_uids,
 				  const struct spec_id_mapping *gids, size_t n_gids,
 				  struct error *err);
+/* For a child that only waits: it dies with `parent`, which forked it in its own PID namespace, and
+ * keeps no fd, so no lock either. -1: the parent is dead already. */
+MUST_CHECK int die_with(pid_t parent);
 /* A user namespace with these maps, for an id-mapped mount. */
 MUST_CHECK int namespaces_make_user(const struct spec_id_mapping *uids, size_t n_uids,
 				    const struct spec_id_mapping *gids, size_t n_gids, int *ret_fd,
