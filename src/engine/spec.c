@@ -198,10 +198,16 @@ static int set_security(struct spec *s, struct error *err)
 
 /* ---- namespaces ---- */
 
+/*
+ * The namespace itself, bound below the exec root: the runtime opens the path later, and by then
+ * a path through the pid could be another process's.
+ */
 static int join_container(struct spec *s, const char *mode, const char *what, const char **ret,
 			  struct error *err)
 {
 	autoptr(container) other = NULL;
+	autofree char *path = NULL, *pinned = NULL;
+	autoclose int fd = FD_NONE;
 	pid_t pid;
 	int r;
 
@@ -212,11 +218,15 @@ static int join_container(struct spec *s, const char *mode, const char *what, co
 		LOCKED(&other->lock);
 		pid = container_is_running(other) ? other->pid : 0;
 	}
-	if (pid == 0 || !container_has_its_pid(other))
+	path = cstr_format("/proc/%d/ns/%s", (int)pid, what);
+	/* In this order: if the pid is the container's after the open, it was so at the open. */
+	if (pid == 0 || fs_open(path, O_RDONLY, 0, &fd, NULL) < 0 || !container_has_its_pid(other))
 		return error_set(err, ERR_CONFLICT, "cannot join %s of a non running container: %s",
 				 what, other->id);
-	*ret = arena_format(&s->a, "/proc/%d/ns/%s", (int)pid, what);
-	return 0;
+	r = volume_pin(s->c->engine, s->c->id, fd, &pinned, err);
+	if (r == 0)
+		*ret = arena_strdup(&s->a, pinned);
+	return r;
 }
 
 static int share_shm(struct spec *s, const struct container *of)

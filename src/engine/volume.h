@@ -88,7 +88,7 @@ MUST_CHECK int volume_mount(struct engine *e, const struct volume_mount_spec *m,
 /*
  * Bind what fd is to a place of its own until volume_unmount_all: a path through
  * the volume would be resolved again later, when a container may have put a symlink
- * into it. *ret_path: the caller's.
+ * into it. Also a namespace. *ret_path: the caller's.
  */
 MUST_CHECK int volume_pin(struct engine *e, const char *container_id, int fd, char **ret_path,
 			  struct error *err);

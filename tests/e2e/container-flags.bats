@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 load ../lib/engine
 
 setup_file() {
-	engine_setup
+	engine_setup --add-runtime "late=$BATS_FILE_TMPDIR/late" --default-runtime proa
 	[ "$(id -u)" = 0 ] || return 0
 	busybox_image bb:1
 }
@@ -138,6 +138,29 @@ in_it() { d run --rm --network none "$@"; }
 	run in_it --pid container:nosuch bb:1 true
 	[ "$status" = 125 ]
 }
+
+@test "another container's namespace is joined by what it is, not through a pid that may be another's by then" {
+	# A runtime that comes when the other container has died: its pid is free for anybody.
+	cat >"$BATS_FILE_TMPDIR/late" <<-END
+		#!/bin/sh
+		case "\$*" in *" run "*)
+			kill -KILL \$(cat $BATS_FILE_TMPDIR/pid)
+			while kill -0 \$(cat $BATS_FILE_TMPDIR/pid); do sleep 0.01; done 2>/dev/null
+			jq -r '.linux.namespaces[]|select(.type=="ipc").path' config.json |
+				xargs stat -L -c 'ipc:[%i]' >$BATS_FILE_TMPDIR/joined ;;
+		esac
+		exec $(realpath "$PROA_BUILD/proa-runtime") "\$@"
+	END
+	chmod +x "$BATS_FILE_TMPDIR/late"
+	d run -d --name "c$N" --network none --ipc shareable bb:1 sleep 100
+	d inspect -f '{{.State.Pid}}' "c$N" >"$BATS_FILE_TMPDIR/pid"
+	ipc=$(readlink "/proc/$(cat "$BATS_FILE_TMPDIR/pid")/ns/ipc")
+	# Its /dev/shm goes with it, so the start may fail; the namespace is still the one that was meant.
+	in_it --runtime late --ipc "container:c$N" bb:1 true || true
+	[ "$(cat "$BATS_FILE_TMPDIR/joined")" = "$ipc" ]
+	eventually not_pinned
+}
+not_pinned() { ! grep -q "$ROOT/run/subpaths" /proc/self/mounts; }
 
 @test "shared memory is lent by shareable and by nobody else" {
 	d run -d --name "c$N" --network none --ipc shareable bb:1 sh -c 'echo lent >/dev/shm/f; sleep 100'
