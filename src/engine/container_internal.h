@@ -152,6 +152,8 @@ char *shm_path(const struct container *c);
 MUST_CHECK int shm_mount(struct container *c, int64_t size_bytes, struct error *err);
 /* Not mounted is fine. */
 void shm_unmount(struct container *c);
+/* exit.c: what is mounted on the host for one run goes: volumes, pins, lent shared memory. */
+void container_unmount_all(struct container *c);
 
 /* rootfs.c: how the container's root is mounted. With AutoRemove its writes never wait for the
  * disk: they go with the container, after a power cut at the next start of the engine. */

@@ -145,6 +145,13 @@ static void emit_die(struct container *c, const struct task_exit *exit)
 	container_event(c, "die", attrs, ARRAY_LEN(attrs));
 }
 
+void container_unmount_all(struct container *c)
+{
+	volume_unmount_all(c->engine, c->id);
+	if (strcmp(json_str(c->host_config, "IpcMode"), "shareable") == 0)
+		shm_unmount(c);
+}
+
 /* What the run held beside its network is given back; the task's directory goes. */
 static void release_run(struct container *c, struct task *t)
 {
@@ -153,9 +160,7 @@ static void release_run(struct container *c, struct task *t)
 	if (t && task_wait(t, true, GONE_TIMEOUT_MS, NULL, NULL, &failure) < 0)
 		log_warn("the shim does not end, continuing", KV("container", c->id),
 			 KV_ERR(&failure));
-	volume_unmount_all(c->engine, c->id);
-	if (strcmp(json_str(c->host_config, "IpcMode"), "shareable") == 0)
-		shm_unmount(c);
+	container_unmount_all(c);
 	if (task_delete(c->engine->tasks, c->id, &failure) < 0)
 		log_warn("the task's directory stays, continuing", KV("container", c->id),
 			 KV_ERR(&failure));

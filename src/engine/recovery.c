@@ -197,6 +197,8 @@ static void finish_one(struct container *c, bool was_running)
 		health_start(c);
 		return;
 	}
+	/* What an engine left that died before it could give it back. */
+	container_unmount_all(c);
 	(void)!task_delete(c->engine->tasks, c->id, NULL);
 	if (auto_remove && c->ran && c->status == CONTAINER_EXITED) {
 		LOCKED(&c->op);

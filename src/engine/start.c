@@ -292,9 +292,7 @@ static void start_failed(struct container *c, const struct error *failure)
 {
 	bool auto_remove;
 
-	volume_unmount_all(c->engine, c->id);
-	if (strcmp(json_str(c->host_config, "IpcMode"), "shareable") == 0)
-		shm_unmount(c);
+	container_unmount_all(c);
 	attach_pending_drop(c);
 	{
 		LOCKED(&c->lock);

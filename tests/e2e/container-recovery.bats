@@ -124,6 +124,21 @@ die() {
 	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
 }
 
+@test "mounts for a container that ends while the engine is dead are given back by the next one" {
+	run_it -d --name lends --ipc shareable bb:1 sleep 100
+	run_it -d --name borrows --pid container:lends --ipc container:lends bb:1 sleep 100
+	grep -q "$ROOT/run/subpaths/" /proc/self/mounts
+	grep -q "$ROOT/run/shm/" /proc/self/mounts
+	pid=$(d inspect -f '{{.State.Pid}}' lends)
+	die
+	kill -KILL "$pid"
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+	engine_start
+	[ "$(d inspect -f '{{.State.Running}}' lends borrows | xargs)" = "false false" ]
+	run ! grep -e "$ROOT/run/subpaths/" -e "$ROOT/run/shm/" /proc/self/mounts
+	d rm lends borrows
+}
+
 @test "kill -9 in the middle of runs leaves nothing half-made" {
 	for i in 1 2 3; do
 		runs=
