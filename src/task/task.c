@@ -114,8 +114,8 @@ static void message_arrived(struct task *t, const char *text, size_t len)
 	deliver(t, &ev);
 }
 
-/* The shim has died without a word: end what it watched, then say so. Of a start under way
- * task_start tells that it failed; only what was started has an exit. */
+/* The shim has died before it could say that all is gone: end what it watched, then say so. Of a
+ * start under way task_start tells that it failed; only what was started has an exit. */
 static void bury(void *arg)
 {
 	struct task *t = arg;
@@ -143,7 +143,7 @@ static void control_ended(struct task *t)
 	epoll_ctl(t->host->epoll_fd, EPOLL_CTL_DEL, t->sock, NULL);
 	pthread_mutex_lock(&t->mutex);
 	t->closed = true;
-	orphan = (t->started || t->starting) && !t->exited && !t->gone;
+	orphan = (t->started || t->starting) && !t->gone;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->mutex);
 	if (orphan) {

@@ -4,8 +4,9 @@
 bats_require_minimum_version 1.5.0
 load ../lib/engine
 
+FLAGS=(--add-runtime "cut=$BATS_FILE_TMPDIR/cut" --default-runtime proa)
 setup_file() {
-	engine_setup
+	engine_setup "${FLAGS[@]}"
 	[ "$(id -u)" = 0 ] || return 0
 	busybox_image bb:1
 }
@@ -15,6 +16,7 @@ setup() {
 	need_docker
 }
 d() { timeout -k 1 20 docker "$@"; }
+engine_again() { engine_start "${FLAGS[@]}"; }
 run_it() { d run --network none "$@"; }
 die() {
 	kill -9 "$(cat "$ROOT/test.pid")"
@@ -38,7 +40,7 @@ die() {
 	# Shims that wait for a container end with the engine; those that have one go on.
 	run ! pgrep -f -- "shim --dir $ROOT/run/tasks/-"
 	[ "$(pgrep -f -- "shim --dir $ROOT/run/tasks/[0-9a-f]" | wc -l)" = 1 ]
-	engine_start
+	engine_again
 	touch "/proc/$pid/root/go"
 	code=0
 	wait "$session" || code=$?
@@ -111,7 +113,7 @@ die() {
 	die
 	kill -9 $pids
 	sleep 0.3
-	engine_start
+	engine_again
 	for _ in $(seq 30); do
 		[ "$(d inspect -f '{{.State.Status}}' always)" = running ] && break
 		sleep 0.1
@@ -124,6 +126,27 @@ die() {
 	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
 }
 
+@test "a shim that dies between the exit of its container and the removal of the rest leaves nothing" {
+	# A runtime whose first delete ends the shim that calls it instead.
+	cat >"$BATS_FILE_TMPDIR/cut" <<-END
+		#!/bin/sh
+		case "\$*" in *" delete "*)
+			mkdir "$BATS_FILE_TMPDIR/cut.once" && kill -KILL \$PPID && exit 1 ;;
+		esac
+		exec $(realpath "$PROA_BUILD/proa-runtime") "\$@"
+	END
+	chmod +x "$BATS_FILE_TMPDIR/cut"
+	run_it -d --name cut --runtime cut bb:1 sh -c 'while [ ! -e /end ]; do sleep 0.05; done; exit 7'
+	id=$(d inspect -f '{{.Id}}' cut)
+	find "$ROOT/run" /sys/fs/cgroup -maxdepth 4 -name "$id" | grep -q .
+	d exec cut touch /end
+	[ "$(d wait cut)" = 7 ]
+	eventually [ -d "$BATS_FILE_TMPDIR/cut.once" ]
+	eventually not_there "$id"
+	d rm cut
+}
+not_there() { ! find "$ROOT/run" /sys/fs/cgroup -maxdepth 4 -name "$1" 2>/dev/null | grep -q .; }
+
 @test "mounts for a container that ends while the engine is dead are given back by the next one" {
 	run_it -d --name lends --ipc shareable bb:1 sleep 100
 	run_it -d --name borrows --pid container:lends --ipc container:lends bb:1 sleep 100
@@ -133,7 +156,7 @@ die() {
 	die
 	kill -KILL "$pid"
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
-	engine_start
+	engine_again
 	[ "$(d inspect -f '{{.State.Running}}' lends borrows | xargs)" = "false false" ]
 	run ! grep -e "$ROOT/run/subpaths/" -e "$ROOT/run/shm/" /proc/self/mounts
 	d rm lends borrows
