@@ -294,7 +294,7 @@ MUST_CHECK int runtime_config_parse(struct arena *a, const char *text, size_t le
  * paths, no namespace or rlimit twice, id mappings only with a user namespace
  * and without overlap, soft <= hard.
  *
- * ERR_INVALID; ERR_UNIMPLEMENTED for what proa does not do (intelRdt, memoryPolicy).
+ * ERR_INVALID; ERR_UNIMPLEMENTED for what proa does not do (intelRdt).
  */
 MUST_CHECK int runtime_config_validate(const struct runtime_config *c, struct error *err);
 

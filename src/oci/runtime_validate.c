@@ -195,8 +195,6 @@ static int check_linux(const struct runtime_config *c, struct error *err)
 
 	if (l->intel_rdt != NULL)
 		return error_set(err, ERR_UNIMPLEMENTED, "linux.intelRdt is not supported yet");
-	if (l->memory_policy != NULL)
-		return error_set(err, ERR_UNIMPLEMENTED, "linux.memoryPolicy is not supported yet");
 	if (l->n_net_devices > 0)
 		return error_set(err, ERR_UNIMPLEMENTED, "linux.netDevices is not supported yet");
 	r = check_namespaces(c, err);

@@ -320,6 +320,8 @@ static int prepare(struct child *c, struct arena *a, struct error *err)
 	if (r == 0)
 		r = process_personality(c->state->personality, err);
 	if (r == 0)
+		r = memory_policy_apply(c->state->memory, err);
+	if (r == 0)
 		r = process_build_env(&c->process, a, err);
 	if (r == 0)
 		r = process_try_cwd(&c->process, err);

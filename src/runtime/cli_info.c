@@ -55,6 +55,14 @@ static void features_linux(struct jsonw *w)
 					     "SECCOMP_FILTER_FLAG_TSYNC",
 					     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" };
 
+	static const char *const modes[] = {
+		"MPOL_BIND",      "MPOL_DEFAULT",        "MPOL_INTERLEAVE",         "MPOL_LOCAL",
+		"MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE"
+	};
+	static const char *const policy_flags[] = { "MPOL_F_NUMA_BALANCING",
+						    "MPOL_F_RELATIVE_NODES",
+						    "MPOL_F_STATIC_NODES" };
+
 	jsonw_kobject(w, "linux");
 	strings_member(w, "namespaces", namespaces, ARRAY_LEN(namespaces));
 	jsonw_karray(w, "capabilities");
@@ -86,6 +94,10 @@ static void features_linux(struct jsonw *w)
 	jsonw_end(w);
 	jsonw_kobject(w, "intelRdt");
 	jsonw_kbool(w, "enabled", false);
+	jsonw_end(w);
+	jsonw_kobject(w, "memoryPolicy");
+	strings_member(w, "modes", modes, ARRAY_LEN(modes));
+	strings_member(w, "flags", policy_flags, ARRAY_LEN(policy_flags));
 	jsonw_end(w);
 	jsonw_kobject(w, "mountExtensions");
 	jsonw_kobject(w, "idmap");

@@ -27,6 +27,7 @@
 #include "runtime/child.h"
 #include "runtime/console.h"
 #include "runtime/hook.h"
+#include "runtime/pid_out.h"
 #include "runtime/resource.h"
 #include "runtime/warning.h"
 
@@ -47,6 +48,7 @@ struct making {
 	int bundle, root_fd;
 	int socket;  /* to the child */
 	int console; /* our end when the master comes to us */
+	int pidfd_socket;
 	pid_t pid;
 	pid_t holder; /* of systemd's scope, until init is in it; 0 none */
 	bool done;
@@ -91,6 +93,7 @@ static void making_release(struct making *m)
 		close(m->child.entry[i]);
 	auto_close_(&m->socket);
 	auto_close_(&m->console);
+	auto_close_(&m->pidfd_socket);
 	auto_close_(&m->bundle);
 	auto_close_(&m->root_fd);
 	namespaces_release(&m->ns);
@@ -263,7 +266,9 @@ static int check(struct making *m, struct error *err)
 		r = namespaces_plan(&m->config, &m->ns, err);
 	if (r < 0)
 		return r;
-	r = map_user(m, err);
+	r = memory_policy_parse(m->config.linux_.memory_policy, &m->arena, &m->state.memory, err);
+	if (r == 0)
+		r = map_user(m, err);
 	if (r == 0)
 		r = check_shared_mounts(m, err);
 	if (r < 0)
@@ -600,26 +605,6 @@ static int serve_child(struct making *m, struct error *err)
 	}
 }
 
-int pid_file_write(const char *path, pid_t pid, struct error *err)
-{
-	autofree char *temp = NULL;
-	const char *slash;
-	autoclose int fd = FD_NONE;
-	char text[16];
-	int n;
-
-	if (cstr_is_empty(path))
-		return 0;
-	slash = strrchr(path, '/');
-	temp = slash ? cstr_format("%.*s/.%s", (int)(slash - path), path, slash + 1)
-		     : cstr_format(".%s", path);
-	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	n = snprintf(text, sizeof(text), "%d", (int)pid);
-	if (fd < 0 || write(fd, text, (size_t)n) != n || rename(temp, path) < 0)
-		return error_sys(err, errno, "write the pid file '%s'", path);
-	return 0;
-}
-
 static int make(struct making *m, const struct buf *text, struct error *err)
 {
 	struct process_setup *p = &m->child.process;
@@ -641,6 +626,8 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 		r = save_config(m, text, err);
 	if (r == 0)
 		r = open_console(m, err);
+	if (r == 0)
+		r = pidfd_connect(m->create->pidfd_socket, &m->pidfd_socket, err);
 	if (r == 0)
 		r = listen_for_start(m, err);
 	if (r == 0)
@@ -667,6 +654,8 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 		r = error_set(err, ERR_SYSTEM, "the container's init died while it was set up");
 	if (r == 0)
 		r = receive_console(m, err);
+	if (r == 0)
+		r = pidfd_send(m->pidfd_socket, m->pid, "standard", err);
 	return r < 0 ? r : pid_file_write(m->create->pid_file, m->pid, err);
 }
 
@@ -680,6 +669,7 @@ int runtime_create(const struct runtime_options *o, const struct runtime_create_
 			    .root_fd = FD_NONE,
 			    .socket = FD_NONE,
 			    .console = FD_NONE,
+			    .pidfd_socket = FD_NONE,
 			    .child = { .tree = FD_NONE, .listener = FD_NONE, .console = FD_NONE } };
 	auto_(buf) text = BUF_INIT(RUNTIME_CONFIG_MAX);
 	int r = state_check_id(c->id, err);

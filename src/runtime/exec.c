@@ -24,6 +24,7 @@
 #include "runtime/child.h"
 #include "runtime/console.h"
 #include "runtime/handover.h"
+#include "runtime/pid_out.h"
 #include "runtime/resource.h"
 
 #ifndef CLONE_NEWTIME
@@ -39,7 +40,7 @@ struct executing {
 	struct cgroup cgroup;
 	struct spec_process spec;
 	struct process_setup process;
-	int pidfd, socket, console, console_ours;
+	int pidfd, socket, console, console_ours, pidfd_socket;
 	int entry[CGROUP_HIERARCHY_MAX];
 	size_t n_entry;
 	bool in_cgroup;
@@ -55,6 +56,7 @@ static void executing_release(struct executing *x)
 	auto_close_(&x->socket);
 	auto_close_(&x->console);
 	auto_close_(&x->console_ours);
+	auto_close_(&x->pidfd_socket);
 	cgroup_release(&x->cgroup);
 	state_dir_release(&x->dir);
 	arena_release(&x->arena);
@@ -362,6 +364,8 @@ static int become(struct executing *x, struct arena *a, struct error *err)
 	if (r == 0)
 		r = process_personality(x->state.personality, err);
 	if (r == 0)
+		r = memory_policy_apply(x->state.memory, err);
+	if (r == 0)
 		r = process_build_env(&x->process, a, err);
 	if (r == 0)
 		r = process_try_cwd(&x->process, err);
@@ -486,6 +490,8 @@ static int exec_in(struct executing *x, int *ret_console, struct error *err)
 	if (r == 0)
 		r = open_sockets(x, ret_console, err);
 	if (r == 0)
+		r = pidfd_connect(x->exec->pidfd_socket, &x->pidfd_socket, err);
+	if (r == 0)
 		r = fork_exec(x, err);
 	return r;
 }
@@ -499,7 +505,8 @@ int runtime_exec(const struct runtime_options *o, const struct runtime_exec_opti
 			       .pidfd = FD_NONE,
 			       .socket = FD_NONE,
 			       .console = FD_NONE,
-			       .console_ours = FD_NONE };
+			       .console_ours = FD_NONE,
+			       .pidfd_socket = FD_NONE };
 	char name[64];
 	int master = FD_NONE, status, r;
 	size_t len, n_fds;
@@ -511,6 +518,8 @@ int runtime_exec(const struct runtime_options *o, const struct runtime_exec_opti
 	r = exec_in(&x, ret_console, err);
 	if (r == 0 && x.console_ours >= 0)
 		r = fdpass_recv(x.console_ours, name, sizeof(name), &len, &master, 1, &n_fds, err);
+	if (r == 0)
+		r = pidfd_send(x.pidfd_socket, x.pid, "setns", err);
 	if (r == 0)
 		r = pid_file_write(e->pid_file, x.pid, err);
 	if (r < 0) {

@@ -21,5 +21,3 @@ MUST_CHECK int limits_from_config(const struct runtime_config *c, struct arena *
  */
 MUST_CHECK int limits_apply(const struct cgroup *cg, const struct runtime_config *c,
 			    struct arena *a, bool lenient, struct error *err);
-/* Write `pid` (0: nothing) into a --pid-file; see container.c. */
-MUST_CHECK int pid_file_write(const char *path, pid_t pid, struct error *err);

@@ -33,6 +33,7 @@ struct runtime_create_options {
 	const char *config;         /* NULL: config.json in the bundle */
 	const char *pid_file;       /* NULL: none */
 	const char *console_socket; /* NULL: none */
+	const char *pidfd_socket;   /* NULL: none */
 	unsigned preserve_fds;      /* fds 3 .. 2+n go to the container */
 	bool no_pivot;
 	bool no_new_keyring;
@@ -76,7 +77,7 @@ struct runtime_exec_options {
 	const char *cwd, *user;      /* NULL: the container's; user = "uid[:gid]" */
 	const char *additional_gids; /* "1,2"; NULL none */
 	const char *apparmor, *process_label;
-	const char *pid_file, *console_socket;
+	const char *pid_file, *console_socket, *pidfd_socket;
 	const char *cgroup; /* sub-group; NULL: the container's own */
 	unsigned preserve_fds;
 	int tty;          /* -1 as the process says, 0, 1 */

@@ -186,6 +186,10 @@ int state_write(const struct state_dir *d, const struct runtime_state *s, struct
 	write_cgroups(&w, s);
 	if (s->personality != NULL)
 		jsonw_kstring(&w, "personality", s->personality);
+	if (s->memory != NULL) {
+		jsonw_kint(&w, "memoryMode", s->memory->mode);
+		jsonw_kstring(&w, "memoryNodes", s->memory->nodes);
+	}
 	if (s->unit != NULL) {
 		jsonw_kstring(&w, "unit", s->unit);
 		jsonw_kbool(&w, "unitRootless", s->unit_rootless);
@@ -227,6 +231,18 @@ static void read_annotations(const struct json *o, struct arena *a, struct runti
 	s->annotations = (struct pairs){ at, n };
 }
 
+static void read_memory_policy(const struct json *o, struct arena *a, struct runtime_state *s)
+{
+	struct memory_policy *p;
+
+	if (json_str(o, "memoryNodes") == NULL)
+		return;
+	p = arena_new(a, struct memory_policy);
+	p->mode = (int)json_int(o, "memoryMode", 0);
+	p->nodes = json_str(o, "memoryNodes");
+	s->memory = p;
+}
+
 int state_read(const struct state_dir *d, struct arena *a, struct runtime_state *ret,
 	       struct error *err)
 {
@@ -261,6 +277,7 @@ int state_read(const struct state_dir *d, struct arena *a, struct runtime_state 
 	    s.pid < 0 || read_cgroups(json_get(j, "cgroups"), &s) < 0)
 		return error_set(err, ERR_CORRUPT, "the container's state.json lacks a member");
 	read_annotations(json_get(j, "annotations"), a, &s);
+	read_memory_policy(j, a, &s);
 	*ret = s;
 	return 0;
 }

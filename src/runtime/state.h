@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "cgroup/cgroup.h"
 #include "oci/decode.h"
+#include "runtime/mempolicy.h"
 #include "runtime/runtime.h"
 
 #define STATE_FILE   "state.json"
@@ -36,9 +37,10 @@ struct runtime_state {
 	bool has_poststart, has_poststop;
 	struct cgroup_dir cgroups[CGROUP_HIERARCHY_MAX]; /* paths; fds unused */
 	size_t n_cgroups;
-	const char *personality; /* linux.personality.domain, for exec; NULL: none */
-	const char *unit;        /* systemd's scope; NULL: the groups are ours alone */
-	bool unit_rootless;      /* the user's own manager made it */
+	const char *personality;            /* linux.personality.domain, for exec; NULL: none */
+	const struct memory_policy *memory; /* NULL: the caller's */
+	const char *unit;                   /* systemd's scope; NULL: the groups are ours alone */
+	bool unit_rootless;                 /* the user's own manager made it */
 	struct pairs annotations;
 };
 

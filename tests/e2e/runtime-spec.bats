@@ -65,7 +65,10 @@ teardown() { runtime_teardown; }
 	refused '.linux.intelRdt={"closID": "x"}' linux.intelRdt
 	refused '.linux.mountLabel="system_u:object_r:x_t:s0"' linux.mountLabel
 	refused '.linux.netDevices={"eth0": {}}' linux.netDevices
-	refused '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "0"}' linux.memoryPolicy
+	refused '.linux.memoryPolicy={"mode": "MPOL_SOMEHOW", "nodes": "0"}' linux.memoryPolicy.mode
+	refused '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "0-"}' linux.memoryPolicy.nodes
+	refused '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "1000"}' linux.memoryPolicy
+	refused '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_X"]}' linux.memoryPolicy.flags
 	refused '.linux.personality={"domain": "LINUX", "flags": ["X"]}' linux.personality.flags
 	refused '.linux.personality={"domain": "LINUX64"}' linux.personality.domain
 	refused '.linux.rootfsPropagation="sometimes"' linux.rootfsPropagation
@@ -81,6 +84,50 @@ teardown() { runtime_teardown; }
 	refused '.mounts += [{"destination": "/x", "type": "tmpfs", "source": "x", "options": ["idmap"]}]' "only a bind"
 	refused '.mounts += [{"destination": "/x", "type": "tmpfs", "source": "x", "options": ["nosuchoption"]}]' nosuchoption
 	refused '.hostname="h" | .linux.namespaces |= map(select(.type != "uts"))' "uts namespace"
+}
+
+@test "runtime: memoryPolicy is that of init and of exec" {
+	[ -r /proc/self/numa_maps ] || skip "the kernel has no NUMA policies"
+	args sh -c 'cat /proc/self/numa_maps; sleep 1000'
+	config '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}'
+	rt run -d -b "$B" "$CID" >"$T/out" 2>&1 </dev/null
+	run rt exec "$CID" cat /proc/self/numa_maps
+	grep -q ' bind=static:0 ' <<<"$output"
+	[ "$(grep -c ' default ' <<<"$output")" = 0 ]
+	grep -q ' bind=static:0 ' "$T/out"
+	"$RT" features | jq -e '.linux.memoryPolicy.modes | index("MPOL_BIND")'
+	rt delete --force "$CID"
+	config '.linux.memoryPolicy={"mode": "MPOL_DEFAULT"} | .process.args=["cat", "/proc/self/numa_maps"]'
+	run rt run -b "$B" "$CID"
+	grep -q ' default ' <<<"$output"
+}
+
+@test "runtime: a pidfd of the init and of an exec comes over --pidfd-socket" {
+	command -v python3 >/dev/null || skip "needs python3"
+	python3 - "$T/pidfd" >"$T/got" 2>&1 3>&- <<-'END' &
+		import os, socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen()
+		for _ in range(2):
+		    word, fds, _, _ = socket.recv_fds(s.accept()[0], 64, 2)
+		    pid = [l.split()[1] for l in open(f"/proc/self/fdinfo/{fds[0]}") if l.startswith("Pid:")]
+		    print(word.decode(), len(fds), pid[0], flush=True)
+	END
+	listener=$!
+	for i in $(seq 50); do [ -S "$T/pidfd" ] && break; sleep 0.1; done
+	args sleep 1000
+	rt create -b "$B" --pidfd-socket "$T/pidfd" --pid-file "$T/pid" "$CID" </dev/null >/dev/null 2>&1
+	rt start "$CID"
+	rt exec -d --pidfd-socket "$T/pidfd" --pid-file "$T/pid2" "$CID" sleep 1000 </dev/null >/dev/null 2>&1
+	wait "$listener"
+	[ "$(cat "$T/got")" = "$(printf 'standard 1 %s\nsetns 1 %s' "$(cat "$T/pid")" "$(cat "$T/pid2")")" ]
+	rt delete --force "$CID"
+	# Nobody listens: nothing is made.
+	run rt create -b "$B" --pidfd-socket "$T/pidfd" "$CID"
+	[ "$status" = 1 ]
+	[[ "$output" == *"failed to connect with pidfd socket"* ]]
+	nothing_left
 }
 
 @test "runtime: a user that is not root opens its own stdout again, piped or a file, also by exec" {
