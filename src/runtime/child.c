@@ -50,13 +50,20 @@ int child_error(struct child_message *m, size_t len, struct error *err)
 int child_receive(int socket, enum child_message_kind *ret, struct error *err)
 {
 	struct child_message m;
+	bool reset = false;
 	ssize_t n;
 
-	do
+	for (;;) {
 		n = recv(socket, &m, sizeof(m), 0);
-	while (n < 0 && errno == EINTR);
-	/* Reset: it ended with something of ours unread. */
-	if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+		if (n >= 0 || (errno != EINTR && (errno != ECONNRESET || reset)))
+			break;
+		/* Who ended without having read all that he was sent leaves this error, once and
+		 * first: what he had said before is there behind it. */
+		reset = errno == ECONNRESET;
+	}
+	if (n < 0)
+		return error_sys(err, errno, "talk to the container's init");
+	if (n == 0) {
 		*ret = CHILD_CLOSED;
 		return 0;
 	}
@@ -430,9 +437,7 @@ _Noreturn void child_main(struct child *c)
 	if (r == 0)
 		r = child_send(c->socket, CHILD_READY, NULL, &err);
 	if (r < 0) {
-		/* Left unread, the parent's message would take the error with it. */
-		if (wait_recorded(c, NULL) < 0 ||
-		    child_send(c->socket, CHILD_FAILED, &err, NULL) < 0)
+		if (child_send(c->socket, CHILD_FAILED, &err, NULL) < 0)
 			_exit(2);
 		_exit(1);
 	}

@@ -104,6 +104,17 @@ proa" ]
 	nothing_left
 }
 
+@test "runtime: an error that init told before it read all that it was told is not lost" {
+	strace -o /dev/null true 2>/dev/null || skip "strace is not there, or cannot trace here"
+	args nosuch
+	# The parent listens when init has failed and is gone.
+	run timeout 20 strace -o "$T/trace" -e trace=recvfrom -e inject=recvfrom:delay_enter=500000:when=1 \
+		"$RT" --root "$STATE" create -b "$B" "$CID"
+	[ "$status" = 1 ]
+	[[ "$output" == *'exec: "nosuch": executable file not found in $PATH'* ]]
+	nothing_left
+}
+
 @test "runtime: the errors of exec have the words that exit codes depend on" {
 	args nosuch
 	run rt run -b "$B" "$CID"
