@@ -195,8 +195,8 @@ static int check_linux(const struct runtime_config *c, struct error *err)
 
 	if (l->intel_rdt != NULL)
 		return error_set(err, ERR_UNIMPLEMENTED, "linux.intelRdt is not supported yet");
-	if (l->n_net_devices > 0)
-		return error_set(err, ERR_UNIMPLEMENTED, "linux.netDevices is not supported yet");
+	if (l->n_net_devices > 0 && runtime_config_namespace(c, "network") == NULL)
+		return bad(err, "linux.netDevices", "needs a network namespace");
 	r = check_namespaces(c, err);
 	if (r == 0)
 		r = check_mappings("linux.uidMappings", l->uid_mappings, l->n_uid_mappings, err);

@@ -99,6 +99,9 @@ static void features_linux(struct jsonw *w)
 	strings_member(w, "modes", modes, ARRAY_LEN(modes));
 	strings_member(w, "flags", policy_flags, ARRAY_LEN(policy_flags));
 	jsonw_end(w);
+	jsonw_kobject(w, "netDevices");
+	jsonw_kbool(w, "enabled", true);
+	jsonw_end(w);
 	jsonw_kobject(w, "mountExtensions");
 	jsonw_kobject(w, "idmap");
 	jsonw_kbool(w, "enabled", true);
@@ -141,7 +144,7 @@ int cli_features(struct cli *c, int argc, char **argv, struct error *err)
 	w.indent = 4;
 	jsonw_object(&w);
 	jsonw_kstring(&w, "ociVersionMin", "1.0.0");
-	jsonw_kstring(&w, "ociVersionMax", "1.2.0");
+	jsonw_kstring(&w, "ociVersionMax", "1.3.0");
 	strings_member(&w, "hooks", hooks, ARRAY_LEN(hooks));
 	strings_member(&w, "mountOptions", options, ARRAY_LEN(options));
 	features_linux(&w);

@@ -27,6 +27,7 @@
 #include "runtime/child.h"
 #include "runtime/console.h"
 #include "runtime/hook.h"
+#include "runtime/netdev.h"
 #include "runtime/pid_out.h"
 #include "runtime/resource.h"
 #include "runtime/warning.h"
@@ -289,8 +290,9 @@ static int check(struct making *m, struct error *err)
 	if (m->config.linux_.personality != NULL && m->config.linux_.personality->flags.n > 0)
 		return error_set(err, ERR_UNIMPLEMENTED,
 				 "linux.personality.flags: none is defined");
-	if (m->config.linux_.n_net_devices > 0)
-		return error_set(err, ERR_UNIMPLEMENTED, "linux.netDevices: not supported yet");
+	r = netdev_check(&m->config.linux_, err);
+	if (r < 0)
+		return r;
 	if (p->terminal && cstr_is_empty(m->create->console_socket) && !m->create->ret_console)
 		return error_set(
 		    err, ERR_INVALID,
@@ -605,6 +607,26 @@ static int serve_child(struct making *m, struct error *err)
 	}
 }
 
+/* Before init goes on, so before all hooks. */
+static int give_devices(struct making *m, struct error *err)
+{
+	autoclose int own = FD_NONE;
+	int netns = namespaces_fd(&m->ns, CLONE_NEWNET);
+	char path[64];
+
+	if (m->config.linux_.n_net_devices == 0)
+		return 0;
+	if (netns < 0) {
+		/* Our child, not yet reaped: the number is its own. */
+		snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)m->pid);
+		own = open(path, O_RDONLY | O_CLOEXEC);
+		if (own < 0)
+			return error_sys(err, errno, "open '%s'", path);
+		netns = own;
+	}
+	return netdev_move(&m->config.linux_, netns, err);
+}
+
 static int make(struct making *m, const struct buf *text, struct error *err)
 {
 	struct process_setup *p = &m->child.process;
@@ -644,6 +666,8 @@ static int make(struct making *m, const struct buf *text, struct error *err)
 		m->state.pid_start = 0;
 	/* With the pid on record init can be found and killed, whatever becomes of us. */
 	r = state_write(&m->dir, &m->state, err);
+	if (r == 0)
+		r = give_devices(m, err);
 	/* A child that is dead cannot be told: serve_child reads why it died. */
 	if (r == 0 && child_send(m->socket, CHILD_RECORDED, NULL, &ignored) < 0)
 		log_debug("init is gone already", KV_ERR(&ignored));

@@ -64,7 +64,10 @@ teardown() { runtime_teardown; }
 	}
 	refused '.linux.intelRdt={"closID": "x"}' linux.intelRdt
 	refused '.linux.mountLabel="system_u:object_r:x_t:s0"' linux.mountLabel
-	refused '.linux.netDevices={"eth0": {}}' linux.netDevices
+	refused '.linux.netDevices={"nosuch0": {}}' "linux.netDevices: 'nosuch0'"
+	refused '.linux.netDevices={"lo": {"name": "a/b"}}' "no name of a device"
+	refused '.linux.netDevices={"lo": {"name": "a_name_that_is_too_long"}}' "no name of a device"
+	refused '.linux.netDevices={"lo": {}} | .linux.namespaces |= map(select(.type != "network"))' "needs a network namespace"
 	refused '.linux.memoryPolicy={"mode": "MPOL_SOMEHOW", "nodes": "0"}' linux.memoryPolicy.mode
 	refused '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "0-"}' linux.memoryPolicy.nodes
 	refused '.linux.memoryPolicy={"mode": "MPOL_BIND", "nodes": "1000"}' linux.memoryPolicy
@@ -100,6 +103,61 @@ teardown() { runtime_teardown; }
 	config '.linux.memoryPolicy={"mode": "MPOL_DEFAULT"} | .process.args=["cat", "/proc/self/numa_maps"]'
 	run rt run -b "$B" "$CID"
 	grep -q ' default ' <<<"$output"
+}
+
+# in_netns COMMANDS: in a network namespace of its own with two veth pairs, which goes with it.
+in_netns() {
+	command -v ip >/dev/null || skip "needs ip"
+	unshare -n true 2>/dev/null || skip "no network namespaces here"
+	CID="$CID" RT="$RT" STATE="$STATE" B="$B" T="$T" timeout 30 unshare -n -m --propagation private sh -ec '
+		ip link add v0 type veth peer name w0
+		ip link add v1 type veth peer name w1
+		ip addr add 192.0.2.7/24 brd + dev v0
+		ip addr add 198.51.100.1/32 peer 198.51.100.9 dev v0
+		ip addr add 192.0.2.8/24 dev v0 valid_lft 1000 preferred_lft 1000
+		ip -6 addr add 2001:db8::7/64 nodad dev v0
+		ip link set v0 up
+		'"$1"
+}
+
+@test "runtime: netDevices move to the container with their name, their lasting addresses, and up" {
+	config '.linux.netDevices={"v0": {"name": "eth7"}, "v1": {}} | .process.args=["ip", "addr"]'
+	run in_netns '"$RT" --root "$STATE" run -b "$B" "$CID" </dev/null; echo "left: $(ls /sys/class/net 2>/dev/null; ip -o link | cut -d: -f2 | cut -d@ -f1 | xargs)"'
+	[ "$status" -eq 0 ]
+	[[ "$output" == *" eth7@"*"UP"*"inet 192.0.2.7/24 brd 192.0.2.255 scope global eth7"* ]]
+	[[ "$output" == *"inet 198.51.100.1 peer 198.51.100.9/32 scope global eth7"* ]]
+	[[ "$output" == *"inet6 2001:db8::7/64 scope global"* ]]
+	[[ "$output" == *" v1@"* ]]
+	# An address with an end is its giver's.
+	[[ "$output" != *"192.0.2.8"* ]]
+	"$RT" features | jq -e '.linux.netDevices.enabled'
+	nothing_left
+}
+
+@test "runtime: netDevices go to a joined namespace, also of a container in a user namespace, and a taken name is an error" {
+	need_userns
+	config '.linux.netDevices={"v0": {"name": "eth7"}} | .process.args=["ip", "addr"]
+		| .linux.namespaces |= map(if .type == "network" then .path = "'"$T/ns"'" else . end)'
+	# With the name that lo has there the move is refused, and the device stays what it was.
+	run in_netns '
+		touch "$T/ns"
+		unshare -n sh -c "mount --bind /proc/self/ns/net $T/ns"
+		"$RT" --root "$STATE" run -b "$B" "$CID" </dev/null
+		sed "s/eth7/lo/; s/\"v0\"/\"v1\"/" -i "$B/config.json"
+		! "$RT" --root "$STATE" run -b "$B" "$CID" </dev/null || exit 1
+		ip -o link show v1
+		umount "$T/ns"'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"inet 192.0.2.7/24"*"eth7"*"linux.netDevices: 'lo' is taken in the container"*" v1@"* ]]
+	config '.linux.netDevices={"v0": {"name": "eth7"}} | .process.args=["ip", "addr"]
+		| .linux.namespaces |= map(if .type == "network" then del(.path) else . end) + [{"type": "user"}]
+		| .linux.uidMappings=[{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings=.linux.uidMappings'
+	chmod 755 "$T" "$B" "$B/rootfs"
+	run in_netns '"$RT" --root "$STATE" run -b "$B" "$CID" </dev/null'
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"inet 192.0.2.7/24 brd 192.0.2.255 scope global eth7"* ]]
+	nothing_left
 }
 
 @test "runtime: a pidfd of the init and of an exec comes over --pidfd-socket" {
