@@ -239,8 +239,12 @@ static int open_target(struct executing *x, struct error *err)
 	r = state_pidfd(&x->state, &x->pidfd, err);
 	if (r == 0)
 		r = cgroup_open(x->state.cgroups, x->state.n_cgroups, &cg, err);
-	if (r == 0)
-		r = cgroup_open_sub(&cg, e->cgroup ? e->cgroup : "", &x->cgroup, err);
+	if (r == 0 && !cstr_is_empty(e->cgroup)) {
+		r = cgroup_open_sub(&cg, e->cgroup, &x->cgroup, err);
+	} else if (r == 0) {
+		x->cgroup = cg;
+		cg.n = 0;
+	}
 	if (r == 0)
 		r = cgroup_entry_fds(&x->cgroup, false, x->entry, &x->n_entry, err);
 	return r;

@@ -343,10 +343,27 @@ int state_pidfd(const struct runtime_state *s, int *ret_fd, struct error *err)
 	return 0;
 }
 
+/* Of ten hierarchies one has the freezer: the others are not opened for it. */
+static int is_frozen(const struct runtime_state *s, bool *ret, struct error *err)
+{
+	auto_(cgroup) cg = CGROUP_INIT;
+	struct cgroup named = { .n = s->n_cgroups };
+	const struct cgroup_dir *d;
+	int r;
+
+	memcpy(named.at, s->cgroups, sizeof(named.at));
+	d = cgroup_find(&named, CGROUP_FREEZER);
+	if (d == NULL)
+		d = cgroup_find_v2(&named);
+	r = cgroup_open(d, d != NULL ? 1 : 0, &cg, err);
+	if (r == 0 && cgroup_frozen(&cg, ret, NULL) < 0)
+		*ret = false;
+	return r;
+}
+
 int state_status(const struct state_dir *d, const struct runtime_state *s, enum runtime_status *ret,
 		 struct error *err)
 {
-	auto_(cgroup) cg = CGROUP_INIT;
 	uint64_t start;
 	bool frozen = false;
 	int r;
@@ -366,11 +383,10 @@ int state_status(const struct state_dir *d, const struct runtime_state *s, enum 
 		*ret = STATUS_CREATED;
 		return 0;
 	}
-	r = cgroup_open(s->cgroups, s->n_cgroups, &cg, err);
-	if (r < 0)
-		return r;
-	*ret = cgroup_frozen(&cg, &frozen, NULL) == 0 && frozen ? STATUS_PAUSED : STATUS_RUNNING;
-	return 0;
+	r = is_frozen(s, &frozen, err);
+	if (r == 0)
+		*ret = frozen ? STATUS_PAUSED : STATUS_RUNNING;
+	return r;
 }
 
 const char *status_name(enum runtime_status s)
