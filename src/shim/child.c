@@ -7,10 +7,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,11 +96,17 @@ static void argv_common(struct supervisor *s, const struct process *p, argv_vec 
 	}
 }
 
-/* The runtime in a child of ours: it starts as an executed one would, with 0-2 and nothing else. */
-static _Noreturn void be_runtime(shim_runtime_fn run, const argv_vec *argv, const int fds[3])
+/*
+ * The runtime in a child of ours: it starts as an executed one would, with 0-2 and nothing else.
+ * It dies with us: who finds us dead deletes the container, and nothing may make it after that.
+ */
+static _Noreturn void be_runtime(pid_t shim, shim_runtime_fn run, const argv_vec *argv,
+				 const int fds[3])
 {
 	sigset_t none;
 
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != shim)
+		_exit(127);
 	sigemptyset(&none);
 	/* 0-2 of ours are /dev/null. */
 	for (int i = 0; fds && i < 3; i++)
@@ -117,7 +125,9 @@ static int spawn(struct supervisor *s, const argv_vec *argv, const int fds[3], p
 				  .argv = argv->at,
 				  .fds = map,
 				  .n_fds = 3,
-				  .cwd_fd = s->dir_fd };
+				  .cwd_fd = s->dir_fd,
+				  .death_signal = SIGKILL };
+	pid_t self = getpid();
 	struct proc proc;
 	int i, r;
 
@@ -126,7 +136,7 @@ static int spawn(struct supervisor *s, const argv_vec *argv, const int fds[3], p
 		if (*ret < 0)
 			return error_sys(err, errno, "fork the runtime");
 		if (*ret == 0)
-			be_runtime(s->spec.builtin, argv, fds);
+			be_runtime(self, s->spec.builtin, argv, fds);
 		return 0;
 	}
 	for (i = 0; fds && i < 3; i++)

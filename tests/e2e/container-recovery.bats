@@ -4,7 +4,7 @@
 bats_require_minimum_version 1.5.0
 load ../lib/engine
 
-FLAGS=(--add-runtime "cut=$BATS_FILE_TMPDIR/cut" --default-runtime proa)
+FLAGS=(--add-runtime "cut=$BATS_FILE_TMPDIR/cut" --add-runtime "late=$BATS_FILE_TMPDIR/late" --default-runtime proa)
 setup_file() {
 	engine_setup "${FLAGS[@]}"
 	[ "$(id -u)" = 0 ] || return 0
@@ -146,6 +146,31 @@ die() {
 	d rm cut
 }
 not_there() { ! find "$ROOT/run" /sys/fs/cgroup -maxdepth 4 -name "$1" 2>/dev/null | grep -q .; }
+
+@test "a runtime does not outlive its shim: no container is made after it was deleted" {
+	# A runtime that has not begun when its shim dies and the engine deletes what there is.
+	mkfifo "$BATS_FILE_TMPDIR/never"
+	cat >"$BATS_FILE_TMPDIR/late" <<-END
+		#!/bin/bash
+		[[ "\$*" != *" run "* ]] || {
+			echo \$\$ >"$BATS_FILE_TMPDIR/late.pid"
+			kill -KILL \$PPID
+			read -rt 2 <>"$BATS_FILE_TMPDIR/never"
+			touch "$BATS_FILE_TMPDIR/late.went.on"
+		}
+		exec $(realpath "$PROA_BUILD/proa-runtime") "\$@"
+	END
+	chmod +x "$BATS_FILE_TMPDIR/late"
+	id=$(d create --name late --network none --runtime late bb:1 sleep 1000)
+	run d start late
+	[ "$status" = 1 ]
+	eventually is_gone "$(cat "$BATS_FILE_TMPDIR/late.pid")"
+	[ ! -e "$BATS_FILE_TMPDIR/late.went.on" ]
+	eventually not_there "$id"
+	d rm -f late
+	not_there "$id"
+}
+is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
 @test "mounts for a container that ends while the engine is dead are given back by the next one" {
 	run_it -d --name lends --ipc shareable bb:1 sleep 100
