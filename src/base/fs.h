@@ -75,6 +75,23 @@ MUST_CHECK int fs_read_at(int dirfd, const char *name, struct buf *b, struct err
 MUST_CHECK int fs_write_all(int fd, const void *bytes, size_t len, struct error *err);
 
 /*
+ * An unnamed file in dirfd (O_TMPFILE, else a temporary name), later given a
+ * name that must not exist: fs_tmpfile_link fails with ERR_CONFLICT when it does.
+ */
+struct fs_tmpfile {
+	int fd;
+	char name[64]; /* "" when unnamed */
+};
+#define FS_TMPFILE_INIT \
+	{ \
+		.fd = FD_NONE \
+	}
+MUST_CHECK int fs_tmpfile_open(int dirfd, mode_t mode, struct fs_tmpfile *ret, struct error *err);
+MUST_CHECK int fs_tmpfile_link(struct fs_tmpfile *t, int from_dirfd, int to_dirfd, const char *name,
+			       struct error *err);
+void fs_tmpfile_drop(struct fs_tmpfile *t, int dirfd);
+
+/*
  * Remove dirfd/name and all below it. Never follows a symlink, never crosses a
  * mount point (ERR_CONFLICT), survives trees deeper than PATH_MAX, and does
  * not mind an absent name or files that come while it works. name is one component.

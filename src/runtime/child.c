@@ -67,8 +67,6 @@ int child_receive(int socket, enum child_message_kind *ret, struct error *err)
 		*ret = CHILD_CLOSED;
 		return 0;
 	}
-	if (n < 0)
-		return error_sys(err, errno, "talk to the container's init");
 	if (m.kind == CHILD_FAILED)
 		return child_error(&m, (size_t)n, err);
 	*ret = m.kind;
