@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "archive/apply_impl.h"
+#include "archive/mapped.h"
 #include "base/alloc.h"
 #include "base/cancel.h"
 #include "base/fs.h"
@@ -116,12 +117,15 @@ static int open_extract_dir(struct applier *a, const char *path, int *ret, struc
 	autofree char *full = cstr_format("%s/%s", a->dest, path);
 	autoclose int fd = FD_NONE;
 	const struct extract_options *o = a->extract;
+	uid_t uid = o->chown ? o->uid : 0;
+	gid_t gid = o->chown ? o->gid : 0;
 	int r = fs_open_in_root(a->rootfd, full, O_RDONLY | O_DIRECTORY, 0, ret, err);
 
 	if (r != -ERR_NOT_FOUND)
 		return r;
-	r = fs_mkdir_all_in_root(a->rootfd, full, 0755, o->chown ? o->uid : 0,
-				 o->chown ? o->gid : 0, &fd, err);
+	r = mapped_owner_out(o->maps, path, &uid, &gid, err);
+	if (r == 0)
+		r = fs_mkdir_all_in_root(a->rootfd, full, 0755, uid, gid, &fd, err);
 	return r < 0 ? r : fs_open_in_root(a->rootfd, full, O_RDONLY | O_DIRECTORY, 0, ret, err);
 }
 

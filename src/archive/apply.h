@@ -19,6 +19,7 @@
 #include "base/stream.h"
 
 struct cancel;
+struct id_maps;
 
 #define APPLY_MAX_BYTES   (1ULL << 40) /* default logical cap of one layer: 1 TiB */
 #define APPLY_MAX_ENTRIES (1ULL << 24)
@@ -73,6 +74,9 @@ struct extract_options {
 	bool chown;                    /* everything gets uid:gid below */
 	uid_t uid;
 	gid_t gid;
+	/* The tar's ids, and the ones above, are of this user namespace, whose live root
+	 * rootfd is; the thread acts as its root (thread_act_as). NULL: ids as they are. */
+	const struct id_maps *maps;
 	const struct extract_watch *watch; /* borrowed; NULL: nobody looks */
 	void *watch_arg;
 	bool keep_existing_dir_meta; /* do not chmod, chown or touch directories that exist */

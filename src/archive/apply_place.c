@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "archive/apply_impl.h"
+#include "archive/mapped.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -41,12 +42,33 @@ static bool xattr_allowed(const char *name)
 	return strncmp(name, "user.", 5) == 0 || strcmp(name, "security.capability") == 0;
 }
 
-static void owner(const struct applier *a, const struct tar_entry *e, uid_t *uid, gid_t *gid)
+static const struct id_maps *maps_of(const struct applier *a)
+{
+	return a->extract ? a->extract->maps : NULL;
+}
+
+static int owner(const struct applier *a, const struct tar_entry *e, uid_t *uid, gid_t *gid,
+		 struct error *err)
 {
 	bool chown = a->extract && a->extract->chown;
 
 	*uid = chown ? a->extract->uid : e->uid;
 	*gid = chown ? a->extract->gid : e->gid;
+	return mapped_owner_out(maps_of(a), e->path, uid, gid, err);
+}
+
+static int set_xattr(const struct applier *a, const struct tar_entry *e, int fd,
+		     const struct tar_xattr *from, struct error *err)
+{
+	char buf[MAPPED_XATTR_MAX];
+	struct tar_xattr x = mapped_xattr_out(maps_of(a), from, buf);
+
+	if (!xattr_allowed(x.name) || fsetxattr(fd, x.name, x.value, x.len, 0) == 0)
+		return 0;
+	/* A file system without xattrs, or a user who may not: as the peers, go on. */
+	return errno == ENOTSUP || errno == EPERM
+		   ? 0
+		   : failed(e->path, "set an extended attribute", err);
 }
 
 int apply_attributes(struct applier *a, const struct tar_entry *e, int fd, struct error *err)
@@ -54,8 +76,10 @@ int apply_attributes(struct applier *a, const struct tar_entry *e, int fd, struc
 	struct stat st;
 	uid_t uid;
 	gid_t gid;
+	int r = owner(a, e, &uid, &gid, err);
 
-	owner(a, e, &uid, &gid);
+	if (r < 0)
+		return r;
 	/* Most files are root's and were made with their mode: a look is cheaper
 	 * than two changes of an inode. */
 	if (fstat(fd, &st) < 0)
@@ -68,16 +92,9 @@ int apply_attributes(struct applier *a, const struct tar_entry *e, int fd, struc
 	}
 	if ((st.st_mode & 07777) != e->mode && fchmod(fd, e->mode) < 0)
 		return failed(e->path, "set mode", err);
-	for (size_t i = 0; i < e->n_xattrs; i++) {
-		const struct tar_xattr *x = &e->xattrs[i];
-
-		if (!xattr_allowed(x->name) || fsetxattr(fd, x->name, x->value, x->len, 0) == 0)
-			continue;
-		/* A file system without xattrs, or a user who may not: as the peers, go on. */
-		if (errno != ENOTSUP && errno != EPERM)
-			return failed(e->path, "set an extended attribute", err);
-	}
-	return 0;
+	for (size_t i = 0; r == 0 && i < e->n_xattrs; i++)
+		r = set_xattr(a, e, fd, &e->xattrs[i], err);
+	return r;
 }
 
 /* ---- files ---- */
@@ -207,8 +224,10 @@ static int attributes_by_name(struct applier *a, const struct tar_entry *e, int 
 	struct timespec times[2];
 	uid_t uid;
 	gid_t gid;
+	int r = owner(a, e, &uid, &gid, err);
 
-	owner(a, e, &uid, &gid);
+	if (r < 0)
+		return r;
 	if (!a->no_owner && fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(e->path, "set owner", err);
 	/* A container that runs may have put a symlink in the place of what was just made. */
@@ -372,8 +391,13 @@ int apply_place(struct applier *a, const struct tar_entry *e, const char *path, 
 {
 	struct stat st;
 	bool hidden;
-	int r = make(a, e, path, dir, name, false, err);
+	uid_t uid;
+	gid_t gid;
+	/* An owner that cannot be is refused before anything is made or replaced. */
+	int r = owner(a, e, &uid, &gid, err);
 
+	if (r == 0)
+		r = make(a, e, path, dir, name, false, err);
 	if (r != -ERR_CONFLICT)
 		return r;
 	/* Something is there: it goes first. A directory under the cached parent

@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "archive/mapped.h"
 #include "archive/tar.h"
 #include "base/alloc.h"
 #include "base/cancel.h"
@@ -143,6 +144,7 @@ static int read_xattrs(struct packer *p, int fd, struct tar_entry *e, struct err
 		len = fgetxattr(fd, name, p->xattr_values + used, XATTR_BYTES - used);
 		if (len < 0)
 			return failed(p, "read an extended attribute", err);
+		mapped_xattr_in(p->o->maps, name, p->xattr_values + used, &len);
 		*vec_push(&p->xattrs) =
 		    (struct tar_xattr){ name, p->xattr_values + used, (size_t)len };
 		used += (size_t)len;
@@ -166,6 +168,8 @@ static void fill_entry(const struct packer *p, const struct stat *st, struct tar
 	};
 	if (p->o->clamp_mtime && e->mtime_ns > p->o->mtime_max_ns)
 		e->mtime_ns = p->o->mtime_max_ns;
+	if (!p->o->reset_owner)
+		mapped_owner_in(p->o->maps, &e->uid, &e->gid);
 }
 
 static int write_entry(struct packer *p, const struct tar_entry *e, struct error *err)

@@ -13,6 +13,7 @@
 #include "base/stream.h"
 
 struct cancel;
+struct id_maps;
 
 struct pack_options {
 	/* Prefix for every name ("app" gives "app/", "app/x"); NULL or "": none. */
@@ -22,6 +23,9 @@ struct pack_options {
 	bool clamp_mtime;   /* mtimes later than mtime_max_ns become it */
 	int64_t mtime_max_ns;
 	bool reset_owner; /* everything 0:0 */
+	/* The tree is the live root of this user namespace, the tar has its ids; NULL: as they are.
+	 */
+	const struct id_maps *maps;
 	/* Names below the top ("proc", "etc/hosts") left out; NULL-terminated; may be NULL. */
 	const char *const *exclude;
 	const struct cancel *cancel;

@@ -1,9 +1,12 @@
 #include "base/queue.h"
 
+#include <linux/securebits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
 
 #include "base/alloc.h"
 #include "base/lock.h"
@@ -186,6 +189,16 @@ int thread_start(void (*fn)(void *arg), void *arg, const char *name, struct erro
 	if (r == 0)
 		pthread_detach(t);
 	return r;
+}
+
+bool thread_act_as(uid_t uid, gid_t gid)
+{
+	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
+		return false;
+	setfsgid(gid);
+	setfsuid(uid);
+	/* They say nothing of success; asked for -1, they tell what holds. */
+	return setfsgid((gid_t)-1) == (int)gid && setfsuid((uid_t)-1) == (int)uid;
 }
 
 struct worker {

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -30,6 +31,11 @@ MUST_CHECK int thread_start(void (*fn)(void *arg), void *arg, const char *name, 
  * freed. */
 MUST_CHECK int thread_start_joinable(void (*fn)(void *arg), void *arg, const char *name,
 				     pthread_t *ret_thread, struct error *err);
+/*
+ * For file systems the calling thread is uid:gid from here, with all its capabilities: what it
+ * makes in an id-mapped place is theirs. There is no way back, so it does this one thing and ends.
+ */
+bool thread_act_as(uid_t uid, gid_t gid);
 
 /* Detached threads that their owner waits for before it frees what they use. */
 struct workers {

@@ -169,10 +169,11 @@ bool container_has_its_pid(struct container *c);
  * which may be another's when the container ends in this moment. */
 struct container_root {
 	int fd;
+	bool live; /* the init's: with its mounts, and in its user namespace */
 };
 #define CONTAINER_ROOT_INIT \
 	{ \
-		.fd = FD_NONE \
+		.fd = FD_NONE, .live = false \
 	}
 MUST_CHECK int container_root_open(struct container *c, bool read_only, struct container_root *ret,
 				   struct error *err);
@@ -180,6 +181,12 @@ MUST_CHECK int container_root_open(struct container *c, bool read_only, struct c
 MUST_CHECK int container_view_open(struct container *c, int *ret_fd, struct error *err);
 void container_root_close(struct container_root *r);
 DEFINE_AUTO(container_root, container_root_close);
+
+/* extract.c: archive_extract below the root; with o->maps as the root of that namespace. */
+struct extract_options;
+struct reader;
+MUST_CHECK int container_extract(int root, const char *dest, struct reader *in,
+				 const struct extract_options *o, struct error *err);
 
 /* logs.c: path of the current log file; NULL when the driver keeps none. Owned. */
 char *container_log_path(const struct container *c);

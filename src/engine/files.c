@@ -34,14 +34,21 @@ struct place {
 	int root;
 	char *path; /* absolute below root */
 	bool read_only;
-	bool mapped; /* of a running container's user namespace: our ids do not exist in it */
+	/* Of a live user namespace, whose ids are not ours; NULL without one. In the arena. */
+	const struct id_maps *maps;
+	struct arena arena;
 };
+#define PLACE_INIT \
+	{ \
+		.root = FD_NONE, .arena = ARENA_INIT \
+	}
 
 static void place_release(struct place *p)
 {
 	if (p->root >= 0)
 		close(p->root);
 	free(p->path);
+	arena_release(&p->arena);
 }
 DEFINE_AUTO(place, place_release);
 
@@ -109,6 +116,15 @@ static bool is_given_file(const char *path)
 	       strcmp(path, "/etc/resolv.conf") == 0;
 }
 
+static int place_map(struct container *c, struct place *ret, struct error *err)
+{
+	struct id_maps *maps = arena_alloc(&ret->arena, sizeof(*maps));
+	int r = userns_known_maps(c, &ret->arena, maps, err);
+
+	ret->maps = maps;
+	return r;
+}
+
 static int place_open(struct container *c, const char *path, struct place *ret, struct error *err)
 {
 	autofree char *absolute = cstr_format("/%s", path);
@@ -123,7 +139,6 @@ static int place_open(struct container *c, const char *path, struct place *ret, 
 		running = container_is_running(c) && c->pid > 0;
 		ret->read_only = json_bool(c->host_config, "ReadonlyRootfs", false);
 	}
-	ret->mapped = running && userns_is_auto(c);
 	/* A running container has its volumes mounted; for others we look there. */
 	if (!running)
 		m = covering_mount(c, clean);
@@ -136,7 +151,7 @@ static int place_open(struct container *c, const char *path, struct place *ret, 
 		return r;
 	ret->root = root.fd;
 	ret->path = steal_ptr(clean);
-	return 0;
+	return root.live && userns_is_auto(c) ? place_map(c, ret, err) : 0;
 }
 
 /* Parent directory of the path, opened; *ret_name borrows from path. */
@@ -265,7 +280,7 @@ static void target_release(struct target *t)
 DEFINE_AUTO(target, target_release);
 #define TARGET_INIT \
 	{ \
-		.place = { .root = FD_NONE }, .dir = FD_NONE \
+		.place = PLACE_INIT, .dir = FD_NONE \
 	}
 
 static int target_open(struct container *c, const char *ref, const char *path, struct target *t,
@@ -341,6 +356,7 @@ int container_archive_get(struct engine *e, const char *ref, const char *path, s
 		return r;
 	base = strrchr(t.place.path, '/') + 1;
 	o.rename = base[0] ? base : "/";
+	o.maps = t.place.maps;
 	r = pack_tree(t.dir, t.name, out, &o, NULL, err);
 	if (r == 0)
 		container_event(c, "archive-path", NULL, 0);
@@ -349,10 +365,6 @@ int container_archive_get(struct engine *e, const char *ref, const char *path, s
 
 static int check_writable(const struct place *p, struct error *err)
 {
-	if (p->mapped)
-		return error_set(err, ERR_UNIMPLEMENTED,
-				 "copying into a running container with --userns=auto is not "
-				 "supported yet: stop it first");
 	if (p->read_only)
 		return error_set(err, ERR_FORBIDDEN, "container rootfs is marked read-only");
 	return 0;
@@ -365,7 +377,7 @@ int container_archive_put(struct engine *e, const char *ref, const char *path,
 	struct extract_options x = { .no_overwrite_dir_non_dir = o->no_overwrite_dir_non_dir,
 				     .keep_existing_dir_meta = true };
 	autoptr(container) c = NULL;
-	auto_(place) p = { .root = FD_NONE };
+	auto_(place) p = PLACE_INIT;
 	struct decompressor *d;
 	autoclose int dir = FD_NONE;
 	const char *user;
@@ -383,6 +395,7 @@ int container_archive_put(struct engine *e, const char *ref, const char *path,
 		return not_found(ref, path, err);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ERR_INVALID, "extraction point is not a directory");
+	x.maps = p.maps;
 	user = json_str(c->config, "User");
 	/* Without a user of the container's the archive's ids stay. Peer: dockerd 20.10 too. */
 	if (o->copy_uid_gid && user && user[0]) {
@@ -398,7 +411,7 @@ int container_archive_put(struct engine *e, const char *ref, const char *path,
 	r = decompressor_new(in, &d, err);
 	if (r < 0)
 		return r;
-	r = archive_extract(p.root, p.path, decompressor_reader(d), &x, NULL, err);
+	r = container_extract(p.root, p.path, decompressor_reader(d), &x, err);
 	decompressor_free(d);
 	if (r == 0)
 		container_event(c, "extract-to-dir", NULL, 0);

@@ -18,7 +18,6 @@
 
 #define SUBID_FILE_MAX (1 << 20)
 #define POOL_MAX       64
-#define NOBODY         65534
 #define HELPER_MS      10000
 #define MAPS_TEXT_MAX  32768
 
@@ -35,7 +34,7 @@ static int number(struct str s, uint32_t *ret, struct error *err)
 }
 
 /* Three numbers between `sep`s. */
-static int triple(struct str text, char sep, struct bundle_id_map *ret, struct error *err)
+static int triple(struct str text, char sep, struct id_map *ret, struct error *err)
 {
 	struct str part[3] = { { 0 } }, rest = text;
 	size_t n = 0;
@@ -59,7 +58,7 @@ static int triple(struct str text, char sep, struct bundle_id_map *ret, struct e
 	return 0;
 }
 
-static void push(struct arena *a, struct bundle_id_map **list, size_t *n, struct bundle_id_map m)
+static void push(struct arena *a, struct id_map **list, size_t *n, struct id_map m)
 {
 	if (*list == NULL)
 		*list = arena_array(a, ID_MAPS_MAX, sizeof(**list));
@@ -68,7 +67,7 @@ static void push(struct arena *a, struct bundle_id_map **list, size_t *n, struct
 }
 
 /* The id outside of the container's namespace for one inside. */
-static bool outside(const struct bundle_id_map *base, size_t n, struct bundle_id_map *m)
+static bool outside(const struct id_map *base, size_t n, struct id_map *m)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (m->host < base[i].container ||
@@ -80,14 +79,14 @@ static bool outside(const struct bundle_id_map *base, size_t n, struct bundle_id
 	return false;
 }
 
-static int parse_ranges(struct arena *a, struct str text, const struct bundle_id_map *base,
-			size_t n_base, struct bundle_id_map **list, size_t *n, struct error *err)
+static int parse_ranges(struct arena *a, struct str text, const struct id_map *base, size_t n_base,
+			struct id_map **list, size_t *n, struct error *err)
 {
 	struct str one;
 
 	while (str_split(&text, '#', &one)) {
 		bool relative = one.len > 0 && one.at[0] == '@';
-		struct bundle_id_map m;
+		struct id_map m;
 		int r = triple(relative ? str_sub(one, 1, one.len) : one, '-', &m, err);
 
 		if (r < 0)
@@ -145,7 +144,7 @@ int userns_parse(struct arena *a, const char *mode, struct userns_request *ret, 
 {
 	struct str rest = str_of(mode), word;
 	struct userns_request q = { 0 };
-	struct bundle_id_map m;
+	struct id_map m;
 	uint64_t v;
 	int r;
 
@@ -177,14 +176,6 @@ int userns_parse(struct arena *a, const char *mode, struct userns_request *ret, 
 	}
 	*ret = q;
 	return 0;
-}
-
-uint32_t id_map_root(const struct bundle_id_map *maps, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (maps[i].container == 0)
-			return maps[i].host;
-	return NOBODY;
 }
 
 bool userns_is_auto(const struct container *c)
@@ -303,7 +294,7 @@ static int allocate(struct container *c, uint32_t size, uint32_t n_uids, uint32_
 }
 
 /* How many of the ids 0 .. size-1 the extra maps do not cover. */
-static uint32_t uncovered(const struct bundle_id_map *extra, size_t n, uint32_t size)
+static uint32_t uncovered(const struct id_map *extra, size_t n, uint32_t size)
 {
 	uint32_t left = size;
 
@@ -319,14 +310,14 @@ static uint32_t uncovered(const struct bundle_id_map *extra, size_t n, uint32_t 
 
 static int by_container(const void *a, const void *b)
 {
-	const struct bundle_id_map *x = a, *y = b;
+	const struct id_map *x = a, *y = b;
 
 	return x->container < y->container ? -1 : x->container > y->container;
 }
 
 /* The asked-for maps, and between them what the container's range gives. */
-static void compose(struct arena *a, struct bundle_id_map *extra, size_t n_extra, uint32_t size,
-		    uint32_t host, struct bundle_id_map **ret, size_t *ret_n)
+static void compose(struct arena *a, struct id_map *extra, size_t n_extra, uint32_t size,
+		    uint32_t host, struct id_map **ret, size_t *ret_n)
 {
 	uint64_t at = 0;
 
@@ -337,7 +328,7 @@ static void compose(struct arena *a, struct bundle_id_map *extra, size_t n_extra
 
 		if (end > at) {
 			push(a, ret, ret_n,
-			     (struct bundle_id_map){ (uint32_t)at, host, (uint32_t)(end - at) });
+			     (struct id_map){ (uint32_t)at, host, (uint32_t)(end - at) });
 			host += (uint32_t)(end - at);
 		}
 		if (i == n_extra)
@@ -345,6 +336,14 @@ static void compose(struct arena *a, struct bundle_id_map *extra, size_t n_extra
 		push(a, ret, ret_n, extra[i]);
 		at = (uint64_t)extra[i].container + extra[i].size;
 	}
+}
+
+static void compose_all(struct arena *a, struct id_maps *extra, const struct container_userns *mine,
+			struct id_maps *ret)
+{
+	*ret = (struct id_maps){ 0 };
+	compose(a, extra->uids, extra->n_uids, mine->size, mine->uid, &ret->uids, &ret->n_uids);
+	compose(a, extra->gids, extra->n_gids, mine->size, mine->gid, &ret->gids, &ret->n_gids);
 }
 
 int userns_maps(struct container *c, int rootfd, struct arena *a, struct id_maps *ret,
@@ -368,15 +367,29 @@ int userns_maps(struct container *c, int rootfd, struct arena *a, struct id_maps
 		if (r < 0)
 			return r;
 	}
-	*ret = (struct id_maps){ 0 };
-	compose(a, q.extra.uids, q.extra.n_uids, size, c->userns.uid, &ret->uids, &ret->n_uids);
-	compose(a, q.extra.gids, q.extra.n_gids, size, c->userns.gid, &ret->gids, &ret->n_gids);
+	compose_all(a, &q.extra, &c->userns, ret);
+	return 0;
+}
+
+int userns_known_maps(struct container *c, struct arena *a, struct id_maps *ret, struct error *err)
+{
+	struct container_userns mine;
+	struct userns_request q;
+	int r = userns_parse(a, json_str(c->host_config, "UsernsMode"), &q, err);
+
+	if (r < 0)
+		return r;
+	{
+		LOCKED(&c->lock);
+		mine = c->userns;
+	}
+	compose_all(a, &q.extra, &mine, ret);
 	return 0;
 }
 
 /* ---- the namespace ---- */
 
-static int maps_text(const struct bundle_id_map *m, size_t n, struct buf *b, struct error *err)
+static int maps_text(const struct id_map *m, size_t n, struct buf *b, struct error *err)
 {
 	int r = 0;
 

@@ -14,17 +14,11 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "task/bundle.h"
+#include "base/idmap.h"
 
 struct container;
 
 #define ID_MAPS_MAX 340 /* the kernel's */
-
-/* Arrays in the arena that made them. */
-struct id_maps {
-	struct bundle_id_map *uids, *gids;
-	size_t n_uids, n_gids;
-};
 
 /*
  * "uids=0-1000-1#1-100001-10;gids=0-1000-1": id in the file system, id that is
@@ -57,12 +51,12 @@ bool userns_is_auto(const struct container *c);
  */
 MUST_CHECK int userns_maps(struct container *c, int rootfd, struct arena *a, struct id_maps *ret,
 			   struct error *err);
+/* The same for a container that has run: nothing is chosen. */
+MUST_CHECK int userns_known_maps(struct container *c, struct arena *a, struct id_maps *ret,
+				 struct error *err);
 /* A namespace with these maps, for mount_open_mapped; the caller's fd. */
 MUST_CHECK int userns_open(struct container *c, const struct id_maps *maps, int *ret_fd,
 			   struct error *err);
-
-/* What 0 inside is outside. */
-uint32_t id_map_root(const struct bundle_id_map *maps, size_t n);
 
 /* For tests: where `want` ids fit between the used ranges [at, at + size), sorted or not;
  * false: nowhere. */

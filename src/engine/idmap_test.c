@@ -27,7 +27,7 @@ static const struct {
 	{ "uids=1-2-3,gids=1-2-3", NULL },
 };
 
-static void show(char *out, size_t size, const struct bundle_id_map *m, size_t n)
+static void show(char *out, size_t size, const struct id_map *m, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		snprintf(out + strlen(out), size - strlen(out), " %u-%u-%u", m[i].container,
@@ -36,7 +36,7 @@ static void show(char *out, size_t size, const struct bundle_id_map *m, size_t n
 
 static void test_specs(void)
 {
-	struct bundle_id_map base[] = { { 0, 100000, 100 } };
+	struct id_map base[] = { { 0, 100000, 100 } };
 	struct id_maps outer = { base, base, 1, 1 };
 
 	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {

@@ -56,7 +56,8 @@ int container_root_open(struct container *c, bool read_only, struct container_ro
 	if (pid > 0) {
 		path = cstr_format("/proc/%d/root", (int)pid);
 		if (fs_open(path, O_PATH | O_DIRECTORY, 0, &ret->fd, NULL) == 0) {
-			if (read_only || container_has_its_pid(c))
+			ret->live = read_only || container_has_its_pid(c);
+			if (ret->live)
 				return 0;
 			container_root_close(ret);
 		}

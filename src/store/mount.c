@@ -4,13 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <linux/securebits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/fsuid.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +17,7 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/fs.h"
+#include "base/queue.h"
 #include "base/str.h"
 #include "store/snapshot.h"
 
@@ -276,19 +274,10 @@ static bool put_tree(int tree, size_t i)
 }
 
 /*
- * For the file system this thread, whose credentials overlayfs keeps, is the namespace's root:
- * ids that the layers' map does not have could make nothing. The capabilities stay.
+ * Older overlayfs takes only what is mounted somewhere: here, where nobody else sees it.
+ * This thread, whose credentials overlayfs keeps, acts as the namespace's root: ids that the
+ * layers' map does not have could make nothing.
  */
-static bool act_as(uid_t uid, gid_t gid)
-{
-	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
-		return false;
-	setfsgid(gid);
-	setfsuid(uid);
-	return true;
-}
-
-/* Older overlayfs takes only what is mounted somewhere: here, where nobody else sees it. */
 static void *mount_mapped_in_thread(void *arg)
 {
 	struct mapped *w = arg;
@@ -301,7 +290,7 @@ static void *mount_mapped_in_thread(void *arg)
 	    chdir("empty") == 0) {
 		while (i < w->n_trees && put_tree(w->trees[i], i))
 			i++;
-		if (i == w->n_trees && mkdir("m", 0700) == 0 && act_as(w->uid, w->gid) &&
+		if (i == w->n_trees && mkdir("m", 0700) == 0 && thread_act_as(w->uid, w->gid) &&
 		    mount("overlay", "m", "overlay", 0, w->options) == 0)
 			w->fd = sys_open_tree(AT_FDCWD, "m", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	}

@@ -277,8 +277,7 @@ static bool mount_is_overridden(const struct bundle *b, const char *destination)
 	return false;
 }
 
-static void write_id_maps(struct jsonw *w, const char *key, const struct bundle_id_map *maps,
-			  size_t n)
+static void write_id_maps(struct jsonw *w, const char *key, const struct id_map *maps, size_t n)
 {
 	size_t i;
 

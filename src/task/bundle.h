@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/idmap.h"
 #include "base/json.h"
 
 /* All string lists are NULL-terminated; a NULL list is an empty one. */
@@ -27,10 +28,6 @@ enum bundle_ns {
 	BUNDLE_NS_PATH,    /* join the one at *_ns_path */
 };
 
-struct bundle_id_map {
-	uint32_t container, host, size;
-};
-
 struct bundle_mount {
 	const char *destination; /* absolute, in the container */
 	const char *type;        /* "bind", "tmpfs", "proc", ... */
@@ -38,7 +35,7 @@ struct bundle_mount {
 	const char *const *options;
 	/* of an id-mapped bind: `container` is the id in the file system. None with the option
 	 * "idmap": the container's own. */
-	const struct bundle_id_map *uid_maps, *gid_maps;
+	const struct id_map *uid_maps, *gid_maps;
 	size_t n_uid_maps, n_gid_maps;
 };
 
@@ -126,7 +123,7 @@ struct bundle {
 
 	enum bundle_ns net_ns, pid_ns, ipc_ns, uts_ns, cgroup_ns, user_ns;
 	const char *net_ns_path, *pid_ns_path, *ipc_ns_path, *uts_ns_path;
-	const struct bundle_id_map *uid_maps, *gid_maps; /* with user_ns NEW */
+	const struct id_map *uid_maps, *gid_maps; /* with user_ns NEW */
 	size_t n_uid_maps, n_gid_maps;
 
 	const struct bundle_pair *sysctls, *annotations;

@@ -51,10 +51,6 @@ auto() { p run --network none --userns=auto "$@"; }
 	[ "$(stat -c '%u %g' "$ROOT"/data/snapshots/*/fs/mine)" = "5 6" ]
 	[ "$(p diff ua)" = "A /mine" ]
 	p exec -u 33 ub id -u
-	run p cp /etc/hostname ua:/x
-	[ "$status" = 1 ]
-	[[ "$output" == *"--userns=auto is not supported yet"* ]]
-	[ "$(p cp ua:/mine - | tar -tf -)" = mine ]
 	# The range stays the container's over restarts, of it and of the engine.
 	p restart -t 0 ub
 	[ "$(p exec ub cat /proc/self/uid_map | awk '{print $2}')" = 700001024 ]
@@ -68,6 +64,91 @@ auto() { p run --network none --userns=auto "$@"; }
 	p cp /etc/hostname ua:/x
 	p rm -f ua ub uc
 	p rmi img:1
+}
+
+# owners CONTAINER PATH...: as the container sees them
+owners() { p exec "$1" stat -c '%u:%g' "${@:2}" | xargs; }
+
+@test "userns=auto: cp into one that runs and out of it keeps who owns what, on both sides" {
+	mkdir -p "$ROOT/cp/dir/sub" "$ROOT/shared"
+	echo one >"$ROOT/cp/dir/f"
+	ln "$ROOT/cp/dir/f" "$ROOT/cp/dir/hard"
+	ln -s f "$ROOT/cp/dir/soft"
+	mkfifo "$ROOT/cp/dir/fifo"
+	chmod 4755 "$ROOT/cp/dir/f"
+	chown -h 5:6 "$ROOT/cp/dir/soft" "$ROOT/cp/dir/sub" "$ROOT/cp/dir/fifo"
+	auto -d --name ua -v vol:/v -v "$ROOT/shared:/b" --tmpfs /t bb:1 sleep 100
+	p cp "$ROOT/cp/dir" ua:/
+	p cp "$ROOT/cp/dir/f" ua:/new
+	docker cp "$ROOT/cp/dir" ua:/v/
+	p cp "$ROOT/cp/dir" ua:/t/
+	for at in / /v/ /t/; do
+		[ "$(owners ua ${at}dir ${at}dir/f ${at}dir/hard ${at}dir/soft ${at}dir/sub ${at}dir/fifo)" = "0:0 0:0 0:0 5:6 5:6 5:6" ]
+		[ "$(p exec ua stat -c '%a %h' ${at}dir/f)" = "4755 2" ]
+	done
+	# On disk it is what the container sees.
+	[ "$(stat -c '%u:%g' "$ROOT"/data/snapshots/*/fs/dir/sub)" = 5:6 ]
+	[ "$(stat -c '%u:%g' "$ROOT/data/volumes/vol/_data/dir/sub")" = 5:6 ]
+	# A parent that is missing is root's. What is there is replaced.
+	tar -C "$ROOT/cp/dir" --transform 's,^f,a/b/f,' -cf - f | p cp - ua:/v
+	[ "$(owners ua /v/a /v/a/b /v/a/b/f)" = "0:0 0:0 0:0" ]
+	p exec ua sh -c 'echo mine >/v/a/b/f; chown 7 /v/a/b/f'
+	tar -C "$ROOT/cp/dir" --transform 's,^f,a/b/f,' -cf - f | p cp - ua:/v
+	[ "$(owners ua /v/a/b/f)" = 0:0 ]
+	# Out: the ids of inside, and of a place of the machine's what the container sees.
+	[ "$(p cp ua:/dir - | tar -tvf - --numeric-owner | awk '{print $2, $6}' | sort -k2 | xargs)" = \
+		"0/0 dir/ 0/0 dir/f 5/6 dir/fifo 0/0 dir/hard 5/6 dir/soft 5/6 dir/sub/" ]
+	echo theirs >"$ROOT/shared/host"
+	[ "$(p cp ua:/b/host - | tar -tvf - --numeric-owner | awk '{print $2}')" = 65534/65534 ]
+	p cp "$ROOT/cp/dir/f" ua:/b/made
+	[ "$(stat -c '%u:%g' "$ROOT/shared/made")" = 700000000:710000000 ]
+	p cp -a ua:/dir "$ROOT/cp/back"
+	[ "$(stat -c '%u:%g' "$ROOT/cp/back/sub")" = 5:6 ]
+	# An id that the namespace does not have is refused, and nothing is left of the file.
+	run p cp - ua:/v < <(tar -C "$ROOT/cp/dir" --owner=5000 --group=0 --transform 's,^f,far,' -cf - f)
+	[ "$status" = 1 ]
+	[[ "$output" == *"no uid 5000 in the container's user namespace"* ]]
+	run p exec ua ls /v/far
+	[ "$status" != 0 ]
+	p rm -f ua
+	p volume rm vol
+}
+
+@test "userns=auto: cp -a gives files the container's user, capabilities are the namespace's" {
+	command -v getcap >/dev/null || skip "libcap2-bin is not installed"
+	cp "$(command -v busybox)" "$ROOT/capable"
+	setcap cap_net_raw+ep "$ROOT/capable"
+	auto -d --name ua -u 33:44 bb:1 sleep 100
+	tar -C "$ROOT" --xattrs --xattrs-include='*' -cf - capable | p cp - ua:/
+	getcap "$ROOT"/data/snapshots/*/fs/capable | grep -q cap_net_raw=ep
+	p cp ua:/capable - | tar -C "$ROOT" --xattrs --xattrs-include='*' --transform 's,capable,back,' -xf -
+	[ "$(getcap "$ROOT/back")" = "$ROOT/back cap_net_raw=ep" ]
+	p cp -a "$ROOT/capable" ua:/tmp/user
+	[ "$(owners ua /tmp/user)" = 33:44 ]
+	p rm -f ua
+}
+
+@test "userns=auto: a hostile container moves no write of cp to the machine" {
+	auto -d --name ua -v "$ROOT/bait:/bait" bb:1 sh -c '
+		ln -s / /slash; ln -s ../../../../../.. /up; ln -s /proc/1/root /magic; ln -s /proc/self/cwd /cwd
+		ln -s /bait /there; mkdir /race; touch /ready
+		while :; do ln -sfn / /race/d; rm -f /race/d; mkdir /race/d; rm -rf /race/d; done'
+	eventually p exec ua test -e /ready
+	mkdir -p "$ROOT/evil/d"
+	echo evil >"$ROOT/evil/d/proa-evil-$$"
+	for to in slash up magic cwd; do
+		timeout 20 "$REAL/proa" cp "$ROOT/evil/d" "ua:/$to/" || true
+		timeout 20 "$REAL/proa" cp - "ua:/$to" < <(tar -C "$ROOT/evil/d" -cf - .) || true
+	done
+	for _ in $(seq 60); do
+		timeout 20 "$REAL/proa" cp - ua:/race < <(tar -C "$ROOT/evil" -cf - d) || true
+	done
+	[ ! -e "/proa-evil-$$" ]
+	[ ! -e "/d/proa-evil-$$" ]
+	# What leads to a place of the container is that place.
+	p exec ua ls /d
+	[ -z "$(find "$ROOT/data/content" "$ROOT/run" -name "proa-evil-*")" ]
+	p rm -f ua
 }
 
 @test "userns=auto: size and own mappings, the image's users, the range's end" {
