@@ -38,7 +38,7 @@ MUST_CHECK int fs_replace(int dirfd, const char *name, mode_t mode, const void *
  * RESOLVE_NO_MAGICLINKS); it can never leave it.
  *
  * flags  open(2) flags; O_CLOEXEC is added. mode for O_CREAT.
- * ERR_NOT_FOUND for ENOENT and ENOTDIR, ERR_SYSTEM otherwise.
+ * ERR_NOT_FOUND for ENOENT and ENOTDIR, ERR_INVALID for ENAMETOOLONG, ERR_SYSTEM otherwise.
  */
 MUST_CHECK int fs_open_in_root(int rootfd, const char *path, int flags, mode_t mode, int *ret_fd,
 			       struct error *err);

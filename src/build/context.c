@@ -123,6 +123,8 @@ static int unpack_context(struct build *b, const struct build_context *c, struct
 	known_free(arrival.known);
 	hash_release(&arrival.hash);
 	o->single = stats.hard_links == 0;
+	if (r == -ERR_CORRUPT) /* the client's own */
+		r = -(int)(err->kind = ERR_INVALID);
 	return r < 0 ? error_wrap(err, r, "read build context") : 0;
 }
 

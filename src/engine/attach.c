@@ -3,6 +3,7 @@
  * before the start waits here with its connection; the start hands it to the shim.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -120,6 +121,24 @@ int container_attach_begin(struct engine *e, const char *ref,
 	return 0;
 }
 
+/* Clients that have gone: nobody else looks at them before the start. c->lock is held. */
+static void drop_gone(struct container *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->pending_attach.len; i++) {
+		struct attach_pending *p = c->pending_attach.at[i];
+		struct pollfd poll_fd = { .fd = p->fd };
+
+		/* One that has only closed its sending end still listens. */
+		if (poll(&poll_fd, 1, 0) == 1 && (poll_fd.revents & (POLLHUP | POLLERR)))
+			pending_free(p);
+		else
+			c->pending_attach.at[kept++] = p;
+	}
+	c->pending_attach.len = kept;
+}
+
 /* Not running yet: keep the client for the start. false when it runs (or ran) by now. */
 static bool keep_for_start(struct attach *a, int *fd, const void *early, size_t early_len)
 {
@@ -127,6 +146,7 @@ static bool keep_for_start(struct attach *a, int *fd, const void *early, size_t 
 	struct attach_pending *p;
 
 	LOCKED(&c->lock);
+	drop_gone(c);
 	if (c->task != NULL || c->removed || c->pending_attach.len >= PENDING_MAX ||
 	    (c->status != CONTAINER_CREATED && c->status != CONTAINER_EXITED))
 		return false;

@@ -9,21 +9,39 @@
 
 /*
  * A rule is a path and, behind a blank, what stands there. A segment of the path is a member's
- * name, "*" for each member or "[]" for each element; what is on the way has to be an object or an
- * array. Types: s string, b bool, i integer, o object, l list.
+ * name, "*" for each member, "[]" for each element or "[?]" for each element or, without a list,
+ * the one; what is on the way has to be an object or an array. Types: s string, b bool, i integer,
+ * o object, l list.
  */
 #define ENDPOINT(at) \
 	at ".IPAMConfig.IPv4Address s", at ".IPAMConfig.IPv6Address s", \
 	    at ".IPAMConfig.LinkLocalIPs.[] s", at ".Links.[] s", at ".Aliases.[] s", \
-	    at ".MacAddress s", at ".DriverOpts.* s", at ".GwPriority i"
-#define THROTTLE(name) "HostConfig." name ".[].Path s", "HostConfig." name ".[].Rate i"
-#define STRINGS(name)  "HostConfig." name ".[] s"
+	    at ".MacAddress s", at ".DriverOpts.* s", at ".GwPriority i", at ".NetworkID s", \
+	    at ".EndpointID s", at ".Gateway s", at ".IPAddress s", at ".IPPrefixLen i", \
+	    at ".IPv6Gateway s", at ".GlobalIPv6Address s", at ".GlobalIPv6PrefixLen i", \
+	    at ".DNSNames.[] s"
+#define THROTTLE(in, name) in name ".[].Path s", in name ".[].Rate i"
+#define STRINGS(name)      "HostConfig." name ".[] s"
+/* Of HostConfig and of an update; Peer: container.Resources. */
+#define RESOURCES(in) \
+	in "DeviceCgroupRules.[] s", in "BlkioWeightDevice.[].Path s", \
+	    in "BlkioWeightDevice.[].Weight i", THROTTLE(in, "BlkioDeviceReadBps"), \
+	    THROTTLE(in, "BlkioDeviceWriteBps"), THROTTLE(in, "BlkioDeviceReadIOps"), \
+	    THROTTLE(in, "BlkioDeviceWriteIOps"), in "Devices.[].PathOnHost s", \
+	    in "Devices.[].PathInContainer s", in "Devices.[].CgroupPermissions s", \
+	    in "DeviceRequests.[].Driver s", in "DeviceRequests.[].Count i", \
+	    in "DeviceRequests.[].DeviceIDs.[] s", in "DeviceRequests.[].Capabilities.[].[] s", \
+	    in "DeviceRequests.[].Options.* s", in "Ulimits.[].Name s", in "Ulimits.[].Soft i", \
+	    in "Ulimits.[].Hard i", in "RestartPolicy.Name s", \
+	    in "RestartPolicy.MaximumRetryCount i"
 
 static const char *const container_rules[] = {
 	"ExposedPorts.* o",
 	"Volumes.* o",
 	"Labels.* s",
 	"Env.[] s",
+	"Cmd.[?] s",
+	"Entrypoint.[?] s",
 	"OnBuild.[] s",
 	"Shell.[] s",
 	"Healthcheck.Test.[] s",
@@ -37,8 +55,6 @@ static const char *const container_rules[] = {
 	"HostConfig.LogConfig.Config.* s",
 	"HostConfig.PortBindings.*.[].HostIp s",
 	"HostConfig.PortBindings.*.[].HostPort s",
-	"HostConfig.RestartPolicy.Name s",
-	"HostConfig.RestartPolicy.MaximumRetryCount i",
 	"HostConfig.ConsoleSize.[] i",
 	"HostConfig.Annotations.* s",
 	"HostConfig.Tmpfs.* s",
@@ -55,26 +71,9 @@ static const char *const container_rules[] = {
 	STRINGS("GroupAdd"),
 	STRINGS("Links"),
 	STRINGS("SecurityOpt"),
-	STRINGS("DeviceCgroupRules"),
 	STRINGS("MaskedPaths"),
 	STRINGS("ReadonlyPaths"),
-	"HostConfig.BlkioWeightDevice.[].Path s",
-	"HostConfig.BlkioWeightDevice.[].Weight i",
-	THROTTLE("BlkioDeviceReadBps"),
-	THROTTLE("BlkioDeviceWriteBps"),
-	THROTTLE("BlkioDeviceReadIOps"),
-	THROTTLE("BlkioDeviceWriteIOps"),
-	"HostConfig.Devices.[].PathOnHost s",
-	"HostConfig.Devices.[].PathInContainer s",
-	"HostConfig.Devices.[].CgroupPermissions s",
-	"HostConfig.DeviceRequests.[].Driver s",
-	"HostConfig.DeviceRequests.[].Count i",
-	"HostConfig.DeviceRequests.[].DeviceIDs.[] s",
-	"HostConfig.DeviceRequests.[].Capabilities.[].[] s",
-	"HostConfig.DeviceRequests.[].Options.* s",
-	"HostConfig.Ulimits.[].Name s",
-	"HostConfig.Ulimits.[].Soft i",
-	"HostConfig.Ulimits.[].Hard i",
+	RESOURCES("HostConfig."),
 	"HostConfig.Mounts.[].Type s",
 	"HostConfig.Mounts.[].Source s",
 	"HostConfig.Mounts.[].Target s",
@@ -94,11 +93,36 @@ static const char *const container_rules[] = {
 	ENDPOINT("NetworkingConfig.EndpointsConfig.*"),
 };
 
+/* Beside the deeper ones of container_rules, for who does not copy it member by member. */
+static const char *const config_rules[] = {
+	"Hostname s",     "Domainname s",      "User s",       "AttachStdin b",
+	"AttachStdout b", "AttachStderr b",    "Tty b",        "OpenStdin b",
+	"StdinOnce b",    "ArgsEscaped b",     "Image s",      "WorkingDir s",
+	"MacAddress s",   "NetworkDisabled b", "StopSignal s", "StopTimeout i",
+};
+
+static const char *const update_rules[] = {
+	"CpuShares i",          "Memory i",
+	"NanoCpus i",           "CgroupParent s",
+	"BlkioWeight i",        "CpuPeriod i",
+	"CpuQuota i",           "CpuRealtimePeriod i",
+	"CpuRealtimeRuntime i", "CpusetCpus s",
+	"CpusetMems s",         "KernelMemory i",
+	"KernelMemoryTCP i",    "MemoryReservation i",
+	"MemorySwap i",         "MemorySwappiness i",
+	"OomKillDisable b",     "Init b",
+	"PidsLimit i",          "CpuCount i",
+	"CpuPercent i",         "IOMaximumIOps i",
+	"IOMaximumBandwidth i", RESOURCES(""),
+};
+
 static const char *const exec_rules[] = {
 	"User s",           "WorkingDir s",  "DetachKeys s",   "Tty b",
 	"Privileged b",     "AttachStdin b", "AttachStdout b", "AttachStderr b",
 	"ConsoleSize.[] i", "Cmd.[] s",      "Env.[] s",
 };
+
+static const char *const exec_start_rules[] = { "Detach b", "Tty b", "ConsoleSize.[] i" };
 
 static const char *const network_rules[] = {
 	"Name s",
@@ -181,7 +205,9 @@ static int walk(const struct json *v, const char *rule, const char *at, struct e
 		return want(v, at[1], rule, done, err);
 	if (done > 0)
 		done--;
-	if (len == 2 && memcmp(at, "[]", 2) == 0) {
+	if (len == 3 && memcmp(at, "[?]", 3) == 0 && v->type != JSON_ARRAY)
+		return walk(v, rule, rest, err);
+	if (*at == '[') {
 		r = want(v, 'l', rule, done, err);
 		json_for_each_item (item, v) {
 			if (r == 0)
@@ -218,6 +244,23 @@ static int check(const struct json *body, const char *const *rules, size_t n, st
 int body_check_container(const struct json *body, struct error *err)
 {
 	return check(body, container_rules, ARRAY_LEN(container_rules), err);
+}
+
+int body_check_config(const struct json *body, struct error *err)
+{
+	int r = check(body, config_rules, ARRAY_LEN(config_rules), err);
+
+	return r < 0 ? r : body_check_container(body, err);
+}
+
+int body_check_exec_start(const struct json *body, struct error *err)
+{
+	return check(body, exec_start_rules, ARRAY_LEN(exec_start_rules), err);
+}
+
+int body_check_update(const struct json *body, struct error *err)
+{
+	return check(body, update_rules, ARRAY_LEN(update_rules), err);
 }
 
 int body_check_exec(const struct json *body, struct error *err)

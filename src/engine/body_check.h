@@ -14,7 +14,10 @@ struct json;
  * ERR_INVALID names the member and both types. Members that no table has are free.
  */
 MUST_CHECK int body_check_container(const struct json *body, struct error *err);
+MUST_CHECK int body_check_config(const struct json *body, struct error *err); /* of a commit */
+MUST_CHECK int body_check_update(const struct json *body, struct error *err);
 MUST_CHECK int body_check_exec(const struct json *body, struct error *err);
+MUST_CHECK int body_check_exec_start(const struct json *body, struct error *err);
 MUST_CHECK int body_check_network(const struct json *body, struct error *err);
 MUST_CHECK int body_check_connect(const struct json *body, struct error *err); /* and disconnect */
 MUST_CHECK int body_check_volume(const struct json *body, struct error *err);

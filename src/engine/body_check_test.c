@@ -28,6 +28,10 @@ static const struct {
 	  "json: cannot unmarshal number into Go struct field Labels.* of type string" },
 	{ "a string in a list", "{\"Env\":[\"A=b\",{}]}",
 	  "json: cannot unmarshal object into Go struct field Env.[] of type string" },
+	{ "one string stands for a list of it", "{\"Cmd\":\"a\",\"Entrypoint\":[\"a\",\"b\"]}",
+	  "" },
+	{ "in such a list, too, a number is none", "{\"Cmd\":[\"a\",7]}",
+	  "json: cannot unmarshal number into Go struct field Cmd.[?] of type string" },
 	{ "a list on the way", "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":\"80\"}}}",
 	  "json: cannot unmarshal string into Go struct field HostConfig.PortBindings.* of type "
 	  "list" },
@@ -41,8 +45,24 @@ static const struct {
 	  "int64" },
 };
 
+static void test_update(const char *body, const char *want)
+{
+	auto_(arena) a = ARENA_INIT;
+	const struct json *doc = NULL;
+	struct error err = { 0 };
+
+	if (json_parse(&a, body, strlen(body), &doc, &err) == 0)
+		(void)!body_check_update(doc, &err);
+	is_str(err.msg, want, body);
+}
+
 int main(void)
 {
+	test_update("{\"Memory\":1,\"RestartPolicy\":{\"Name\":\"no\"}}", "");
+	test_update("{\"RestartPolicy\":\"no\"}",
+		    "json: cannot unmarshal string into Go struct field RestartPolicy of type map");
+	test_update("{\"Memory\":\"1\"}",
+		    "json: cannot unmarshal string into Go struct field Memory of type int64");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		auto_(arena) a = ARENA_INIT;
 		const struct json *body = NULL;

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "engine/body_check.h"
 #include "engine/changes.h"
 #include "engine/container_internal.h"
 #include "image/commit.h"
@@ -210,6 +211,8 @@ int container_commit(struct engine *e, const char *ref, const struct container_c
 	int r;
 
 	r = container_find(e, ref, &c, err);
+	if (r == 0)
+		r = body_check_config(body, err);
 	if (r < 0)
 		return r;
 	x.c = c;

@@ -182,6 +182,13 @@ MUST_CHECK int container_view_open(struct container *c, int *ret_fd, struct erro
 void container_root_close(struct container_root *r);
 DEFINE_AUTO(container_root, container_root_close);
 
+/*
+ * cpuset.c: every number of the list `want` ("0-3,7"; NULL or "": none) is in the list that `file`
+ * holds. name: "cpus"; plural: "CPUs". ERR_INVALID in dockerd's words.
+ */
+MUST_CHECK int cpuset_check(const char *want, const char *file, const char *name,
+			    const char *plural, struct error *err);
+
 /* extract.c: archive_extract below the root; with o->maps as the root of that namespace. */
 struct extract_options;
 struct reader;

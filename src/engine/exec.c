@@ -348,7 +348,9 @@ int exec_start_begin(struct engine *e, const char *id, const struct json *body, 
 	r = exec_find(e, id, &x, err);
 	if (r < 0)
 		return r;
-	r = check_running(x->container, err);
+	r = body_check_exec_start(body, err);
+	if (r == 0)
+		r = check_running(x->container, err);
 	if (r == 0)
 		r = claim(x, err);
 	if (r == 0) {
@@ -394,7 +396,9 @@ int exec_start_detached(struct engine *e, const char *id, const struct json *bod
 	r = exec_find(e, id, &x, err);
 	if (r < 0)
 		return r;
-	r = check_running(x->container, err);
+	r = body_check_exec_start(body, err);
+	if (r == 0)
+		r = check_running(x->container, err);
 	if (r == 0)
 		r = claim(x, err);
 	if (r == 0)

@@ -283,6 +283,14 @@ DEFINE_AUTO(target, target_release);
 		.place = PLACE_INIT, .dir = FD_NONE \
 	}
 
+/* What the client sent is at fault, not the engine. */
+static int blame_client(int r, struct error *err)
+{
+	if (r == -ERR_CORRUPT || (r == -ERR_SYSTEM && err->sys == ENAMETOOLONG))
+		r = -(int)(err->kind = ERR_INVALID);
+	return r;
+}
+
 static int target_open(struct container *c, const char *ref, const char *path, struct target *t,
 		       struct error *err)
 {
@@ -304,7 +312,7 @@ static int target_open(struct container *c, const char *ref, const char *path, s
 	if (fstatat(t->dir, t->name, &t->st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT || errno == ENOTDIR
 			   ? not_found(ref, path, err)
-			   : error_sys(err, errno, "stat '%s'", path);
+			   : blame_client(error_sys(err, errno, "stat '%s'", path), err);
 	if (!dir_wanted || S_ISDIR(t->st.st_mode))
 		return 0;
 	if (!S_ISLNK(t->st.st_mode))
@@ -411,7 +419,7 @@ int container_archive_put(struct engine *e, const char *ref, const char *path,
 	r = decompressor_new(in, &d, err);
 	if (r < 0)
 		return r;
-	r = container_extract(p.root, p.path, decompressor_reader(d), &x, err);
+	r = blame_client(container_extract(p.root, p.path, decompressor_reader(d), &x, err), err);
 	decompressor_free(d);
 	if (r == 0)
 		container_event(c, "extract-to-dir", NULL, 0);

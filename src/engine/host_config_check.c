@@ -75,6 +75,7 @@ static int check_cpu(const struct json *hc, struct error *err)
 	int64_t nano = json_int(hc, "NanoCpus", 0), period = json_int(hc, "CpuPeriod", 0);
 	int64_t quota = json_int(hc, "CpuQuota", 0);
 	int64_t weight = json_int(hc, "BlkioWeight", 0);
+	int r;
 
 	if (nano != 0 && (period != 0 || quota != 0))
 		return error_set(err, ERR_INVALID,
@@ -92,7 +93,11 @@ static int check_cpu(const struct json *hc, struct error *err)
 				 "CPU cfs quota can not be less than 1ms (i.e. 1000)");
 	if (weight != 0 && (weight < 10 || weight > 1000))
 		return error_set(err, ERR_INVALID, "Range of blkio weight is from 10 to 1000");
-	return 0;
+	r = cpuset_check(json_str(hc, "CpusetCpus"), "/sys/devices/system/cpu/online", "cpus",
+			 "CPUs", err);
+	return r < 0 ? r
+		     : cpuset_check(json_str(hc, "CpusetMems"), "/sys/devices/system/node/online",
+				    "mems", "memory nodes", err);
 }
 
 static int check_caps(const struct json *hc, struct error *err)

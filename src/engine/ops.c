@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cgroup/cgroup.h"
+#include "engine/body_check.h"
 #include "engine/container_internal.h"
 #include "engine/network.h"
 #include "store/db.h"
@@ -571,6 +572,8 @@ int container_update(struct engine *e, const char *ref, const struct json *body,
 	int r;
 
 	r = container_find(e, ref, &c, err);
+	if (r == 0)
+		r = body_check_update(body, err);
 	if (r < 0)
 		return r;
 	LOCKED(&c->op);

@@ -92,7 +92,7 @@ static int write_table(struct str text, const pid_t *pids, size_t n_pids, struct
 	for (pid_col = 0; pid_col < n && !str_eqs(col[pid_col], "PID"); pid_col++)
 		;
 	if (pid_col == n)
-		return error_set(err, ERR_SYSTEM, "Couldn't find PID field in ps output");
+		return error_set(err, ERR_INVALID, "Couldn't find PID field in ps output");
 	jsonw_object(w);
 	jsonw_karray(w, "Titles");
 	for (i = 0; i < n; i++)
@@ -143,7 +143,8 @@ int container_top(struct engine *e, const char *ref, const char *ps_args, struct
 	if (r < 0)
 		return error_wrap(err, r, "Error running ps");
 	if (status != 0)
-		return error_set(err, ERR_SYSTEM, "Error running ps: %s",
+		return error_set(err, cstr_is_empty(ps_args) ? ERR_SYSTEM : ERR_INVALID,
+				 "Error running ps: %s",
 				 complaint.data ? complaint.data : "it failed");
 	r = write_table((struct str){ text.data ? text.data : "", text.len }, pids, n, out, err);
 	if (r == 0)
