@@ -14,6 +14,7 @@
 #undef JSON_NULL
 
 #include "base/buf.h"
+#include "base/memory.h"
 #include "base/str.h"
 #include "base/vec.h"
 
@@ -203,6 +204,9 @@ static int parse_scanned(struct arena *a, struct scan *s, const struct json **re
 				 why.text, why.line, why.column);
 	*ret = convert(a, s, doc);
 	json_decref(doc);
+	/* The library's small parts of a large document lie between everybody else's. */
+	if (s->n_values > VALUES_FREE)
+		memory_trim();
 	return 0;
 }
 

@@ -7,3 +7,15 @@
  * the next request; what was relocated or written stays. Safe beside running threads.
  */
 void memory_give_back(void);
+
+/* The heap alone: for after something large of many small parts was freed. Some milliseconds. */
+void memory_trim(void);
+/* That, when 16 MiB more of the heap are free than the last time. For one thread. */
+void memory_trim_much(void);
+
+/*
+ * For a daemon, before its first thread: few arenas, and what is large comes from the kernel and
+ * goes back at once. Left alone, malloc takes the first large block that is freed as a sign that
+ * more will come and keeps up to 64 MiB.
+ */
+void memory_setup_daemon(void);

@@ -426,6 +426,8 @@ static void tell_quiet(struct http_server *s, int64_t now_ns)
 {
 	if (s->config.on_quiet == NULL || s->quiet_told)
 		return;
+	if (s->config.on_tick)
+		s->config.on_tick();
 	{
 		LOCKED(&s->lock);
 		if (s->n_busy > 0 || now_ns - s->last_ns < s->config.quiet_after_ms * NS_PER_MS)

@@ -39,6 +39,7 @@ struct http_server_config {
 	bool accept_context_fd;   /* see http_request.context_fd */
 	int quiet_after_ms;       /* with on_quiet: no request and no connection's event so long */
 	void (*on_quiet)(void);   /* once in each quiet time, on the waiter's thread; NULL: none */
+	void (*on_tick)(void);    /* there, too: about once a second, but not in a quiet time */
 };
 
 /* One request. Everything in it lives until the handler returns. */

@@ -6,7 +6,6 @@
  * blocked everywhere else) and watches for the idle exit.
  */
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -165,6 +164,7 @@ static int start(struct daemon *d, struct error *err)
 					   .max_connections = 16384,
 					   .quiet_after_ms = QUIET_MS,
 					   .on_quiet = memory_give_back,
+					   .on_tick = memory_trim_much,
 					   .accept_context_fd = true };
 	struct api_config api = { .experimental =
 				      settings_bool(&d->settings, "experimental", false) };
@@ -251,8 +251,7 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
-	/* An arena a thread would keep what hundreds of short requests freed. */
-	mallopt(M_ARENA_MAX, 2);
+	memory_setup_daemon();
 	log_setup(STDERR_FILENO, LOG_INFO, LOG_TEXT);
 	if (settings_read_flags(&d.settings, argc, argv, &err) < 0) {
 		fprintf(stderr, "%s\nSee 'proad --help'.\n", err.msg);
