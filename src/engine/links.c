@@ -202,14 +202,57 @@ struct port {
 static int by_port(const void *a, const void *b)
 {
 	const struct port *x = a, *y = b;
+	bool x_tcp = strcmp(x->proto, "tcp") == 0, y_tcp = strcmp(y->proto, "tcp") == 0;
 
-	return x->number != y->number ? x->number - y->number : strcmp(x->proto, y->proto);
+	if (x->number != y->number)
+		return x->number - y->number;
+	return x_tcp != y_tcp ? y_tcp - x_tcp : strcmp(x->proto, y->proto);
 }
 
 static void add(struct json *env, struct arena *a, char *text)
 {
 	json_push(a, env, json_new_string(a, arena_strdup(a, text)));
 	free(text);
+}
+
+/* Peer: dockerd's nextContiguous, which counts 80/tcp and 80/udp as two steps. */
+static size_t last_of_range(const struct port *ports, size_t n, size_t from)
+{
+	int value = ports[from].number;
+
+	for (size_t i = from + 1; i < n; i++, value++)
+		if (ports[i].number > value + 1)
+			return i - 1;
+	return n - 1;
+}
+
+/* Three ports in a row and more have a start and an end, beside the variables of each. */
+static void ranges_env(struct json *env, struct arena *a, const struct port *ports, size_t n,
+		       const char *alias, const char *ip)
+{
+	size_t last;
+
+	for (size_t i = 0; i < n; i = last + 1) {
+		const struct port *p = &ports[i], *q;
+		autofree char *upper = upper_alias(p->proto), *stem = NULL, *end = NULL;
+
+		last = last_of_range(ports, n, i);
+		if (last <= i + 1) {
+			last = i;
+			continue;
+		}
+		q = &ports[last];
+		stem = cstr_format("%s_PORT_%d_%s", alias, p->number, upper);
+		add(env, a, cstr_format("%s_START=%s://%s:%d", stem, p->proto, ip, p->number));
+		add(env, a, cstr_format("%s_ADDR=%s", stem, ip));
+		add(env, a, cstr_format("%s_PROTO=%s", stem, p->proto));
+		add(env, a, cstr_format("%s_PORT_START=%d", stem, p->number));
+		end = upper_alias(q->proto);
+		free(stem);
+		stem = cstr_format("%s_PORT_%d_%s", alias, p->number, end);
+		add(env, a, cstr_format("%s_END=%s://%s:%d", stem, q->proto, ip, q->number));
+		add(env, a, cstr_format("%s_PORT_END=%d", stem, q->number));
+	}
 }
 
 static void ports_env(struct json *env, struct arena *a, const struct json *exposed,
@@ -227,14 +270,15 @@ static void ports_env(struct json *env, struct arena *a, const struct json *expo
 			ports[n++] = (struct port){ (int)v, slash + 1 };
 	}
 	qsort(ports, n, sizeof(*ports), by_port);
+	if (n > 0)
+		add(env, a,
+		    cstr_format("%s_PORT=%s://%s:%d", alias, ports[0].proto, ip, ports[0].number));
+	ranges_env(env, a, ports, n, alias, ip);
 	for (size_t i = 0; i < n; i++) {
 		const struct port *p = &ports[i];
 		autofree char *upper = upper_alias(p->proto);
 		autofree char *stem = cstr_format("%s_PORT_%d_%s", alias, p->number, upper);
 
-		if (i == 0)
-			add(env, a,
-			    cstr_format("%s_PORT=%s://%s:%d", alias, p->proto, ip, p->number));
 		add(env, a, cstr_format("%s=%s://%s:%d", stem, p->proto, ip, p->number));
 		add(env, a, cstr_format("%s_ADDR=%s", stem, ip));
 		add(env, a, cstr_format("%s_PORT=%d", stem, p->number));

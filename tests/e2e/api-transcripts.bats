@@ -55,3 +55,39 @@ setup() { [ -f "${ROOT:-/none}/ready" ] || skip "needs root, python3 and a docke
 	[ "$status" = 1 ]
 	[[ "$output" == *"201 in dockerd, 404 in proad"* ]]
 }
+
+# link_env SOCKET PORT...: what a parent gets of a child with these ports, without its address
+link_env() {
+	local at=$1 expose=()
+	shift
+	for p in "$@"; do expose+=(--expose "$p"); done
+	docker -H "unix://$at" run -d --name link-child -e A=b "${expose[@]}" busybox sleep 100 >/dev/null
+	docker -H "unix://$at" run --rm --name link-parent --link link-child:db-1 busybox env | grep ^DB_1 |
+		sed -E 's/([0-9]+\.){3}[0-9]+/IP/' | sort
+	docker -H "unix://$at" rm -f link-child >/dev/null
+}
+
+@test "the variables of --link, for single ports, ranges and the same number twice" {
+	need_docker
+	for ports in "" "80" "81 80" "80-82" "80-82/udp 80" "80 81/udp 82" "5000-5004 80-81 443/udp" "80 80/udp 81 81/udp" "80/udp 80 80/sctp" "7/sctp 8/tcp 9/udp 11"; do
+		# shellcheck disable=SC2086 # words
+		diff <(link_env "$PEER_SOCK" $ports) <(link_env "$SOCK" $ports) || { echo "ports: $ports"; false; }
+	done
+}
+
+@test "what compose v1 and docker CLI 20.10 send to make a network: EnableIPv6 false is no IPv6" {
+	for at in "$PEER_SOCK" "$SOCK"; do
+		curl -sf --unix-socket "$at" -H 'Content-Type: application/json' -d '{"Name":"v1_default","CheckDuplicate":true,
+			"Driver":"bridge","EnableIPv6":false,"IPAM":{"Driver":"default","Options":{},"Config":[]},"Internal":false,
+			"Attachable":false,"Ingress":false,"ConfigOnly":false,"ConfigFrom":null,"Options":{},
+			"Labels":{"com.docker.compose.network":"default"}}' http://x/v1.41/networks/create | jq -e '.Id | length == 64'
+		curl -sf --unix-socket "$at" http://x/v1.41/networks/v1_default |
+			jq -S '[.EnableIPv6, .Internal, .Attachable, .Driver, .Options, .Labels, .IPAM.Driver, .IPAM.Options, (.IPAM.Config | length)]' \
+				>"$ROOT/net.${at##*/}"
+		docker -H "unix://$at" run --rm --network v1_default busybox ip -6 addr show dev eth0 >"$ROOT/addr.${at##*/}"
+		curl -sf --unix-socket "$at" -X DELETE http://x/v1.41/networks/v1_default
+	done
+	diff "$ROOT/net.${PEER_SOCK##*/}" "$ROOT/net.${SOCK##*/}"
+	cat "$ROOT/addr.${PEER_SOCK##*/}" "$ROOT/addr.${SOCK##*/}"
+	diff <(grep -c inet6 "$ROOT/addr.${PEER_SOCK##*/}") <(grep -c inet6 "$ROOT/addr.${SOCK##*/}")
+}

@@ -164,7 +164,8 @@ class Engine:
         out = set()
         for kind, where, key in (("container", "/containers/json?all=1", "Names"), ("network", "/networks", "Name"),
                                  ("image", "/images/json?all=1", "RepoTags")):
-            out |= {f"{kind} {x[key]}" for x in self.json("GET", where)[1]}
+            for x in self.json("GET", where)[1]:
+                out |= {f"{kind} {name}" for name in ([x[key]] if isinstance(x[key], str) else x[key] or [x["Id"]])}
         return out | {f"volume {v['Name']}" for v in self.json("GET", "/volumes")[1]["Volumes"] or []}
 
     # ---- what the requests are about ----
@@ -187,7 +188,7 @@ class Engine:
     def clean(self, before):
         for thing in self.objects() - before:
             kind, name = thing.split(" ", 1)
-            name = re.sub(r"[^\w./:-]", "", name).lstrip("/") if kind in ("container", "image") else name
+            name = name.lstrip("/")
             where = {"container": "/containers/%s?force=1", "network": "/networks/%s", "volume": "/volumes/%s", "image": "/images/%s?force=1"}
             self.send("DELETE", (where[kind] % name).encode())
 
