@@ -78,34 +78,55 @@ static void move_gateway(struct network_room *r, struct attachment *a)
 		a->ports.len = 0;
 }
 
+/* Out of the list and of the record; on failure it is in both, as it was. */
+static int take_member(struct network_room *r, struct attachment *a, size_t i, struct member *ret,
+		       struct error *err)
+{
+	struct member *at = a->members.at;
+	int status;
+
+	LOCKED(&r->lock);
+	*ret = at[i];
+	a->members.len--;
+	memmove(&at[i], &at[i + 1], (a->members.len - i) * sizeof(*at));
+	status = attachment_store(r, a, err);
+	if (status == 0)
+		return 0;
+	memmove(&at[i + 1], &at[i], (a->members.len - i) * sizeof(*at));
+	at[i] = *ret;
+	a->members.len++;
+	return status;
+}
+
 int member_disconnect(struct network_room *r, struct container *c, struct attachment *a, size_t i,
 		      struct error *err)
 {
-	struct member *m = &a->members.at[i];
-	bool was_gateway = m->gateway, live = m->active;
+	struct error late;
+	struct member m;
 	struct network *n;
-	int status;
+	bool live;
+	int status = take_member(r, a, i, &m, err);
 
-	if (m->active && m->net->kind == NETWORK_BRIDGE)
-		net_endpoint_remove(r->net, a->key, m->endpoint_id);
-	lock_take(&r->lock);
-	n = network_get(r, m->network, NULL);
-	member_clear(m);
-	free(m->network);
-	for (size_t k = i; k + 1 < a->members.len; k++)
-		a->members.at[k] = a->members.at[k + 1];
-	a->members.len--;
-	lock_drop(&r->lock);
-	if (was_gateway)
+	if (status < 0)
+		return status;
+	live = m.active;
+	if (live && m.net->kind == NETWORK_BRIDGE)
+		net_endpoint_remove(r->net, a->key, m.endpoint_id);
+	if (m.gateway)
 		move_gateway(r, a);
 	lock_take(&r->lock);
-	status = attachment_store(r, a, err);
+	if (m.gateway && attachment_store(r, a, &late) < 0)
+		log_warn("moved gateway not recorded, continuing", KV("container", a->id),
+			 KV_ERR(&late));
+	n = network_get(r, m.network, NULL);
+	member_clear(&m);
+	free(m.network);
 	if (n && live)
 		network_event(r, "disconnect", n, a->id);
 	lock_drop(&r->lock);
 	if (live)
 		network_files_update(r, c, a);
-	return status;
+	return 0;
 }
 
 /* ---- after a restart of proad ---- */

@@ -561,11 +561,23 @@ static int check_update(const struct container *c, const struct json *body, cons
 	return host_config_check(c->engine, hc, err);
 }
 
+/* Returns the one it had; readers may hold it. */
+static const struct json *take_host_config(struct container *c, const struct json *hc)
+{
+	const struct json *old;
+
+	LOCKED(&c->lock);
+	old = c->host_config;
+	c->host_config = hc;
+	return old;
+}
+
 int container_update(struct engine *e, const char *ref, const struct json *body, struct jsonw *out,
 		     struct error *err)
 {
 	autoptr(container) c = NULL;
 	const struct json *old;
+	struct error local;
 	struct json *hc;
 	bool running;
 	size_t i;
@@ -592,21 +604,19 @@ int container_update(struct engine *e, const char *ref, const struct json *body,
 		LOCKED(&c->lock);
 		running = c->pid > 0 && container_is_running(c);
 	}
-	if (running) {
-		r = apply_limits(c, hc, err);
-		if (r < 0)
-			return error_wrap(err, r, "Cannot update container %s", c->id);
-	}
-	{
-		LOCKED(&c->lock);
-		old = c->host_config;
-		c->host_config = hc;
-	}
+	old = take_host_config(c, hc);
 	r = container_save_doc(c, err);
 	if (r < 0) {
-		LOCKED(&c->lock);
-		c->host_config = old;
+		(void)!take_host_config(c, old);
 		return r;
+	}
+	/* After the record: limits that it does not have could not be taken back. */
+	if (running && (r = apply_limits(c, hc, err)) < 0) {
+		(void)!take_host_config(c, old);
+		if (container_save_doc(c, &local) < 0)
+			log_warn("limits of a failed update are still recorded, continuing",
+				 KV("container", c->id), KV_ERR(&local));
+		return error_wrap(err, r, "Cannot update container %s", c->id);
 	}
 	container_event(c, "update", NULL, 0);
 	jsonw_object(out);
