@@ -206,6 +206,60 @@ is_gone() { ! kill -0 "$1" 2>/dev/null; }
 	[ "$(run_it --rm bb:1 echo fine)" = fine ]
 }
 
+# take_pid PID: a process of the host that has it, when the machine lets us; in $taken
+take_pid() {
+	taken=
+	for _ in $(seq 500); do
+		echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid
+		sleep 60 3>&- &
+		taken=$!
+		[ "$taken" = "$1" ] && return 0
+		kill "$taken"
+	done
+}
+
+@test "pause, update and kill of a container that ends in this moment leave a process of the host with its pid alone" {
+	engine=$(cat "$ROOT/test.pid")
+	groups=()
+	for g in /sys/fs/cgroup /sys/fs/cgroup/freezer /sys/fs/cgroup/memory; do
+		[ ! -e "$g/cgroup.procs" ] || groups+=("$g/${ROOT##*/}-taken")
+	done
+	for op in pause update kill stop?t=0; do
+		run_it -d --name one bb:1 sleep 1000
+		pid=$(d inspect -f '{{.State.Pid}}' one)
+		kill -STOP "$engine"
+		kill -9 "$pid"
+		while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+		take_pid "$pid"
+		# Of its own, so that a failure of this test stops nobody else.
+		mkdir "${groups[@]}"
+		for g in "${groups[@]}"; do echo "$taken" >"$g/cgroup.procs"; done
+		# Several, so that one is before the news of the exit.
+		asked=
+		for _ in 1 2 3 4 5 6 7 8; do
+			curl -s --max-time 10 --unix-socket "$SOCK" -X POST -H 'Content-Type: application/json' \
+				-d '{"Memory":67108864,"MemorySwap":67108864}' "http://x/containers/one/$op" >/dev/null 3>&- &
+			asked="$asked $!"
+		done
+		sleep 0.3
+		kill -CONT "$engine"
+		# shellcheck disable=SC2086 # words
+		wait $asked || true
+		state=$(cut -d' ' -f3 "/proc/$taken/stat" || true)
+		limit=$(cat "${groups[@]/%//memory.limit_in_bytes}" "${groups[@]/%//memory.max}" 2>/dev/null | sort -u)
+		frozen=$(cat "${groups[@]/%//freezer.state}" 2>/dev/null || true)
+		for g in "${groups[@]}"; do [ ! -e "$g/freezer.state" ] || echo THAWED >"$g/freezer.state"; done
+		kill "$taken" || true
+		wait "$taken" 2>/dev/null || true
+		rmdir "${groups[@]}"
+		d rm -f one
+		[ "$taken" = "$pid" ] || skip "the machine is too busy to get one pid again"
+		[ "$state" = S ]
+		[ "${frozen:-THAWED}" = THAWED ]
+		[ "$limit" != 67108864 ]
+	done
+}
+
 @test "cp of a container that ends in this moment reaches no process of the host that has its pid" {
 	mkdir "$ROOT/host" "$ROOT/tar"
 	touch "$ROOT/tar/written"
@@ -219,14 +273,7 @@ is_gone() { ! kill -0 "$1" 2>/dev/null; }
 	kill -STOP "$engine"
 	kill -9 "$pid"
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
-	taken=
-	for _ in $(seq 500); do
-		echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
-		sleep 60 3>&- &
-		taken=$!
-		[ "$taken" = "$pid" ] && break
-		kill "$taken"
-	done
+	take_pid "$pid"
 	curl -s --max-time 10 --unix-socket "$SOCK" -X PUT -H 'Content-Type: application/x-tar' \
 		--data-binary "@$ROOT/one.tar" "http://x/containers/ending/archive?path=$ROOT/host" >/dev/null 3>&- &
 	put=$!
