@@ -167,3 +167,65 @@ teardown() {
 	run host nft list table inet "$(host nft list tables | awk '/proa_/{print $3; exit}')"
 	[[ "$output" != *"172.18.0"* ]]
 }
+
+@test "the name server: a container that floods it has its share of memory and sockets, others have answers" {
+	docker network create names
+	docker run -d --name quiet --network names bb:1 sleep 1000
+	gw=$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' names)
+	# A server that takes every question and answers none: all of them wait.
+	host python3 - "$gw" 3>&- <<-'P' &
+		import socket, sys, time
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+		s.bind((sys.argv[1], 53))
+		t = socket.socket()
+		t.bind((sys.argv[1], 53))
+		t.listen(1000)
+		time.sleep(120)
+	P
+	hole=$!
+	docker run -d --name flood --network names --dns "$gw" bb:1 sleep 1000
+	proad=$(cat "$ROOT/test.pid")
+	# The image's python is none: the test's own asks from inside of the container's network.
+	run nsenter -t "$(docker inspect -f '{{.State.Pid}}' flood)" -n python3 - "$proad" <<-'P'
+		import os, socket, struct, sys, time
+		proad = sys.argv[1]
+		rss = lambda: next(int(l.split()[1]) for l in open(f"/proc/{proad}/status") if l.startswith("VmRSS"))
+		fds = lambda: len(os.listdir(f"/proc/{proad}/fd"))
+		def question(n, pad):
+		    name = b"".join(bytes([len(p)]) + p for p in (b"q%d" % n, b"example", b"com")) + b"\0"
+		    return struct.pack(">HHHHHH", n & 65535, 0x100, 1, 0, 0, 1) + name + struct.pack(">HH", 1, 1) + \
+		        b"\0" + struct.pack(">HHIH", 41, 4096, 0, pad + 4) + struct.pack(">HH", 12, pad) + bytes(pad)
+		before = rss(), fds()
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		for n in range(20000):
+		    s.sendto(question(n, 3900), ("127.0.0.11", 53))
+		    if n % 8 == 0:
+		        time.sleep(0.0003)  # or the kernel drops them
+		most = [rss(), fds()]
+		tcp = []
+		for n in range(600):
+		    t = socket.socket()
+		    t.settimeout(5)
+		    try:
+		        t.connect(("127.0.0.11", 53))
+		        q = question(n, 10)
+		        t.sendall(struct.pack(">H", len(q)) + q)
+		        tcp.append(t)
+		    except OSError:
+		        pass
+		for _ in range(30):
+		    most = [max(most[0], rss()), max(most[1], fds())]
+		    time.sleep(0.1)
+		print("memory", before[0], most[0], "descriptors", before[1], most[1])
+		assert most[0] - before[0] < 56 << 10, "more than 8,192 questions of 4 KiB"
+		assert 256 <= most[1] - before[1] < 256 + 512 + 64, "256 clients and a socket for each of 512 questions"
+	P
+	echo "$output"
+	[ "$status" = 0 ]
+	docker exec quiet nslookup flood 127.0.0.11
+	docker exec quiet nslookup quiet 127.0.0.11
+	kill "$hole"
+	docker rm -f flood quiet
+	docker network rm names
+}
