@@ -155,6 +155,8 @@ int engine_image_import(struct engine *e, const struct engine_image_import *i, s
 	o.arch = platform.arch;
 	o.variant = platform.variant;
 	r = image_import(e->store, in, &o, &id, err);
+	if (r == -ERR_CORRUPT) /* the client's own */
+		r = -(int)(err->kind = ERR_INVALID);
 	if (r < 0)
 		image_give_back(e);
 	if (r == 0) {

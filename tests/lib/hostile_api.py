@@ -211,6 +211,7 @@ BASE = {
     "POST /networks/{id}/disconnect": {"Container": "idle", "Force": True}, "POST /exec/{id}/start": {"Detach": True},
 }
 FIXED = {"GET /events": {"until": "1"}, "GET /containers/{id}/stats": {"stream": "0", "one-shot": "1"},
+         "POST /images/create": {"fromSrc": "-", "repo": "made"},
          "POST /containers/{id}/stop": {"t": "0"}, "POST /containers/{id}/restart": {"t": "0"}, "POST /commit": {"container": "idle"},
          "GET /containers/{id}/archive": {"path": "/etc"}, "HEAD /containers/{id}/archive": {"path": "/etc"},
          "PUT /containers/{id}/archive": {"path": "/tmp"}, "POST /containers/{id}/rename": {"name": "idle"}}
@@ -264,7 +265,7 @@ def requests(engine):
 
         for param in query:
             for value in QUERY:
-                body = CONTEXT if path == "/build" else b"{}" if method == "POST" else None
+                body = CONTEXT if path in ("/build", "/images/create") else b"{}" if method == "POST" else None
                 yield name, "?" + param, value, False, method, target({param: value}), body
         for segment in SEGMENTS if "{" in path else []:
             where = re.sub(r"\{\w+\}", segment.decode(), path)
