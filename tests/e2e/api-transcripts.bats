@@ -56,6 +56,12 @@ setup() { [ -f "${ROOT:-/none}/ready" ] || skip "needs root, python3 and a docke
 	[[ "$output" == *"201 in dockerd, 404 in proad"* ]]
 }
 
+# The flows above have removed it.
+busybox_again() {
+	busybox_image busybox:latest
+	SOCK=$PEER_SOCK busybox_image busybox:latest
+}
+
 # link_env SOCKET PORT...: what a parent gets of a child with these ports, without its address
 link_env() {
 	local at=$1 expose=()
@@ -69,6 +75,7 @@ link_env() {
 
 @test "the variables of --link, for single ports, ranges and the same number twice" {
 	need_docker
+	busybox_again
 	for ports in "" "80" "81 80" "80-82" "80-82/udp 80" "80 81/udp 82" "5000-5004 80-81 443/udp" "80 80/udp 81 81/udp" "80/udp 80 80/sctp" "7/sctp 8/tcp 9/udp 11"; do
 		# shellcheck disable=SC2086 # words
 		diff <(link_env "$PEER_SOCK" $ports) <(link_env "$SOCK" $ports) || { echo "ports: $ports"; false; }
@@ -76,6 +83,8 @@ link_env() {
 }
 
 @test "what compose v1 and docker CLI 20.10 send to make a network: EnableIPv6 false is no IPv6" {
+	need_docker
+	busybox_again
 	for at in "$PEER_SOCK" "$SOCK"; do
 		curl -sf --unix-socket "$at" -H 'Content-Type: application/json' -d '{"Name":"v1_default","CheckDuplicate":true,
 			"Driver":"bridge","EnableIPv6":false,"IPAM":{"Driver":"default","Options":{},"Config":[]},"Internal":false,
