@@ -109,6 +109,10 @@ static void conn_free(struct server_conn *c)
 			c->next->prev = c->prev;
 		s->n_conns--;
 	}
+	/* To close is not enough: a process being spawned has a copy until its exec, and the
+	 * set of what is watched knows the socket, not our descriptor. */
+	if (c->transport.fd >= 0)
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->transport.fd, NULL);
 	http_transport_release(&c->transport);
 	buf_release(&c->src.in);
 	http_tls_unref(c->tls);

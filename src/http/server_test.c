@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -286,6 +288,63 @@ static void test_gone(void)
 	is_int(atomic_load(&canceled), before + 1, "the handler learns that the client has gone");
 }
 
+/* How many descriptors the epoll sets of this process hold. */
+static unsigned watched(void)
+{
+	char path[64], line[256];
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		f = fopen(path, "re");
+		if (f == NULL)
+			continue;
+		while (fgets(line, sizeof(line), f) != NULL)
+			n += strncmp(line, "tfd:", 4) == 0;
+		fclose(f);
+	}
+	return n;
+}
+
+static void await_connections(struct http_server *s, unsigned wanted)
+{
+	struct http_server_stats stats;
+
+	for (int i = 0; i < 1000; i++) {
+		http_server_get_stats(s, &stats);
+		if (stats.connections == wanted)
+			return;
+		usleep(10 * 1000);
+	}
+}
+
+static void test_copied(struct http_server *s)
+{
+	unsigned before;
+	pid_t child;
+	char out[512];
+	int fd;
+
+	await_connections(s, 0);
+	before = watched();
+	fd = dial();
+	(void)!write(fd, "GET /quick HTTP/1.1\r\nHost: x\r\n\r\n", 32);
+	ok(read(fd, out, sizeof(out)) > 0 && watched() == before + 1, "a connection is watched");
+	child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	shutdown(fd, SHUT_RDWR);
+	await_connections(s, 0);
+	is_int(watched(), before, "and not when it ended, although a child has a copy of it");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(fd);
+}
+
 static void test_slow_heads(void)
 {
 	int64_t start = clock_mono_ns();
@@ -440,6 +499,7 @@ int main(void)
 	test_hijack();
 	test_late_reader();
 	test_gone();
+	test_copied(s);
 	test_slow_heads();
 	test_idle(s);
 	test_quiet();
