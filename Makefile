@@ -46,8 +46,8 @@ tsan-build:
 # The end-to-end tests against sanitized programs; a report of any process fails them.
 asan-e2e: asan-build
 	@tools/run-sanitized $(BUILD)-asan
-tsan-e2e: tsan-build
-	@tools/run-sanitized $(BUILD)-tsan
+tsan-e2e: all tsan-build
+	@RUNTIME=$(BUILD)/src/main/proa-runtime tools/run-sanitized $(BUILD)-tsan
 clang:
 	@[ -d $(BUILD)-clang ] || CC=$(CLANG) $(MESON_SETUP) $(BUILD)-clang >/dev/null
 	@ninja --quiet -C $(BUILD)-clang

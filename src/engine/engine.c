@@ -267,6 +267,7 @@ int engine_open(const struct engine_config *cfg, struct engine **ret, struct err
 
 	copy_config(&e->arena, cfg, &e->cfg);
 	e->data_fd = e->exec_fd = e->closing.fd = FD_NONE;
+	pthread_mutex_init(&e->reload_lock.mutex, NULL);
 	pthread_mutex_init(&e->containers_lock.mutex, NULL);
 	pthread_mutex_init(&e->execs_lock.mutex, NULL);
 	pthread_mutex_init(&e->events_lock.mutex, NULL);
@@ -285,8 +286,9 @@ int engine_open(const struct engine_config *cfg, struct engine **ret, struct err
 	return 0;
 }
 
-int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err)
+static void take_over(struct engine *e, const struct engine_config *cfg)
 {
+	LOCKED(&e->reload_lock);
 	e->cfg.registry_mirrors = copy_list(&e->arena, cfg->registry_mirrors);
 	e->cfg.insecure_registries = copy_list(&e->arena, cfg->insecure_registries);
 	if (cfg->max_concurrent_downloads > 0)
@@ -298,7 +300,18 @@ int engine_reload(struct engine *e, const struct engine_config *cfg, struct erro
 	if (cfg->shutdown_timeout_s > 0)
 		e->cfg.shutdown_timeout_s = cfg->shutdown_timeout_s;
 	e->cfg.debug = cfg->debug;
+}
+
+int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err)
+{
+	take_over(e, cfg);
 	return engine_image_reload(e, err);
+}
+
+struct engine_config engine_config_now(struct engine *e)
+{
+	LOCKED(&e->reload_lock);
+	return e->cfg;
 }
 
 void engine_close(struct engine *e)
@@ -434,6 +447,7 @@ static int count_image(void *arg, const struct image_row *row, struct error *err
 
 void engine_info(struct engine *e, struct jsonw *w)
 {
+	const struct engine_config now = engine_config_now(e);
 	struct container_counts n;
 	const char *const *l;
 	int64_t images = 0;
@@ -451,13 +465,13 @@ void engine_info(struct engine *e, struct jsonw *w)
 	jsonw_end(w);
 	jsonw_kstring(w, "DockerRootDir", e->cfg.data_root);
 	jsonw_karray(w, "Labels");
-	for (l = e->cfg.labels; l && *l; l++)
+	for (l = now.labels; l && *l; l++)
 		jsonw_string(w, *l);
 	jsonw_end(w);
 	info_limits(w);
 	info_cgroup(e, w);
 	jsonw_kstring(w, "LoggingDriver", e->cfg.log_driver);
-	jsonw_kbool(w, "Debug", e->cfg.debug);
+	jsonw_kbool(w, "Debug", now.debug);
 	jsonw_kint(w, "NEventsListener", event_bus_readers(e->events));
 	info_runtimes(e, w);
 	info_proxy(w, "HttpProxy", e->cfg.http_proxy, "http_proxy", "HTTP_PROXY");

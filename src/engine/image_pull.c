@@ -173,7 +173,7 @@ static int lease_layer(struct pull *p, const struct descriptor *blob, const stru
 static int get_layers(struct pull *p, struct error *err)
 {
 	const struct manifest *m = p->image.manifest.doc.manifest;
-	unsigned n_threads = p->engine->cfg.max_concurrent_downloads;
+	unsigned n_threads = engine_config_now(p->engine).max_concurrent_downloads;
 	struct queue *q = NULL;
 	size_t n_pushed = 0;
 	int r = queue_new(n_threads ? n_threads : 3, m->n_layers + 1, &q, err);

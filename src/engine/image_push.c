@@ -93,7 +93,7 @@ static int blob_work(void *arg, bool cancelled, struct error *err)
 static int push_blobs(struct push *p, const struct manifest *m, const struct image *image,
 		      struct error *err)
 {
-	unsigned n_threads = p->engine->cfg.max_concurrent_uploads;
+	unsigned n_threads = engine_config_now(p->engine).max_concurrent_uploads;
 	struct queue *q;
 	int r = queue_new(n_threads ? n_threads : 5, m->n_layers + 2, &q, err);
 

@@ -32,6 +32,7 @@ struct build_room;
 struct engine {
 	struct arena arena;       /* holds the strings of cfg */
 	struct engine_config cfg; /* a copy of its own */
+	struct lock reload_lock;  /* guards what engine_reload changes of cfg */
 	int data_fd, exec_fd;     /* directories */
 	char id[64];              /* GET /info ID */
 	struct cancel closing;    /* fires in engine_close: streams end */
@@ -58,6 +59,9 @@ struct engine {
 	struct lock execs_lock;
 	struct map execs;
 };
+
+/* The configuration of this moment; its lists live as long as the engine. */
+struct engine_config engine_config_now(struct engine *e);
 
 enum container_status {
 	CONTAINER_CREATED,
