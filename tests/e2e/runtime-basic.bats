@@ -22,6 +22,17 @@ teardown() { runtime_teardown; }
 	nothing_left
 }
 
+@test "runtime: why init could not begin is told, however late it is heard" {
+	command -v strace >/dev/null || skip "needs strace"
+	args nosuch
+	# The runtime listens when init has long been dead.
+	run timeout 30 strace -o "$T/trace" -e inject=recvfrom:delay_enter=1000000 "$RT" --root "$STATE" run -b "$B" "$CID"
+	grep -q DELAYED "$T/trace" || skip "strace cannot trace here"
+	[ "$status" -eq 1 ]
+	[[ "$output" == *'exec: "nosuch": executable file not found in $PATH'* ]]
+	nothing_left
+}
+
 @test "runtime: create, start, state, kill, delete go through the specification's states" {
 	args sleep 1000
 	rt create -b "$B" --pid-file "$T/pid" "$CID" </dev/null >"$T/out" 2>&1
@@ -38,7 +49,7 @@ teardown() { runtime_teardown; }
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"is not stopped: running"* ]]
 	rt kill "$CID" KILL
-	for i in $(seq 50); do
+	for i in $(seq 300); do
 		[ "$(rt state "$CID" | jq -r .status)" = stopped ] && break
 		sleep 0.1
 	done
@@ -180,11 +191,16 @@ proa" ]
 }
 
 @test "runtime: memory over the limit kills and is counted as an oom event" {
-	args sh -c 'sleep 2; x=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; while :; do x=$x$x; done'
+	args sh -c 'until [ -e /tmp/go ]; do sleep 0.1; done; x=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; while :; do x=$x$x; done'
 	config '.linux.resources.memory={"limit":16777216,"swap":16777216}'
 	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
-	run rt events --interval 1h "$CID"
-	[[ "$output" == *'"type":"oom"'* ]]
+	rt events --interval 1h "$CID" >"$T/events" 2>&1 3>&- &
+	# It waits for the kernel's word: through an eventfd on v1, a watch of the file on v2.
+	listens() { ls -l "/proc/$(pgrep -f -- "^$RT --root $STATE events")/fd" | grep -qE 'eventfd|inotify'; }
+	eventually listens
+	touch "$B/rootfs/tmp/go"
+	wait $!
+	grep -q '"type":"oom"' "$T/events"
 	rt delete -f "$CID"
 	nothing_left
 }
@@ -195,7 +211,8 @@ proa" ]
 	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
 	[ "$(rt ps --format json "$CID" | jq length)" -ge 2 ]
 	rt kill --all "$CID" KILL
-	sleep 0.2
+	none_lives() { [ -z "$(rt ps --format json "$CID" | jq '.[]?')" ]; }
+	eventually none_lives
 	rt delete -f "$CID"
 	nothing_left
 }
@@ -275,9 +292,9 @@ proa" ]
 	args /bin/proa-runtime init -- sh -c 'sh -c "sleep 0.1 & exit 0"; trap "exit 5" TERM; echo up; while :; do sleep 0.1; done'
 	rt create -b "$B" "$CID" </dev/null >"$T/out" 2>&1
 	rt start "$CID"
-	for i in $(seq 50); do grep -q up "$T/out" && break; sleep 0.1; done
+	for i in $(seq 300); do grep -q up "$T/out" && break; sleep 0.1; done
 	rt kill "$CID" TERM
-	for i in $(seq 50); do
+	for i in $(seq 300); do
 		[ "$(rt state "$CID" | jq -r .status)" = stopped ] && break
 		sleep 0.1
 	done
@@ -310,7 +327,7 @@ proa" ]
 	args true
 	rt create -b "$B" "$CID" </dev/null >/dev/null 2>&1
 	rt start "$CID"
-	for _ in $(seq 50); do [ "$(rt state "$CID" | jq -r .status)" = stopped ] && break; sleep 0.1; done
+	for _ in $(seq 300); do [ "$(rt state "$CID" | jq -r .status)" = stopped ] && break; sleep 0.1; done
 	run rt ps "$CID"
 	[ "$status" = 0 ]
 	[ -z "$output" ]

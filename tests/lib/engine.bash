@@ -11,15 +11,8 @@ PROA_BUILD=${PROA_BUILD:-$BATS_TEST_DIRNAME/../../build/src/main}
 need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 need_docker() { command -v docker >/dev/null || skip "the docker CLI is not installed"; }
 
-# eventually COMMAND...: it succeeds within 20 s.
-eventually() {
-	local i
-	for i in $(seq 200); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	return 1
-}
+# shellcheck source=tests/lib/eventually.bash
+source "${BASH_SOURCE[0]%/*}/eventually.bash"
 
 # docker_since MAJOR: what the test types came with that docker CLI. Debian's is older: then
 # `docker` is proa, which calls itself so.
@@ -38,7 +31,7 @@ engine_start() {
 		>>"$ROOT/proad.log" 2>&1 3>&- &
 	PROAD_PID=$!
 	echo "$PROAD_PID" >"$ROOT/test.pid"
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		curl -sf --unix-socket "$SOCK" http://x/_ping >/dev/null 2>&1 && return 0
 		kill -0 "$PROAD_PID" 2>/dev/null || break
 		sleep 0.05
@@ -58,7 +51,7 @@ prune_beside() {
 engine_stop() {
 	PROAD_PID=$(cat "$ROOT/test.pid")
 	kill "$PROAD_PID" 2>/dev/null || return 0
-	for _ in $(seq 200); do
+	for _ in $(seq 600); do
 		kill -0 "$PROAD_PID" 2>/dev/null || return 0
 		sleep 0.05
 	done
@@ -125,7 +118,7 @@ busybox_image() {
 registry_start() {
 	"$PROA_BUILD/proa-registry" serve --data "$ROOT/registry" --listen 127.0.0.1:0 "$@" >>"$ROOT/registry.log" 2>&1 3>&- &
 	echo $! >"$ROOT/registry.pid"
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		REGISTRY=$(sed -n 's/.*listening address=//p' "$ROOT/registry.log" | tail -1)
 		[ -n "$REGISTRY" ] && curl -s -o /dev/null "http://$REGISTRY/v2/" && export REGISTRY && return 0
 		sleep 0.05
@@ -147,7 +140,7 @@ peer_registry_start() {
 	docker-registry serve "$ROOT/registry.yml" >"$ROOT/peer-registry.log" 2>&1 3>&- &
 	echo $! >"$ROOT/registry.pid"
 	export REGISTRY
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		curl -sf "http://$REGISTRY/v2/" >/dev/null && return 0
 		sleep 0.05
 	done
@@ -160,7 +153,7 @@ registry_stop() {
 	pid=$(cat "$ROOT/registry.pid")
 	rm -f "$ROOT/registry.pid"
 	kill "$pid" 2>/dev/null || return 0
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		kill -0 "$pid" 2>/dev/null || return 0
 		sleep 0.05
 	done

@@ -1,6 +1,9 @@
 # What the runtime's bats files share: a busybox bundle, a root of their own, a
 # check that nothing is left. Source it and call runtime_setup / runtime_teardown.
 
+# shellcheck source=tests/lib/eventually.bash
+source "${BASH_SOURCE[0]%/*}/eventually.bash"
+
 runtime_setup() {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	command -v busybox >/dev/null || skip "needs busybox"
