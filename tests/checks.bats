@@ -132,18 +132,69 @@ setup() {
 	[[ "$output" == *"not ok 2 - no colon"* ]]
 }
 
-@test "the leftover check sees a mount, and the tally counts a failure" {
-	run python3 - "$root" <<'PY'
-import importlib.util, importlib.machinery, sys
-loader = importlib.machinery.SourceFileLoader("rt", sys.argv[1] + "/tools/run-tests")
-source = open(sys.argv[1] + "/tools/run-tests").read().replace("sys.exit(main())", "")
-ns = {"__file__": sys.argv[1] + "/tools/run-tests", "__name__": "rt"}
-exec(compile(source, "run-tests", "exec"), ns)
-t = ns["read_tap"]("x", 1, "ok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP why\n1..3\n", False)
-assert (t.passed, t.failed, t.skipped) == (1, 1, 1), vars(t)
-t = ns["read_tap"]("x", 0, "ok 1 - a\n", False)
-assert t.failed == 1, "no plan"
-assert any(x.startswith("mount /proc") for x in ns["leftovers"]())
-PY
-	[ "$status" -eq 0 ]
+# as_run_tests: Python from stdin that has the functions of run-tests.
+as_run_tests() {
+	{
+		printf 'import sys\nns = {"__file__": "%s/tools/run-tests", "__name__": "rt"}\n' "$(realpath "$root")"
+		printf 'source = open(ns["__file__"]).read().replace("sys.exit(main())", "")\n'
+		printf 'exec(compile(source, "run-tests", "exec"), ns)\n'
+		cat
+	} >"$BATS_TEST_TMPDIR/script.py"
+	"$@" python3 "$BATS_TEST_TMPDIR/script.py"
+}
+
+@test "the tally counts a failure, a skip and a missing plan" {
+	as_run_tests env <<-'PY'
+		t = ns["read_tap"]("x", 1, "ok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP why\n1..3\n", False)
+		assert (t.passed, t.failed, t.skipped) == (1, 1, 1), vars(t)
+		t = ns["read_tap"]("x", 0, "ok 1 - a\n", False)
+		assert t.failed == 1, "no plan"
+	PY
+}
+
+@test "the leftover check finds each kind of what a test may leave, and nothing when it has gone" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	command -v nft >/dev/null && command -v ip >/dev/null || skip "needs nft and ip"
+	group=$(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs -writable -printf '%h\n' | tail -1)
+	[ -d "$group" ] || skip "no control group may be made here"
+	export planted="proa-left-$$" group
+	cp "$(command -v sleep)" "$BATS_TEST_TMPDIR/proad"
+	# Namespaces of its own: this machine never has these mounts, tables and links.
+	as_run_tests unshare -mn --propagation private <<-'PY'
+		import os, shutil, subprocess, tempfile
+		run = lambda *argv: subprocess.run(argv, check=True)
+		mine = lambda: {x for x in ns["leftovers"]() - before if not x.startswith("process ") or x.split()[1] in pids}
+		name, group = os.environ["planted"], os.environ["group"] + "/" + os.environ["planted"]
+		here = os.path.dirname(os.path.abspath(sys.argv[0]))
+		run("mount", "-t", "tmpfs", "tmpfs", "/run")
+		pids, before = [], ns["leftovers"]()
+		run("mount", "-t", "tmpfs", "tmpfs", here + "/tree")
+		run("ip", "netns", "add", name)
+		run("ip", "link", "add", "proalink", "type", "bridge")
+		run("nft", "add", "table", "inet", name.replace("-", "_"))
+		os.mkdir(group)
+		file = tempfile.mkdtemp(prefix=name + "-", dir="/tmp")
+		ours = subprocess.Popen([here + "/proad", "1000"])
+		helper = subprocess.Popen(["sleep", "1000"], env={**os.environ, "PROA_SOURCE": str(ns["root"])})
+		pids = [str(ours.pid), str(helper.pid)]
+		# Which are themselves only after their exec.
+		while any(os.readlink(f"/proc/{p}/exe") == os.readlink("/proc/self/exe") for p in pids):
+		    pass
+		try:
+		    found = mine()
+		finally:
+		    for p in (ours, helper):
+		        p.kill()
+		        p.wait()
+		    os.rmdir(group)
+		    os.rmdir(file)
+		for want in ("mount " + here, "netns /run/netns/" + name, "link proalink", "nft table inet proa_left",
+		             "cgroup " + group, "file " + file, f"process {ours.pid} ", f"process {helper.pid} "):
+		    assert any(x.startswith(want) for x in found), (want, found)
+		run("umount", here + "/tree")
+		run("ip", "netns", "del", name)
+		run("ip", "link", "del", "proalink")
+		run("nft", "delete", "table", "inet", name.replace("-", "_"))
+		assert not {x for x in mine() if name in x or here in x or "proalink" in x}, mine()
+	PY
 }
