@@ -1,6 +1,7 @@
 /* Any bytes as a layer: never leaves its root, reads back what it claims. */
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,14 +11,22 @@
 #include "base/fs.h"
 
 static int top = -1;
+static char path[256];
+
+static void cleanup(void)
+{
+	rmdir(path);
+}
 
 static void setup(void)
 {
-	static char path[] = "/tmp/proa-fuzz-XXXXXX";
+	const char *in = getenv("TMPDIR");
 
+	snprintf(path, sizeof(path), "%s/proa-fuzz-XXXXXX", in ? in : "/tmp");
 	if (!mkdtemp(path))
 		abort();
 	top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	atexit(cleanup);
 }
 
 /* The directory that holds the root has the root and nothing else. */
