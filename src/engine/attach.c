@@ -50,11 +50,28 @@ static void pending_free(struct attach_pending *p)
 	free(p);
 }
 
+struct waiting {
+	VEC(struct attach_pending *) list;
+};
+
+/* All that wait, out of the container: a client may come in this moment. */
+static struct waiting take_waiting(struct container *c)
+{
+	struct waiting w;
+
+	LOCKED(&c->lock);
+	memcpy(&w.list, &c->pending_attach, sizeof(w.list));
+	memset(&c->pending_attach, 0, sizeof(c->pending_attach));
+	return w;
+}
+
 void attach_pending_drop(struct container *c)
 {
-	vec_for_each (p, &c->pending_attach)
+	struct waiting w = take_waiting(c);
+
+	vec_for_each (p, &w.list)
 		pending_free(*p);
-	vec_release(&c->pending_attach);
+	vec_release(&w.list);
 }
 
 static void pending_session(const struct attach_pending *p, struct task_session *s)
@@ -68,20 +85,15 @@ static void pending_session(const struct attach_pending *p, struct task_session 
 
 void attach_pending_flush(struct container *c, struct task *t)
 {
-	VEC(struct attach_pending *) list = { 0 };
+	struct waiting w = take_waiting(c);
 	struct task_session s;
 
-	{
-		LOCKED(&c->lock);
-		memcpy(&list, &c->pending_attach, sizeof(list));
-		memset(&c->pending_attach, 0, sizeof(c->pending_attach));
-	}
-	vec_for_each (p, &list) {
+	vec_for_each (p, &w.list) {
 		pending_session(*p, &s);
 		task_attach_ahead(t, &s, steal_fd(&(*p)->fd));
 		pending_free(*p);
 	}
-	vec_release(&list);
+	vec_release(&w.list);
 }
 
 int container_attach_begin(struct engine *e, const char *ref,
