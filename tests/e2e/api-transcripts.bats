@@ -18,7 +18,7 @@ setup_file() {
 		-H "unix://$PEER_SOCK" --bridge "$PEER_BRIDGE" --cgroup-parent "/${ROOT##*/}" --iptables=false --ip6tables=false \
 		>"$ROOT/peer.log" 2>&1 3>&- &
 	echo $! >"$ROOT/dockerd.pid"
-	for _ in $(seq 200); do
+	for _ in $(seq 300); do
 		curl -sf --unix-socket "$PEER_SOCK" http://x/_ping >/dev/null && break
 		sleep 0.1
 	done
@@ -30,7 +30,7 @@ teardown_file() {
 	local pid
 	pid=$(cat "$ROOT/dockerd.pid")
 	kill "$pid" 2>/dev/null || true
-	for _ in $(seq 200); do
+	for _ in $(seq 600); do
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.05
 	done
