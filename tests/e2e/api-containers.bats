@@ -63,6 +63,10 @@ setup_file() {
 teardown_file() { engine_teardown; }
 setup() { need_root; }
 
+answers() { # CODE METHOD PATH
+	api "$2" "$3"
+	[ "$code" = "$1" ]
+}
 api() { # METHOD PATH [curl args]: $code, $body; headers in $ROOT/headers
 	local method=$1 path=$2
 	shift 2
@@ -277,7 +281,7 @@ new() { # NAME CMD-JSON [EXTRA]
 		s.sendall(b"a\x10")
 		time.sleep(0.2)
 		s.sendall(b"b\r")
-		time.sleep(0.2)
+		while not data.endswith(b"\na\x10b\r\n"): data += s.recv(4096)
 		s.sendall(b"\x10")
 		time.sleep(0.2)
 		s.sendall(b"\x11")
@@ -376,7 +380,7 @@ new() { # NAME CMD-JSON [EXTRA]
 @test "archive: stat with Go's mode, get, put, 404, 400" {
 	new arc '["sh","-c","ln -s /etc/passwd /lnk; sleep 100"]'
 	api POST /containers/arc/start
-	sleep 0.3
+	eventually answers 200 HEAD '/containers/arc/archive?path=/lnk'
 	stat() { header X-Docker-Container-Path-Stat | base64 -d; }
 	api HEAD '/containers/arc/archive?path=/etc'
 	[ "$code" = 200 ]
@@ -418,7 +422,7 @@ new() { # NAME CMD-JSON [EXTRA]
 	[ "$code" = 200 ]
 	tar tf "$ROOT/body" | grep -qx etc/group
 	api POST /containers/ex/start
-	sleep 0.3
+	eventually answers 404 HEAD '/containers/ex/archive?path=/etc/group'
 	api GET /containers/ex/export
 	tar tf "$ROOT/body" | grep -qx made
 	run ! grep -qx etc/group <(tar tf "$ROOT/body")
@@ -496,15 +500,17 @@ new() { # NAME CMD-JSON [EXTRA]
 		fds = lambda: len(os.listdir(f"/proc/{pid}/fd"))
 		id = create(["sleep", "100"])
 		call("POST", f"/containers/{id}/start")
-		time.sleep(0.3)
-		before = fds()
+		before = -1
+		while before != fds(): # what was made ahead for the next container is there
+		    before = fds()
+		    time.sleep(0.5)
 		conns = []
 		for path in ["/events", f"/containers/{id}/logs?follow=1&stdout=1", f"/containers/{id}/stats"] * 10:
 		    s = conn(); send(s, "GET", path); head(s); conns.append(s)
 		for i in range(10):
 		    s = conn(); send(s, "POST", f"/containers/{id}/wait"); head(s); conns.append(s)
 		for s in conns: s.close()
-		for i in range(50):
+		for i in range(300):
 		    if fds() <= before + 2: break
 		    time.sleep(0.1)
 		assert fds() <= before + 2, (before, fds())

@@ -108,7 +108,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	[ ! -e "$ROOT/proad.pid" ]
 	engine_start
 	kill -9 "$(cat "$ROOT/test.pid")"
-	sleep 0.2
+	eventually gone "$(cat "$ROOT/test.pid")"
 	[ -S "$SOCK" ]
 	engine_start
 }
@@ -135,15 +135,13 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	pid=$(cat "$ROOT/test.pid")
 	echo '{"debug":true,"registry-mirrors":["http://127.0.0.1:1"],"insecure-registries":["reg.test:5000"]}' >"$ROOT/engine.json"
 	kill -HUP "$pid"
-	sleep 0.3
+	eventually grep -q 'configuration reloaded' "$ROOT/proad.log"
 	[ "$(curl -s --unix-socket "$SOCK" http://x/info | jq -r '.RegistryConfig | .Mirrors[0], .IndexConfigs["reg.test:5000"].Secure')" = "$(printf 'http://127.0.0.1:1\nfalse')" ]
 	curl -sf --unix-socket "$SOCK" http://x/_ping
-	grep -q 'configuration reloaded' "$ROOT/proad.log"
-	grep -q 'debug request' "$ROOT/proad.log"
+	eventually grep -q 'debug request' "$ROOT/proad.log"
 	echo '{"nope":true}' >"$ROOT/engine.json"
 	kill -HUP "$pid"
-	sleep 0.3
-	grep -q 'configuration not reloaded' "$ROOT/proad.log"
+	eventually grep -q 'configuration not reloaded' "$ROOT/proad.log"
 	curl -sf --unix-socket "$SOCK" http://x/_ping
 	kill "$pid"
 	wait "$pid"
@@ -182,7 +180,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 @test "--idle-exit leaves when nobody needs the engine" {
 	engine_start --idle-exit 1
 	pid=$(cat "$ROOT/test.pid")
-	for _ in $(seq 60); do
+	for _ in $(seq 300); do
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done

@@ -323,7 +323,7 @@ megabytes() {
 	for n in 1 2 3 4; do megabytes 2 "g$n"; done
 	proa image prune -f >/dev/null
 	megabytes 2 g5
-	for _ in $(seq 50); do
+	for _ in $(seq 300); do
 		[ "$(du -sm "$ROOT/data/snapshots" | cut -f1)" -le 10 ] && [ "$(used)" -le 5242880 ] && break
 		sleep 0.1
 	done
@@ -354,14 +354,19 @@ megabytes() {
 	proa store check
 }
 
+in_use() { proa builder du --filter inuse=true | grep -q false; }
+# A step that waits for a file in its cache mount finds it.
+let_go() {
+	local m
+	for m in "$ROOT"/data/build/mounts/*/fs; do touch "$m/go"; done
+}
+
 @test "a cache mount that a step works in is not removed under it" {
-	printf 'FROM bb:1\nRUN --mount=type=cache,id=busy,target=/c touch /c/here; sleep 3; test -e /c/here\n' >"$CTX/Dockerfile"
+	printf 'FROM bb:1\nRUN --mount=type=cache,id=busy,target=/c touch /c/here; until [ -e /c/go ]; do sleep 0.1; done; test -e /c/here\n' >"$CTX/Dockerfile"
 	proa build --no-cache -q "$CTX" &
-	for _ in $(seq 50); do
-		proa builder du --filter inuse=true | grep -q false && break
-		sleep 0.1
-	done
+	eventually in_use
 	proa builder prune -af --filter type=exec.cachemount
+	let_go
 	wait $!
 	proa builder prune -af --filter type=exec.cachemount | grep -q Deleted
 }
@@ -443,15 +448,13 @@ megabytes() {
 	proa builder cache export /root/.npm | tar -t | grep -q a/f
 	[ -z "$(find "$ROOT/data/build/mounts" -maxdepth 1 -name 'gone-*')" ]
 	# Not while a step uses it.
-	printf 'FROM bb:1\nRUN --mount=type=cache,target=/root/.npm sleep 2\n' >"$CTX/Dockerfile"
+	printf 'FROM bb:1\nRUN --mount=type=cache,target=/root/.npm until [ -e /root/.npm/go ]; do sleep 0.1; done\n' >"$CTX/Dockerfile"
 	proa build -q --no-cache "$CTX" &
-	for _ in $(seq 50); do
-		proa builder du --filter inuse=true | grep -q false && break
-		sleep 0.1
-	done
+	eventually in_use
 	run proa builder cache import -i "$CTX/npm.tar" /root/.npm
 	[ "$status" != 0 ]
 	[[ "$output" == *"cache mount /root/.npm is in use"* ]]
+	let_go
 	wait $!
 }
 

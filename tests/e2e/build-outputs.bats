@@ -223,7 +223,7 @@ pull_says() {
 	tar -C "$CTX/lib" -cf "$CTX/lib.tar" f
 	(cd "$CTX" && exec python3 -u -m http.server --bind 127.0.0.1 0) >"$CTX/http.log" 2>&1 3>&- &
 	server=$!
-	for _ in $(seq 50); do
+	for _ in $(seq 300); do
 		port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$CTX/http.log")
 		[ -n "$port" ] && break
 		sleep 0.1

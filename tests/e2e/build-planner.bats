@@ -50,7 +50,7 @@ begin_endless() {
 	curl -s --unix-socket "$SOCK" -X POST -H 'Content-Type: application/x-tar' --data-binary "@$ROOT/$1.tar" \
 		"http://x/build" >"$ROOT/$1.out" 3>&- &
 	CLIENT=$!
-	for _ in $(seq 200); do
+	for _ in $(seq 600); do
 		PLANNER=$(planner_of "$PID")
 		[ -n "$PLANNER" ] && [ "$(awk '/^Uid/ { print $2 }' "/proc/$PLANNER/status")" = 65534 ] && return 0
 		sleep 0.05
@@ -60,7 +60,7 @@ begin_endless() {
 
 # planner_gone: it runs no more; a parent that has died may leave a zombie.
 planner_gone() {
-	for _ in $(seq 200); do
+	for _ in $(seq 600); do
 		grep -qs '^State:.*[RSD] (' "/proc/$PLANNER/status" || return 0
 		sleep 0.05
 	done

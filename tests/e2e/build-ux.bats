@@ -145,8 +145,9 @@ on_terminal() {
 	run proa build --on-fail=tea "$CTX"
 	[ "$status" = 1 ]
 	[[ "$output" == *"must be shell"* ]]
-	run on_terminal 91 33 "(sleep 3; printf 'echo got \$(cat left) \$WORD \$PWD \$(stty size); mount | grep -c \" /t \"; touch /gone; exit 5\n') | \
-		script -qefc '$PROA_BUILD/proa build --on-fail=shell $CTX' /dev/null" </dev/null
+	: >"$ROOT/said"
+	run on_terminal 91 33 "(until grep -qa 'This is /bin/sh' $ROOT/said; do sleep 0.1; done; printf 'echo got \$(cat left) \$WORD \$PWD \$(stty size); mount | grep -c \" /t \"; touch /gone; exit 5\n') | \
+		script -qefc '$PROA_BUILD/proa build --on-fail=shell $CTX' $ROOT/said" </dev/null
 	[[ "$output" == *"The step has failed. This is /bin/sh in its file system"* ]]
 	[[ "$output" == *"got here told /work"* ]]
 	[[ "$output" == *"returned a non-zero code: 3"* ]]

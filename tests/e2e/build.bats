@@ -139,17 +139,18 @@ build() { docker build "$@" 2>/dev/null; }
 	curl -sf --unix-socket "$SOCK" http://x/_ping
 }
 
-@test "four stages of one second take one second" {
+@test "four stages run at the same time" {
 	{
-		for s in a b c d; do printf 'FROM bb:1 AS %s\nRUN sleep 1; echo %s > /%s\n' $s $s $s; done
+		# Each waits until all have come.
+		for s in a b c d; do
+			printf 'FROM bb:1 AS %s\nRUN --mount=type=cache,id=meet,target=/m ' $s
+			printf 'touch /m/%s; for i in $(seq 600); do [ $(ls /m | wc -l) -lt 4 ] || break; sleep 0.1; done; ' $s
+			printf '[ $i -lt 600 ] && echo %s > /%s\n' $s $s
+		done
 		echo 'FROM bb:1'
 		for s in a b c d; do echo "COPY --from=$s /$s /"; done
 	} >"$CTX/Dockerfile"
-	start=$(date +%s%N)
 	docker build -q -t par:1 "$CTX"
-	took=$((($(date +%s%N) - start) / 1000000))
-	echo "took $took ms"
-	[ "$took" -lt 3000 ]
 	[ "$(docker run --rm par:1 cat /a /b /c /d | tr -d '\n')" = abcd ]
 }
 
@@ -176,16 +177,15 @@ build() { docker build "$@" 2>/dev/null; }
 	docker run --rm foreign:1 cat /copied | diff - "$CTX/Dockerfile"
 }
 
+nothing_runs() { ! pgrep -fx "$1" && [ -z "$(ls "$ROOT/run/build")" ]; }
+
 @test "a client that leaves takes its build along" {
 	printf 'FROM bb:1\nRUN echo up; sleep 987\n' >"$CTX/Dockerfile"
-	timeout 2 docker build "$CTX" >/dev/null 2>&1 || true
-	for _ in $(seq 50); do
-		pgrep -f 'sleep 987' >/dev/null || break
-		sleep 0.1
-	done
-	run pgrep -fx 'sleep 987'
-	[ "$status" != 0 ]
-	[ -z "$(ls "$ROOT/run/build")" ]
+	docker build "$CTX" >/dev/null 2>&1 3>&- &
+	client=$!
+	eventually pgrep -fx 'sleep 987'
+	kill "$client"
+	eventually nothing_runs 'sleep 987'
 }
 
 @test "build arguments, targets, labels and a Dockerfile from stdin" {
@@ -217,17 +217,11 @@ build() { docker build "$@" 2>/dev/null; }
 @test "a build dies with kill -9 and leaves nothing behind the next start" {
 	printf 'FROM bb:1\nRUN sleep 986\n' >"$CTX/Dockerfile"
 	docker build "$CTX" >/dev/null 2>&1 3>&- &
-	sleep 1
+	eventually pgrep -fx 'sleep 986'
 	kill -9 "$(cat "$ROOT/test.pid")"
-	sleep 0.3
+	eventually gone "$(cat "$ROOT/test.pid")"
 	engine_start
-	for _ in $(seq 50); do
-		pgrep -fx 'sleep 986' >/dev/null || break
-		sleep 0.1
-	done
-	run pgrep -fx 'sleep 986'
-	[ "$status" != 0 ]
-	[ -z "$(ls "$ROOT/run/build")" ]
+	eventually nothing_runs 'sleep 986'
 	printf 'FROM bb:1\nRUN true\n' >"$CTX/Dockerfile"
 	build -q "$CTX"
 }
@@ -294,7 +288,7 @@ build() { docker build "$@" 2>/dev/null; }
 	port=$((20000 + RANDOM % 20000))
 	python3 -m http.server $port --bind 127.0.0.1 -d "$ROOT" >/dev/null 2>&1 3>&- &
 	server=$!
-	for _ in $(seq 50); do curl -s -o /dev/null "http://127.0.0.1:$port/" && break; sleep 0.1; done
+	for _ in $(seq 300); do curl -s -o /dev/null "http://127.0.0.1:$port/" && break; sleep 0.1; done
 	tar -C "$ROOT/repo" -czf "$ROOT/c.tgz" Dockerfile sub
 	sum=$(sha256sum "$ROOT/c.tgz" | cut -d' ' -f1)
 	dockerfile <<-D

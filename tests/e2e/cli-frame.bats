@@ -268,7 +268,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
 c, _ = s.accept(); print(c.recv(65536).decode()); c.close()
 PY
 	pid=$!
-	for _ in $(seq 100); do [ -S "$ROOT/s" ] && break; sleep 0.05; done
+	for _ in $(seq 600); do [ -S "$ROOT/s" ] && break; sleep 0.05; done
 	DOCKER_CUSTOM_HEADERS='X-One=1,"X-Two=a,b"' proa -H "unix://$ROOT/s" ps || true
 	wait $pid
 	grep -qi '^X-One: 1' "$ROOT/got" && grep -qi '^X-Two: a,b' "$ROOT/got"
@@ -326,7 +326,7 @@ PY
 		ip link set lo up
 		"$1" ps -q 2>&1 && "$1" ps -q 2>&1 && ls /run/proa/proa.sock
 		kill "$(cat /run/proa/proad.pid)"
-		for _ in $(seq 100); do [ -e /run/proa/proad.pid ] || break; sleep 0.05; done
+		for _ in $(seq 600); do [ -e /run/proa/proad.pid ] || break; sleep 0.05; done
 		flock /var/lib/proa/lock "$1" ps 2>&1
 	S
 	run unshare -m -n --propagation private sh "$ROOT/start" "$PROA_BUILD/proa"

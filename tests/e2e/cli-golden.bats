@@ -17,7 +17,7 @@ setup_file() {
 	dockerd --data-root "$ROOT/data" --exec-root "$ROOT/exec" -p "$ROOT/pid" -H "$DOCKER_HOST" --bridge "$BRIDGE" \
 		--cgroup-parent "/${ROOT##*/}" --iptables=false --ip6tables=false >"$ROOT/log" 2>&1 3>&- &
 	echo $! >"$ROOT/dockerd.pid"
-	for _ in $(seq 200); do
+	for _ in $(seq 600); do
 		curl -sf --unix-socket "$SOCK" http://x/_ping >/dev/null && break
 		sleep 0.05
 	done
@@ -36,7 +36,7 @@ teardown_file() {
 	local pid
 	pid=$(cat "$ROOT/dockerd.pid")
 	kill "$pid" 2>/dev/null || true
-	for _ in $(seq 200); do
+	for _ in $(seq 600); do
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.05
 	done

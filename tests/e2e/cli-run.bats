@@ -40,7 +40,8 @@ failed_starts() {
 	for _ in 1 2 3 4; do failed_starts 3>&- & jobs="${jobs:-} $!"; done
 	wait $jobs || true
 	[ "$("$P" run --rm busybox echo hi)" = hi ]
-	[ -z "$("$P" ps -aq)" ]
+	none_left() { [ -z "$("$P" ps -aq)" ]; }
+	eventually none_left
 	# An exit of something that never ran would try to remove it once more.
 	run ! grep "container not removed" "$ROOT/proad.log"
 }
@@ -54,7 +55,7 @@ failed_starts() {
 	id=$("$P" run -d --name "$NAME" -l a=b busybox sh -c 'echo one; sleep 100')
 	[ ${#id} = 64 ]
 	[[ "$("$P" ps --format '{{.Names}} {{.State}} {{.Label "a"}}' -f name="$NAME")" == "$NAME running b" ]]
-	for _ in $(seq 40); do [ "$("$P" logs "$NAME")" = one ] && break; sleep 0.05; done
+	for _ in $(seq 600); do [ "$("$P" logs "$NAME")" = one ] && break; sleep 0.05; done
 	[ "$("$P" logs "$NAME")" = one ]
 	[ "$("$P" inspect -f '{{.State.Status}} {{.Config.Labels.a}}' "$NAME")" = "running b" ]
 	run "$P" rm "$NAME"
@@ -92,7 +93,7 @@ failed_starts() {
 @test "signals are passed on" {
 	"$P" run --name "$NAME" busybox sh -c 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done' >"$ROOT/out-$NAME" 3>&- &
 	pid=$!
-	for _ in $(seq 100); do grep -q ready "$ROOT/out-$NAME" && break; sleep 0.05; done
+	for _ in $(seq 600); do grep -q ready "$ROOT/out-$NAME" && break; sleep 0.05; done
 	kill -TERM $pid
 	wait $pid || status=$?
 	[ "$status" = 9 ]

@@ -186,7 +186,7 @@ not_pinned() { ! grep -q "$ROOT/run/subpaths" /proc/self/mounts; }
 
 @test "shared memory is lent by shareable and by nobody else" {
 	d run -d --name "c$N" --network none --ipc shareable bb:1 sh -c 'echo lent >/dev/shm/f; sleep 100'
-	for _ in $(seq 20); do d exec "c$N" test -f /dev/shm/f && break; sleep 0.1; done
+	for _ in $(seq 300); do d exec "c$N" test -f /dev/shm/f && break; sleep 0.1; done
 	[ "$(in_it --ipc "container:c$N" bb:1 cat /dev/shm/f)" = lent ]
 	d rm -f "c$N"
 	run ! grep -q "$ROOT/run/shm" /proc/self/mounts

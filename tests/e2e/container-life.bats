@@ -111,16 +111,20 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	run_it -d --name "c$N" bb:1 sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
 	d pause "c$N"
 	status_is "c$N" paused
-	a=$(d logs "c$N" | wc -l)
-	sleep 0.3
-	[ "$(d logs "c$N" | wc -l)" = "$a" ]
+	# What it said before has still to reach the log.
+	stands_still() {
+		a=$(d logs "c$N" | wc -l)
+		sleep 0.3
+		[ "$(d logs "c$N" | wc -l)" = "$a" ]
+	}
+	eventually stands_still
 	run d pause "c$N"
 	[[ "$output" == *"is already paused"* ]]
 	run d exec "c$N" true
 	[[ "$output" == *"is paused, unpause the container before exec"* ]]
 	d unpause "c$N"
-	sleep 0.3
-	[ "$(d logs "c$N" | wc -l)" -gt "$a" ]
+	goes_on() { [ "$(d logs "c$N" | wc -l)" -gt "$a" ]; }
+	eventually goes_on
 }
 
 @test "rename keeps the container and frees the old name" {

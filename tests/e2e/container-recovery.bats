@@ -23,6 +23,11 @@ die() {
 	while kill -0 "$(cat "$ROOT/test.pid")" 2>/dev/null; do sleep 0.02; done
 	rm -f "$SOCK"
 }
+# shims_are FIRST N: so many shims have a task directory whose name begins so.
+shims_are() { [ "$(pgrep -f -- "shim --dir $ROOT/run/tasks/$1" | wc -l)" = "$2" ]; }
+nothing_left() { [ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]; }
+# A connection waits to be accepted by an engine that has been stopped.
+is_asked() { [ "$(ss -Hlx src "$SOCK" | awk '{ print $3 }')" = 1 ]; }
 
 @test "containers, logs, exec sessions and exit codes outlive kill -9" {
 	run_it -d --name lives bb:1 sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
@@ -36,10 +41,9 @@ die() {
 	die
 	touch "/proc/$ending/root/end"
 	while kill -0 "$ending" 2>/dev/null; do sleep 0.02; done
-	sleep 0.5
 	# Shims that wait for a container end with the engine; those that have one go on.
-	run ! pgrep -f -- "shim --dir $ROOT/run/tasks/-"
-	[ "$(pgrep -f -- "shim --dir $ROOT/run/tasks/[0-9a-f]" | wc -l)" = 1 ]
+	eventually shims_are '-' 0
+	eventually shims_are '[0-9a-f]' 1
 	engine_again
 	touch "/proc/$pid/root/go"
 	code=0
@@ -66,7 +70,7 @@ die() {
 	touch "/proc/$pid/root/go"
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
 	die
-	engine_start
+	engine_again
 	[ "$(api "http://x/exec/$exec/json" | jq -c '[.Running, .ExitCode]')" = '[false,6]' ]
 	d rm -f hung
 }
@@ -77,7 +81,7 @@ die() {
 		"$ROOT" "$(realpath "$PROA_BUILD/proa-runtime")" >"$ROOT/slow"
 	chmod 755 "$ROOT/slow"
 	engine_stop
-	engine_start --add-runtime "slow=$ROOT/slow"
+	engine_start "${FLAGS[@]}" --add-runtime "slow=$ROOT/slow"
 	local id rm start removal
 	id=$(d create --network none --runtime slow --name slow bb:1 sleep 1000)
 	for rm in "rm slow" "rm -f slow"; do
@@ -100,7 +104,7 @@ die() {
 	[ -z "$(d ps -aq --filter name=slow)" ]
 	run ! pgrep -f -- "shim --dir $ROOT/run/tasks/$id"
 	engine_stop
-	engine_start
+	engine_again
 }
 
 @test "restart policies hold when everything has died" {
@@ -112,18 +116,15 @@ die() {
 	pids=$(d inspect -f '{{.State.Pid}}' always once removed)
 	die
 	kill -9 $pids
-	sleep 0.3
+	eventually shims_are '[0-9a-f]' 0
 	engine_again
-	for _ in $(seq 30); do
-		[ "$(d inspect -f '{{.State.Status}}' always)" = running ] && break
-		sleep 0.1
-	done
-	[ "$(d inspect -f '{{.State.Status}}' always)" = running ]
+	runs_again() { [ "$(d inspect -f '{{.State.Status}}' always)" = running ]; }
+	eventually runs_again
 	[ "$(d inspect -f '{{.State.Status}}' stopped)" = exited ]
 	[ "$(d inspect -f '{{.State.Status}}' once)" = exited ]
 	[ -z "$(d ps -aq --filter name=removed)" ]
 	d rm -f always stopped once
-	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
+	eventually nothing_left
 }
 
 @test "a shim that dies between the exit of its container and the removal of the rest leaves nothing" {
@@ -197,12 +198,12 @@ is_gone() { ! kill -0 "$1" 2>/dev/null; }
 		sleep 0.0$((RANDOM % 9))
 		die
 		wait $runs || true
-		engine_start
+		engine_again
 	done
-	sleep 0.5
-	[ -z "$(d ps -q)" ]
+	none_runs() { [ -z "$(d ps -q)" ]; }
+	eventually none_runs
 	d container prune -f >/dev/null
-	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ]
+	eventually nothing_left
 	[ "$(run_it --rm bb:1 echo fine)" = fine ]
 }
 
@@ -277,7 +278,7 @@ take_pid() {
 	curl -s --max-time 10 --unix-socket "$SOCK" -X PUT -H 'Content-Type: application/x-tar' \
 		--data-binary "@$ROOT/one.tar" "http://x/containers/ending/archive?path=$ROOT/host" >/dev/null 3>&- &
 	put=$!
-	sleep 0.2
+	eventually is_asked
 	kill -CONT "$engine"
 	wait "$put"
 	kill "$taken"

@@ -69,7 +69,7 @@ load ../lib/engine
 	mkdir "$dir/r" "$dir/r/usr" "$dir/r/proc" "$dir/r/build"
 	ln -s usr/lib usr/lib64 "$dir/r"
 	run unshare -m --propagation private sh -c 'cd "$1" && mount --bind /usr usr && mount --rbind /proc proc &&
-		mount --bind "$2" build && chroot . /build/proa doctor' sh "$dir/r" "$(realpath "$PROA_BUILD")"
+		mount --bind "$2" build && TSAN_OPTIONS= chroot . /build/proa doctor' sh "$dir/r" "$(realpath "$PROA_BUILD")"
 	[ "$status" = 1 ]
 	[[ "$output" == *"root "*"missing"*"no mount point"*"-> mount --bind"*"user namespaces"*"warning"*"refused"* ]]
 }

@@ -31,7 +31,7 @@ setup_file() {
 	tar -C "$ROOT" -cf "$ROOT/liar.tar" liar
 	python3 "$BATS_TEST_DIRNAME/../lib/liar.py" "$ROOT/liar.addr" "$ROOT/liar.tar" >"$ROOT/liar.log" 2>&1 3>&- &
 	echo $! >"$ROOT/liar.pid"
-	for _ in $(seq 100); do [ -s "$ROOT/liar.addr" ] && break; sleep 0.05; done
+	for _ in $(seq 600); do [ -s "$ROOT/liar.addr" ] && break; sleep 0.05; done
 	LIAR=$(cat "$ROOT/liar.addr")
 	export LIAR
 }
@@ -107,13 +107,11 @@ refused() {
 @test "lies of a registry are found out at once, and nothing is left" {
 	before=$(docker images -q)
 	for how in nested endless loop deep schema1 foreign type page negative vast layers count truncated around local tail twice; do
-		SECONDS=0
-		run --separate-stderr docker pull -q "$LIAR/$how:1"
+		run --separate-stderr timeout 30 docker pull -q "$LIAR/$how:1"
 		echo "$how: $stderr"
 		[ "$status" = 1 ]
 		[ "${#stderr_lines[@]}" = 1 ]
 		[[ $stderr == *"$LIAR/$how:1"* ]]
-		[ "$SECONDS" -lt 5 ]
 	done
 	[ "$(docker images -q)" = "$before" ]
 	[ ! -e "$ROOT/data/content/ingest/"* ]
@@ -126,12 +124,12 @@ cutter() {
 	rm -f "$ROOT/cutter.addr" "$ROOT/cutter.out"
 	python3 "$BATS_TEST_DIRNAME/../lib/cutter.py" "$ROOT/cutter.addr" "$REGISTRY" "$@" >"$ROOT/cutter.out" 3>&- &
 	echo $! >"$ROOT/cutter.pid"
-	for _ in $(seq 100); do [ -s "$ROOT/cutter.addr" ] && break; sleep 0.05; done
+	for _ in $(seq 600); do [ -s "$ROOT/cutter.addr" ] && break; sleep 0.05; done
 	CUTTER=$(cat "$ROOT/cutter.addr")
 }
 cutter_end() {
 	kill "$(cat "$ROOT/cutter.pid")"
-	for _ in $(seq 100); do [ -s "$ROOT/cutter.out" ] && break; sleep 0.05; done
+	for _ in $(seq 600); do [ -s "$ROOT/cutter.out" ] && break; sleep 0.05; done
 	rm "$ROOT/cutter.pid"
 	read -r passed cuts <"$ROOT/cutter.out"
 }

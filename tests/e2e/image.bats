@@ -15,7 +15,7 @@ setup_file() {
 	tar -C "$ROOT/liar" -cf "$ROOT/liar.tar" .
 	python3 "$BATS_TEST_DIRNAME/../lib/liar.py" "$ROOT/liar.addr" "$ROOT/liar.tar" >"$ROOT/liar.log" 2>&1 3>&- &
 	echo $! >"$ROOT/liar.pid"
-	for _ in $(seq 100); do [ -s "$ROOT/liar.addr" ] && break; sleep 0.05; done
+	for _ in $(seq 600); do [ -s "$ROOT/liar.addr" ] && break; sleep 0.05; done
 	LIAR=$(cat "$ROOT/liar.addr")
 	export LIAR
 }
@@ -246,11 +246,9 @@ unchanged() {
 @test "a registry that lies is refused, and nothing is left" {
 	before=$(docker images -q | sort)
 	for how in digest short long diffid size config gzip bomb huge; do
-		SECONDS=0
 		run timeout 50 docker pull "$LIAR/$how:1"
 		echo "$how: $output"
 		[ "$status" = 1 ]
-		[ "$SECONDS" -lt 45 ]
 		[ "$(docker images -q | sort)" = "$before" ]
 	done
 	docker pull -q "$LIAR/honest:1"

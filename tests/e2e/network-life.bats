@@ -159,7 +159,7 @@ teardown() {
 	docker network create gone
 	for _ in 1 2 3; do docker run --rm --network gone -p 80 bb:1 true; done
 	docker network rm gone
-	for _ in $(seq 50); do
+	for _ in $(seq 300); do
 		[ -z "$(host ip -br link show type veth)" ] && break
 		sleep 0.1
 	done

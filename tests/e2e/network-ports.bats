@@ -55,13 +55,19 @@ outside() { nsenter --net="/run/netns/$NS-out" "$@"; }
 	[ -z "$(outside curl -s --max-time 1 "http://$ip/")" ]
 }
 
+# listens_in CONTAINER -t|-u PORT: somebody does, on any address (ours has 127.0.0.11 only).
+listens_in() {
+	nsenter --net="$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' "$1")" ss -Hln "$2" "sport = :$3" |
+		grep -qvF 127.0.0.11
+}
+
 @test "UDP, ranges, random ports, and a port that is taken" {
 	docker run -d --name udp -p 18090:9/udp bb:1 sleep 60 >/dev/null
 	# No UDP server in busybox: one of the host's, in the container's namespace.
 	nsenter --net="$(docker inspect -f '{{.NetworkSettings.SandboxKey}}' udp)" perl -MIO::Socket::INET -e '
-		$s = IO::Socket::INET->new(LocalPort => 9, Proto => "udp"); alarm 10;
+		$s = IO::Socket::INET->new(LocalPort => 9, Proto => "udp"); alarm 60;
 		while ($p = $s->recv($d, 100)) { $s->send($d, 0, $p) }' 3>&- &
-	sleep 0.5
+	eventually listens_in udp -u 9
 	[ "$(host bash -c 'exec 4<>/dev/udp/127.0.0.1/18090; echo hi >&4; timeout 1 head -1 <&4')" = hi ]
 	kill $!
 	web srv -p 18091-18095:80 -p 80
@@ -111,14 +117,14 @@ outside() { nsenter --net="/run/netns/$NS-out" "$@"; }
 	[[ "$output" == *NXDOMAIN* ]]
 	# A container may run a name server of its own.
 	docker run -d --name dns --network names bb:1 nc -l -p 53 >/dev/null
-	sleep 0.2
+	eventually listens_in dns -t 53
 	[ "$(docker inspect -f '{{.State.Running}}' dns)" = true ]
 }
 
 @test "the firewall table comes back when somebody flushes it" {
 	web srv -p 18084:80
 	host nft flush ruleset
-	for _ in $(seq 20); do
+	for _ in $(seq 300); do
 		[ "$(get http://127.0.0.1:18084/)" = srv ] && break
 		sleep 0.1
 	done

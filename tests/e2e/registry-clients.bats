@@ -133,7 +133,7 @@ make_cert() { # NAME: $ROOT/NAME.crt and .key, signed by $ROOT/ca
 	printf '{"tls": {"certificate": "%s", "key": "%s", "clientCA": "%s"}}' "$ROOT/now.crt" "$ROOT/now.key" "$ROOT/ca.crt" >"$ROOT/config.json"
 	"$PROA_BUILD/proa-registry" serve --data "$ROOT/registry" --listen 127.0.0.1:0 --config "$ROOT/config.json" >"$ROOT/log" 2>&1 3>&- &
 	pid=$!
-	for _ in $(seq 100); do grep -q address= "$ROOT/log" && break || sleep 0.05; done
+	for _ in $(seq 600); do grep -q address= "$ROOT/log" && break || sleep 0.05; done
 	at=$(sed -n 's/.*listening address=//p' "$ROOT/log")
 	tls() { curl -sS --cacert "$ROOT/ca.crt" --cert "$ROOT/client.crt" --key "$ROOT/client.key" "$@" "https://$at/v2/"; }
 	served() { openssl s_client -connect "$at" </dev/null 2>/dev/null | openssl x509 -noout -subject; }
@@ -144,12 +144,12 @@ make_cert() { # NAME: $ROOT/NAME.crt and .key, signed by $ROOT/ca
 	cp "$ROOT/two.key" "$ROOT/now.key"
 	cp "$ROOT/two.crt" "$ROOT/now.crt"
 	kill -HUP "$pid"
-	for _ in $(seq 40); do [[ "$(served)" == *two ]] && break || sleep 0.05; done
+	for _ in $(seq 600); do [[ "$(served)" == *two ]] && break || sleep 0.05; done
 	[[ "$(served)" == *two ]]
 	[ "$(tls)" = '{}' ]
 	echo broken >"$ROOT/now.crt"
 	kill -HUP "$pid"
-	sleep 0.2
+	eventually grep -q 'certificate cannot be used' "$ROOT/log"
 	[[ "$(served)" == *two ]]
 	kill "$pid"
 	wait "$pid"

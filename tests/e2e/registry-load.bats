@@ -62,7 +62,7 @@ all_there() {
 		echo $! >"$ROOT/registry.pid"
 	done
 	[ "$n" -gt 3 ]
-	for _ in $(seq 100); do curl -s -o /dev/null "http://$REGISTRY/v2/" && break || sleep 0.05; done
+	for _ in $(seq 600); do curl -s -o /dev/null "http://$REGISTRY/v2/" && break || sleep 0.05; done
 	all_there
 	# what the kills left half done goes with a collection
 	"$PROA_BUILD/proa-registry" gc --data "$ROOT/registry" --grace 0s

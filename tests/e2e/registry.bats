@@ -377,7 +377,7 @@ teardown_file() {
 	"$PROA_BUILD/proa-registry" serve --data "$ROOT/json/registry" --listen 127.0.0.1:0 --log-format json --log-level debug \
 		>"$ROOT/json/registry.log" 2>&1 3>&- &
 	echo $! >"$ROOT/json/registry.pid"
-	for _ in $(seq 100); do grep -q listening "$ROOT/json/registry.log" && break || sleep 0.05; done
+	for _ in $(seq 600); do grep -q listening "$ROOT/json/registry.log" && break || sleep 0.05; done
 	curl -s -o /dev/null "http://$(jq -r 'select(.msg == "listening").address' "$ROOT/json/registry.log")/v2/x/tags/list"
 	ROOT=$ROOT/json registry_stop
 	[ "$(jq -r 'select(.msg == "request" and .path == "/v2/x/tags/list") | [.level, .method, .status] | join(" ")' "$ROOT/json/registry.log")" = "debug GET 404" ]

@@ -274,7 +274,7 @@ for _ in range(int(sys.argv[2])):
         os.close(f)
 PY
 	LISTENER=$!
-	for i in $(seq 50); do [ -S "$T/sock" ] && break; sleep 0.1; done
+	for i in $(seq 300); do [ -S "$T/sock" ] && break; sleep 0.1; done
 	config ".linux.seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"$T/sock\",\"listenerMetadata\":\"md\",\"syscalls\":[{\"names\":[\"getsid\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}"
 }
 
@@ -311,7 +311,7 @@ PY
 	run timeout 30 strace -o "$T/trace" -e inject=pidfd_getfd:signal=KILL "$RT" --root "$STATE" start "$CID"
 	[ "$status" -ne 0 ]
 	grep -q 'killed by SIGKILL' "$T/trace" || skip "strace cannot trace here"
-	for i in $(seq 50); do [ ! -e "/proc/$pid" ] || grep -q '^State:.Z' "/proc/$pid/status" && break; sleep 0.1; done
+	for i in $(seq 300); do [ ! -e "/proc/$pid" ] || grep -q '^State:.Z' "/proc/$pid/status" && break; sleep 0.1; done
 	[ "$("$RT" --root "$STATE" state "$CID" | jq -r .status)" = stopped ]
 	rt delete "$CID"
 	wait "$LISTENER"

@@ -183,7 +183,7 @@ host_untouched() {
 @test "runtime: the container finds no fd but 0 to 2, in run and in exec" {
 	args sh -c 'for f in /proc/self/fd/*; do echo ${f##*/}; done; sleep 1000'
 	rt run -d -b "$B" "$CID" </dev/null >"$T/out" 2>/dev/null
-	for i in $(seq 50); do [ "$(wc -l <"$T/out")" -ge 3 ] && break; sleep 0.1; done
+	for i in $(seq 300); do [ "$(wc -l <"$T/out")" -ge 3 ] && break; sleep 0.1; done
 	[ "$(ls /proc/"$(rt state "$CID" | jq .pid)"/fd | tr '\n' ' ')" = "0 1 2 " ]
 	exec 8<"$T/host/canary"
 	run rt exec "$CID" sh -c 'ls /proc/$$/fd | wc -l'
@@ -219,7 +219,7 @@ host_untouched() {
 	args sleep 1000
 	rt run -d -b "$B" "$CID" </dev/null >/dev/null 2>&1
 	kill -9 "$(rt state "$CID" | jq .pid)"
-	for i in $(seq 50); do
+	for i in $(seq 300); do
 		[ "$(rt state "$CID" | jq -r .status)" = stopped ] && break
 		sleep 0.1
 	done
@@ -248,8 +248,7 @@ host_untouched() {
 	for ms in 0.001 0.002 0.004 0.006 0.008 0.010; do
 		timeout -s KILL $ms "$RT" --root "$STATE" create -b "$B" "$CID" </dev/null >/dev/null 2>&1 || true
 		rt delete --force "$CID"
-		sleep 0.05
-		nothing_left
+		eventually nothing_left
 	done
 }
 
@@ -258,11 +257,12 @@ host_untouched() {
 	local tracer i
 	args sleep 1000
 	# The first renameat2 writes the state without a pid, the second the one with it.
-	strace -o "$T/trace" -e trace=renameat2 -e inject=renameat2:delay_enter=5000000:when=2 \
+	strace -o "$T/trace" -e trace=renameat2 -e inject=renameat2:delay_enter=60000000:when=2 \
 		"$RT" --root "$STATE" create -b "$B" "$CID" </dev/null >/dev/null 2>&1 3>&- &
 	tracer=$!
-	for i in $(seq 50); do [ -S "$STATE/$CID/init.sock" ] && break; sleep 0.1; done
-	sleep 0.5
+	# Its second state is written, and not yet in its place.
+	ready() { [ -S "$STATE/$CID/init.sock" ] && compgen -G "$STATE/$CID/.state.json.*"; }
+	eventually ready
 	[ "$(jq .pid "$STATE/$CID/state.json")" = 0 ]
 	kill -KILL "$(pgrep -P "$tracer")"
 	wait "$tracer" || true

@@ -359,7 +359,7 @@ in_netns() {
 	args sh -c 'pwd; ls . 2>/dev/null || echo closed; sleep 100'
 	config '.process.cwd="/closed" | .process.user.uid=42'
 	rt run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1
-	for i in $(seq 50); do grep -q closed$ "$T/out" && break; sleep 0.1; done
+	for i in $(seq 300); do grep -q closed$ "$T/out" && break; sleep 0.1; done
 	[ "$(tr '\n' ' ' <"$T/out")" = "/closed closed " ]
 	[ "$(rt exec "$CID" busybox pwd)" = /closed ]
 	# A root without capabilities over a directory of another's.
@@ -389,7 +389,7 @@ in_netns() {
 	all="$(grep -o 'Cpus_allowed_list:.*' /proc/self/status)"
 	args sh -c 'grep Cpus_allowed_list /proc/self/status; sleep 100'
 	taskset -c 0 timeout 30 "$RT" --root "$STATE" run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1
-	for i in $(seq 50); do [ -s "$T/out" ] && break; sleep 0.1; done
+	for i in $(seq 300); do [ -s "$T/out" ] && break; sleep 0.1; done
 	[ "$(cat "$T/out")" = "$all" ]
 	[ "$(taskset -c 0 "$RT" --root "$STATE" exec "$CID" grep Cpus_allowed_list /proc/self/status)" = "$all" ]
 	rt delete -f "$CID"
@@ -405,7 +405,7 @@ in_netns() {
 	[[ "$output" == *"Too many open files"* ]]
 	args sh -c 'ulimit -n; ulimit -f; ulimit -t; ulimit -Hn; sleep 100'
 	rt run -d -b "$B" "$CID" </dev/null 2>&1 | cat >"$T/out" &
-	for i in $(seq 50); do [ "$(wc -l <"$T/out")" -ge 4 ] && break; sleep 0.1; done
+	for i in $(seq 300); do [ "$(wc -l <"$T/out")" -ge 4 ] && break; sleep 0.1; done
 	[ "$(echo $(cat "$T/out"))" = "3 0 1 4" ]
 	[ "$("$RT" --root "$STATE" exec "$CID" sh -c 'ulimit -n')" = 3 ]
 	rt delete -f "$CID"
@@ -420,7 +420,7 @@ in_netns() {
 		| .linux.uidMappings=[{"containerID":0,"hostID":100000,"size":65536}] | .linux.gidMappings=.linux.uidMappings'
 	args sh -c 'busybox tr -s " " </proc/self/timens_offsets; sleep 100'
 	rt run -d -b "$B" "$CID" </dev/null >"$T/out" 2>&1
-	for i in $(seq 50); do grep -q boottime "$T/out" && break; sleep 0.1; done
+	for i in $(seq 300); do grep -q boottime "$T/out" && break; sleep 0.1; done
 	grep -qE '^boottime[[:space:]]+7777[[:space:]]+3$' "$T/out"
 	local pid="$("$RT" --root "$STATE" state "$CID" | jq .pid)"
 

@@ -25,7 +25,7 @@ teardown() {
 bus_start() {
 	python3 "$BATS_TEST_DIRNAME/../lib/fake_systemd.py" "$SD/bus" "$SD/calls" 3>&- >/dev/null 2>"$SD/bus.err" &
 	BUS_PID=$!
-	for _ in $(seq 50); do [ -S "$SD/bus" ] && return 0; sleep 0.1; done
+	for _ in $(seq 300); do [ -S "$SD/bus" ] && return 0; sleep 0.1; done
 	cat "$SD/bus.err" >&2
 	return 1
 }
@@ -50,7 +50,7 @@ prop() { call StartTransientUnit ".[2] | map({(.[0]): .[1]}) | add | .$1"; }
 		| .linux.resources.cpu={"shares": 512, "quota": 50000, "period": 100000}
 		| .annotations={"org.systemd.property.TimeoutStopUSec": "uint64 5000000", "org.systemd.property.CollectMode": "'"'"'inactive-or-failed'"'"'", "other": "x"}'
 	sd run -d -b "$B" "$CID" </dev/null >"$T/out" 2>"$T/err" || { cat "$T/err" "$SD/calls"; false; }
-	for _ in $(seq 30); do [ -s "$T/out" ] && break; sleep 0.1; done
+	for _ in $(seq 300); do [ -s "$T/out" ] && break; sleep 0.1; done
 	grep -q "name=systemd:/proatest.slice/$UNIT\$\|0::/proatest.slice/$UNIT\$" "$T/out"
 	# Every hierarchy, also those that systemd does not manage.
 	[ -z "$(grep -v "/proatest.slice/$UNIT\$" "$T/out")" ]
@@ -112,7 +112,7 @@ prop() { call StartTransientUnit ".[2] | map({(.[0]): .[1]}) | add | .$1"; }
 	pid=$!
 	export DOCKER_HOST="unix://$R/s"
 	proa() { timeout 20 "$(dirname "$RT")/proa" "$@"; }
-	for _ in $(seq 100); do proa version >/dev/null 2>&1 && break; sleep 0.1; done
+	for _ in $(seq 300); do proa version >/dev/null 2>&1 && break; sleep 0.1; done
 	ok=1
 	{
 		[ "$(proa info -f '{{.CgroupDriver}}')" = systemd ] &&

@@ -80,7 +80,7 @@ run_bb() { docker run --rm --network none "$@"; }
 @test "options: a tmpfs is shared by its users and gone after the last" {
 	docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=1777 mem
 	docker run -d --name first --network none -v mem:/m bb:1 sh -c 'echo shared >/m/x; sleep 60' >/dev/null
-	sleep 0.3
+	eventually docker exec first test -s /m/x
 	[ "$(run_bb -v mem:/m bb:1 cat /m/x)" = shared ]
 	grep -q "$ROOT/data/volumes/mem/_data" /proc/mounts
 	docker rm -f first

@@ -38,7 +38,7 @@ web() {
 	local name=$1
 	shift
 	docker run -d --name "$name" "$@" bb:1 sh -c "mkdir /w; echo $name >/w/index.html; httpd -f -h /w" >/dev/null
-	for _ in $(seq 50); do
+	for _ in $(seq 600); do
 		docker exec "$name" wget -qO- http://127.0.0.1/ >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done
