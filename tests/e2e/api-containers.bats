@@ -14,7 +14,7 @@ setup_file() {
 		import json, os, socket, struct, sys, time
 		def conn():
 		    s = socket.socket(socket.AF_UNIX)
-		    s.settimeout(10)
+		    s.settimeout(60)
 		    s.connect(os.environ["SOCK"])
 		    return s
 		def head(s):
@@ -438,7 +438,7 @@ new() { # NAME CMD-JSON [EXTRA]
 	api GET '/containers/st/stats?stream=0&one-shot=1'
 	[ "$code" = 200 ]
 	jq -e '.cpu_stats and .memory_stats.usage and .pids_stats' <<<"$body"
-	timeout 3 curl -sN -D "$ROOT/headers" --unix-socket "$SOCK" http://x/v1.41/containers/st/stats >"$ROOT/body" || true
+	timeout 60 curl -sN -D "$ROOT/headers" --unix-socket "$SOCK" http://x/v1.41/containers/st/stats | head -2 >"$ROOT/body" || true
 	[ "$(grep -c cpu_stats "$ROOT/body")" -ge 2 ]
 	[ -z "$(header Content-Type)" ]
 	api GET '/containers/st/top'

@@ -115,7 +115,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 
 @test "two engines on one data root are refused" {
 	engine_start
-	run timeout 10 "$PROA_BUILD/proad" --data-root "$ROOT/data" --exec-root "$ROOT/run2" --bridge-name "${BRIDGE}b" -H "unix://$ROOT/2.sock" --config-file "$ROOT/engine.json"
+	run timeout 60 "$PROA_BUILD/proad" --data-root "$ROOT/data" --exec-root "$ROOT/run2" --bridge-name "${BRIDGE}b" -H "unix://$ROOT/2.sock" --config-file "$ROOT/engine.json"
 	[ "$status" = 1 ]
 	curl -sf --unix-socket "$SOCK" http://x/_ping
 }
@@ -123,7 +123,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 @test "two engines on one exec root are refused, and the first keeps its files" {
 	engine_start
 	before=$(cat "$ROOT/proad.pid"; ls -R "$ROOT/run")
-	run timeout 10 "$PROA_BUILD/proad" --data-root "$ROOT/data2" --exec-root "$ROOT/run" --bridge-name "${BRIDGE}b" --pidfile "$ROOT/proad.pid" -H "unix://$SOCK" --config-file "$ROOT/engine.json"
+	run timeout 60 "$PROA_BUILD/proad" --data-root "$ROOT/data2" --exec-root "$ROOT/run" --bridge-name "${BRIDGE}b" --pidfile "$ROOT/proad.pid" -H "unix://$SOCK" --config-file "$ROOT/engine.json"
 	[ "$status" = 1 ]
 	[[ "$output" == *"the exec root '$ROOT/run' is used by another process"* ]]
 	[ "$(cat "$ROOT/proad.pid"; ls -R "$ROOT/run")" = "$before" ]
@@ -154,7 +154,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 		proad, root, bridge = sys.argv[1:]
 		notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 		notify.bind(root + "/notify")
-		notify.settimeout(10)
+		notify.settimeout(60)
 		s = socket.socket(socket.AF_UNIX)
 		s.bind(root + "/act.sock")
 		s.listen()
@@ -208,7 +208,7 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 		busybox_tar "$ROOT/busybox.tar"
 		docker import "$ROOT/busybox.tar" bb:1
 		head -c 2000000 /dev/urandom >"$ROOT/bytes"
-		timeout 20 docker run -i --rm bb:1 cat <"$ROOT/bytes" >"$ROOT/back"
+		timeout 60 docker run -i --rm bb:1 cat <"$ROOT/bytes" >"$ROOT/back"
 		cmp "$ROOT/bytes" "$ROOT/back"
 		[ "$(DOCKER_CERT_PATH=$ROOT DOCKER_TLS_VERIFY=1 DOCKER_HOST=tcp://localhost:$port docker version -f '{{.Server.Os}}')" = linux ]
 	fi

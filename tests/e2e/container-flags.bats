@@ -15,8 +15,8 @@ setup() {
 	need_docker
 	export N="$BATS_TEST_NUMBER"
 }
-teardown() { timeout -k 1 20 docker rm -f -v "c$N" >/dev/null 2>&1 || true; }
-d() { timeout -k 1 20 docker "$@"; }
+teardown() { timeout -k 1 60 docker rm -f -v "c$N" >/dev/null 2>&1 || true; }
+d() { timeout -k 1 60 docker "$@"; }
 in_it() { d run --rm --network none "$@"; }
 
 @test "user, group, directory, environment, host name" {

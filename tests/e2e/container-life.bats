@@ -15,13 +15,20 @@ setup() {
 	need_docker
 	export N="$BATS_TEST_NUMBER"
 }
-teardown() { timeout -k 1 20 docker rm -f "c$N" >/dev/null 2>&1 || true; }
+teardown() {
+	run timeout -k 1 60 docker rm -f "c$N"
+	[ "$status" = 0 ] || [[ "$output" == *"No such container"* ]]
+}
 
-d() { timeout -k 1 20 docker "$@"; }
+d() { timeout -k 1 60 docker "$@"; }
 run_it() { d run --network none "$@"; }
 # The answer to --rm does not wait for the files; they go right behind it.
 nothing_left() {
 	[ -z "$(ls "$ROOT/run/tasks" "$ROOT/data/containers" | grep -v :)" ] && ! grep -qE " $ROOT/(data|run/tasks)/" /proc/self/mounts
+}
+none_is_there() {
+	run d ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Status}} {{.Command}}'
+	[ -z "$output" ] || { echo "$output"; return 1; }
 }
 status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 
@@ -29,7 +36,7 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	run run_it --rm bb:1 echo hi
 	[ "$status" = 0 ]
 	[ "$output" = hi ]
-	[ -z "$(d ps -aq)" ]
+	none_is_there
 	eventually nothing_left
 }
 
@@ -62,7 +69,7 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 @test "a failed start of --rm leaves no container" {
 	run -127 run_it --name "c$N" --rm bb:1 nosuch
 	[ "$status" = 127 ]
-	eventually test -z "$(d ps -aq --filter name="c$N")"
+	none_is_there
 }
 
 @test "a name is taken once, and again after rm" {
@@ -207,7 +214,7 @@ fds_less_threads() {
 		for k in 1 2 3 4; do run_it --rm bb:1 true & done
 		wait
 	done
-	[ -z "$(d ps -aq)" ]
+	none_is_there
 	eventually nothing_left
 	[ "$(fds_less_threads)" -le $((before + 4)) ]
 }

@@ -15,7 +15,7 @@ setup() {
 	need_root
 	need_docker
 }
-d() { timeout -k 1 20 docker "$@"; }
+d() { timeout -k 1 60 docker "$@"; }
 engine_again() { engine_start "${FLAGS[@]}"; }
 run_it() { d run --network none "$@"; }
 die() {

@@ -152,7 +152,7 @@ teardown() {
 	[ "$status" = 125 ]
 	[[ "$output" == *"port is already allocated"* ]]
 	docker rm -f srv
-	[ -z "$(get http://127.0.0.1:18183/)" ]
+	[ -z "$(PATIENCE=2 get http://127.0.0.1:18183/)" ]
 }
 
 @test "nothing is left of what ended" {

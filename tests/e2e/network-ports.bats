@@ -36,15 +36,15 @@ outside() { nsenter --net="/run/netns/$NS-out" "$@"; }
 	[ "$(docker port srv)" = $'80/tcp -> 0.0.0.0:18080\n80/tcp -> [::]:18080' ]
 	[ "$(get http://127.0.0.1:18080/)" = srv ]
 	[ "$(get http://192.0.2.9:18080/)" = srv ]
-	[ "$(outside curl -s --max-time 2 http://192.0.2.9:18080/)" = srv ]
+	[ "$(outside curl -s --max-time 20 http://192.0.2.9:18080/)" = srv ]
 	[ "$(from other http://192.0.2.9:18080/)" = srv ]
-	[ "$(docker exec srv timeout 2 wget -qO- http://192.0.2.9:18080/)" = srv ]
+	[ "$(docker exec srv timeout 20 wget -qO- http://192.0.2.9:18080/)" = srv ]
 }
 
 @test "a loopback publish is for the host alone" {
 	web srv -p 127.0.0.1:18081:80
 	[ "$(get http://127.0.0.1:18081/)" = srv ]
-	[ -z "$(get http://192.0.2.9:18081/)" ]
+	[ -z "$(PATIENCE=2 get http://192.0.2.9:18081/)" ]
 	# Not even for who routes 127.0.0.1, or the container's own address, to us.
 	outside ip route add 172.17.0.0/16 via 192.0.2.9
 	outside sysctl -qw net.ipv4.conf.all.route_localnet=1
@@ -68,7 +68,7 @@ listens_in() {
 		$s = IO::Socket::INET->new(LocalPort => 9, Proto => "udp"); alarm 60;
 		while ($p = $s->recv($d, 100)) { $s->send($d, 0, $p) }' 3>&- &
 	eventually listens_in udp -u 9
-	[ "$(host bash -c 'exec 4<>/dev/udp/127.0.0.1/18090; echo hi >&4; timeout 1 head -1 <&4')" = hi ]
+	[ "$(host bash -c 'exec 4<>/dev/udp/127.0.0.1/18090; echo hi >&4; timeout 20 head -1 <&4')" = hi ]
 	kill $!
 	web srv -p 18091-18095:80 -p 80
 	[[ "$(docker port srv 80 | head -1)" == 0.0.0.0:1809[1-5] ]]
@@ -77,7 +77,7 @@ listens_in() {
 	run docker run --rm -p "${random##*:}:80" bb:1 true
 	[ "$status" = 125 ]
 	[[ "$output" == *"Bind for 0.0.0.0:${random##*:} failed: port is already allocated"* ]]
-	run host timeout 2 busybox nc -l -p "${random##*:}"
+	run host timeout 20 busybox nc -l -p "${random##*:}"
 	[[ "$output" == *"ddress already in use"* ]]
 }
 
@@ -88,11 +88,11 @@ listens_in() {
 	web deep --network inner
 	a=$(docker inspect -f '{{.NetworkSettings.Networks.aa.IPAddress}}' srv)
 	d=$(docker inspect -f '{{.NetworkSettings.Networks.inner.IPAddress}}' deep)
-	run from bridge "http://$a/"
+	PATIENCE=2 run from bridge "http://$a/"
 	[ "$status" != 0 ]
-	run from aa "http://$d/"
+	PATIENCE=2 run from aa "http://$d/"
 	[ "$status" != 0 ]
-	run from inner "http://$a/"
+	PATIENCE=2 run from inner "http://$a/"
 	[ "$status" != 0 ]
 	[ "$(from inner http://deep/)" = deep ]
 	run docker run --rm --network inner bb:1 ip route
@@ -135,7 +135,7 @@ listens_in() {
 	engine_stop
 	engine_start --firewall=respect
 	web srv -p 18085:80
-	[ "$(outside curl -s --max-time 2 http://192.0.2.9:18085/)" = srv ]
+	[ "$(outside curl -s --max-time 20 http://192.0.2.9:18085/)" = srv ]
 	host nft add table inet user
 	host nft 'add chain inet user input { type filter hook input priority 0; policy accept; }'
 	host nft add rule inet user input iifname ext tcp dport 18085 drop
@@ -143,5 +143,5 @@ listens_in() {
 	[ "$(get http://127.0.0.1:18085/)" = srv ]
 	host nft delete table inet user
 	docker rm -f srv
-	[ -z "$(get http://127.0.0.1:18085/)" ]
+	[ -z "$(PATIENCE=2 get http://127.0.0.1:18085/)" ]
 }

@@ -352,7 +352,7 @@ teardown_file() {
 		    s = context.wrap_socket(socket.create_connection((host, int(port))))
 		    s.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 		    half.append(s)
-		s = context.wrap_socket(socket.create_connection((host, int(port)), timeout=5))
+		s = context.wrap_socket(socket.create_connection((host, int(port)), timeout=60))
 		s.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
 		assert s.recv(100).startswith(b"HTTP/1.1 200 ")
 		threads = len(os.listdir(f"/proc/{sys.argv[2]}/task"))

@@ -31,8 +31,8 @@ network_teardown() {
 
 # host COMMAND...: run it where the engine runs.
 host() { nsenter --net="/run/netns/$NS" "$@"; }
-# get URL: what the host reads there, in at most two seconds.
-get() { host curl -s -g --max-time 2 "$1"; }
+# get URL: what the host reads there. PATIENCE=2 (seconds) where nothing shall answer.
+get() { host curl -s -g --max-time "${PATIENCE:-20}" "$1"; }
 # web NAME [DOCKER RUN FLAG...]: a container that serves its own name.
 web() {
 	local name=$1
@@ -44,9 +44,9 @@ web() {
 	done
 	return 1
 }
-# from NETWORK URL: what a new container on the network reads there, in at most two seconds.
+# from NETWORK URL: what a new container on the network reads there; PATIENCE as above.
 # (-T of the static wget crashes on names; PID 1 would not hear timeout's signal.)
 from() {
 	# shellcheck disable=SC2016 # the inner shell's
-	docker run --rm --network "$1" bb:1 sh -c 'timeout 2 wget -qO- "$1"; exit $?' sh "$2"
+	docker run --rm --network "$1" bb:1 sh -c 'timeout "$2" wget -qO- "$1"; exit $?' sh "$2" "${PATIENCE:-20}"
 }
