@@ -71,7 +71,8 @@ is_asked() { [ "$(ss -Hlx src "$SOCK" | awk '{ print $3 }')" = 1 ]; }
 	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
 	die
 	engine_again
-	[ "$(api "http://x/exec/$exec/json" | jq -c '[.Running, .ExitCode]')" = '[false,6]' ]
+	is_known() { [ "$(api "http://x/exec/$exec/json" | jq -c '[.Running, .ExitCode]')" = '[false,6]' ]; }
+	eventually is_known
 	d rm -f hung
 }
 
