@@ -161,7 +161,7 @@ as_run_tests() {
 	cp "$(command -v sleep)" "$BATS_TEST_TMPDIR/proad"
 	# Namespaces of its own: this machine never has these mounts, tables and links.
 	as_run_tests unshare -mn --propagation private <<-'PY'
-		import os, shutil, subprocess, tempfile
+		import os, subprocess
 		run = lambda *argv: subprocess.run(argv, check=True)
 		mine = lambda: {x for x in ns["leftovers"]() - before if not x.startswith("process ") or x.split()[1] in pids}
 		name, group = os.environ["planted"], os.environ["group"] + "/" + os.environ["planted"]
@@ -173,7 +173,8 @@ as_run_tests() {
 		run("ip", "link", "add", "proalink", "type", "bridge")
 		run("nft", "add", "table", "inet", name.replace("-", "_"))
 		os.mkdir(group)
-		file = tempfile.mkdtemp(prefix=name + "-", dir="/tmp")
+		file = f"/tmp/{name}-Left42"
+		os.mkdir(file)
 		ours = subprocess.Popen([here + "/proad", "1000"])
 		helper = subprocess.Popen(["sleep", "1000"], env={**os.environ, "PROA_SOURCE": str(ns["root"])})
 		pids = [str(ours.pid), str(helper.pid)]
