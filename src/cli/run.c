@@ -66,7 +66,8 @@ static int cidfile_write(const char *path, const char *id, struct error *err)
 
 static bool is_missing_image(const struct error *e)
 {
-	return e->kind == ERR_NOT_FOUND && strstr(e->msg, "No such image");
+	return e->kind == ERR_NOT_FOUND &&
+	       (strstr(e->msg, "No such image") || strstr(e->msg, "image with reference"));
 }
 
 /* "arm64" as "linux/arm64". */
@@ -373,11 +374,11 @@ int cmd_start(struct cli *cli, const struct args *args, struct error *err)
 static const char *attach_refusal(const struct json *state)
 {
 	if (!json_bool(state, "Running", false))
-		return "cannot attach to a stopped container, start it first";
+		return "You cannot attach to a stopped container, start it first";
 	if (json_bool(state, "Paused", false))
-		return "cannot attach to a paused container, unpause it first";
+		return "You cannot attach to a paused container, unpause it first";
 	if (json_bool(state, "Restarting", false))
-		return "cannot attach to a restarting container, wait until it is running";
+		return "You cannot attach to a restarting container, wait until it is running";
 	return NULL;
 }
 

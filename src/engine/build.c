@@ -27,14 +27,11 @@ struct build_room {
 static bool have_image(struct engine *e, const char *name, const struct platform *want, char **ret)
 {
 	auto_(image) image = { 0 };
-	struct platform have = { 0 };
+	struct platform have;
 
 	if (image_open(e->store, name, &image, NULL) < 0)
 		return false;
-	snprintf(have.os, sizeof(have.os), "%s", image.row.os ? image.row.os : "");
-	snprintf(have.arch, sizeof(have.arch), "%s", image.row.arch ? image.row.arch : "");
-	snprintf(have.variant, sizeof(have.variant), "%s",
-		 image.row.variant ? image.row.variant : "");
+	image_platform_of(&image, &have);
 	if (platform_rank(want, &have) < 0)
 		return false;
 	*ret = xstrdup(image.row.id);

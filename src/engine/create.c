@@ -26,6 +26,8 @@ struct making {
 	struct container *c;
 	bool name_held, snapshot, network, directory;
 	bool weight_discarded; /* BlkioWeight, which the kernel lacks */
+	const char *platform;  /* that was asked for, or NULL */
+	char *other_platform;  /* the warning, when the image is for another machine */
 	char *key;
 };
 
@@ -54,6 +56,12 @@ static void making_undo(struct making *m)
 			volume_drop_anonymous(c->engine, c->mounts[i].name);
 	if (m->name_held)
 		container_table_unreserve(c->engine, c->name);
+}
+
+static void making_release(struct making *m)
+{
+	free(m->key);
+	free(m->other_platform);
 }
 
 static int take_name(struct making *m, const char *wish, struct error *err)
@@ -185,6 +193,39 @@ static int make_directory(struct making *m, struct error *err)
 	return r;
 }
 
+/* A platform that somebody names is the image's, or the client pulls another. */
+static int check_platform(struct making *m, const char *image, const struct image *img,
+			  struct error *err)
+{
+	char have_text[PLATFORM_TEXT_MAX], want_text[PLATFORM_TEXT_MAX];
+	bool any = cstr_is_empty(m->platform);
+	struct platform have, want;
+	int r = 0;
+
+	if (any)
+		platform_host(&want);
+	else
+		r = platform_parse(m->platform, &want, err);
+	if (r < 0)
+		return r;
+	image_platform_of(img, &have);
+	if (platform_rank(&want, &have) >= 0)
+		return 0;
+	platform_format(&have, have_text);
+	platform_format(&want, want_text);
+	/* Peer: dockerd's words for both. */
+	if (!any)
+		return error_set(err, ERR_NOT_FOUND,
+				 "image with reference %s was found but does not match the "
+				 "specified platform: wanted %s, actual: %s",
+				 image, want_text, have_text);
+	m->other_platform = cstr_format(
+	    "The requested image's platform (%s) does not match the detected host platform (%s) "
+	    "and no specific platform was requested",
+	    have_text, want_text);
+	return 0;
+}
+
 static int make(struct making *m, const char *name, const struct json *body, struct error *err)
 {
 	struct container *c = m->c;
@@ -196,6 +237,9 @@ static int make(struct making *m, const char *name, const struct json *body, str
 	if (cstr_is_empty(image))
 		return error_set(err, ERR_INVALID, "no image specified");
 	r = image_open(store, image, &img, err);
+	if (r < 0)
+		return r;
+	r = check_platform(m, image, &img, err);
 	if (r < 0)
 		return r;
 	snprintf(c->image_id, sizeof(c->image_id), "%s", img.row.id);
@@ -223,7 +267,7 @@ static int make(struct making *m, const char *name, const struct json *body, str
 	return r;
 }
 
-static int check_platform(const char *platform, struct error *err)
+static int check_system(const char *platform, struct error *err)
 {
 	struct str rest, os;
 
@@ -238,14 +282,14 @@ static int check_platform(const char *platform, struct error *err)
 int container_create(struct engine *e, const char *name, const char *platform,
 		     const struct json *body, struct jsonw *out, struct error *err)
 {
-	struct making m = { 0 };
+	struct making m = { .platform = platform };
 	char id[65];
 	int r;
 
 	if (body == NULL || body->type != JSON_OBJECT)
 		return error_set(err, ERR_INVALID,
 				 "config cannot be empty in order to create a container");
-	r = check_platform(platform, err);
+	r = check_system(platform, err);
 	if (r == 0)
 		r = body_check_container(body, err);
 	if (r < 0)
@@ -258,10 +302,9 @@ int container_create(struct engine *e, const char *name, const char *platform,
 	if (r < 0) {
 		making_undo(&m);
 		container_unref(m.c);
-		free(m.key);
+		making_release(&m);
 		return r;
 	}
-	free(m.key);
 	container_ref(m.c);
 	container_table_add(m.c);
 	if (m.c->n_mounts > 0)
@@ -273,6 +316,8 @@ int container_create(struct engine *e, const char *name, const char *platform,
 	if (m.weight_discarded)
 		jsonw_string(out, "Your kernel does not support Block I/O weight or the cgroup is "
 				  "not mounted. Weight discarded.");
+	if (m.other_platform)
+		jsonw_string(out, m.other_platform);
 	/* Peer: dockerd says nothing and does nothing. */
 	if (json_int(m.c->host_config, "CpuCount", 0) ||
 	    json_int(m.c->host_config, "CpuPercent", 0))
@@ -280,5 +325,6 @@ int container_create(struct engine *e, const char *name, const char *platform,
 	jsonw_end(out);
 	jsonw_end(out);
 	container_unref(m.c);
+	making_release(&m);
 	return 0;
 }

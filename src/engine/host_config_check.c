@@ -1,5 +1,6 @@
 /* engine/host_config_check.c: what a HostConfig may not say, in dockerd's words. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "engine/container_internal.h"
@@ -76,6 +77,7 @@ static int check_cpu(const struct json *hc, struct error *err)
 	int64_t quota = json_int(hc, "CpuQuota", 0);
 	int64_t weight = json_int(hc, "BlkioWeight", 0);
 	int r;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (nano != 0 && (period != 0 || quota != 0))
 		return error_set(err, ERR_INVALID,
@@ -83,6 +85,11 @@ static int check_cpu(const struct json *hc, struct error *err)
 				 period ? "Period" : "Quota");
 	if (nano < 0)
 		return error_set(err, ERR_INVALID, "invalid CPUs value: must be positive");
+	if (nano > cpus * 1000000000)
+		return error_set(err, ERR_INVALID,
+				 "range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs "
+				 "available",
+				 cpus, cpus);
 	if (period != 0 && (period < 1000 || period > 1000000))
 		return error_set(
 		    err, ERR_INVALID,

@@ -464,7 +464,7 @@ int container_rename(struct engine *e, const char *ref, const char *name, struct
 				 "Renaming a container with the same name as its current name");
 	r = container_table_reserve(e, name, c->id, err);
 	if (r < 0)
-		return r;
+		return error_wrap(err, r, "Error when allocating new name");
 	old = take_name(c, name);
 	r = container_save_doc(c, err);
 	if (r < 0) {

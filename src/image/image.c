@@ -1,6 +1,7 @@
 /* image/image.c: look-up, opening, tagging and recording of images. See image.h. */
 #include "image/image.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,6 +173,16 @@ int image_open(struct store *s, const char *name, struct image *ret, struct erro
 	*ret = i;
 	i = (struct image){ 0 };
 	return 0;
+}
+
+void image_platform_of(const struct image *i, struct platform *ret)
+{
+	const struct image_row *row = &i->row;
+
+	*ret = (struct platform){ 0 };
+	snprintf(ret->os, sizeof(ret->os), "%s", row->os ? row->os : "");
+	snprintf(ret->arch, sizeof(ret->arch), "%s", row->arch ? row->arch : "");
+	snprintf(ret->variant, sizeof(ret->variant), "%s", row->variant ? row->variant : "");
 }
 
 int image_tag(struct store *s, const char *source, const char *target, char **ret_id,

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "oci/platform.h"
 #include "store/images.h"
 #include "store/store.h"
 
@@ -41,6 +42,8 @@ struct image {
 void image_release(struct image *i);
 DEFINE_AUTO(image, image_release);
 MUST_CHECK int image_open(struct store *s, const char *name, struct image *ret, struct error *err);
+/* What its configuration says it is for; empty where that says nothing. */
+void image_platform_of(const struct image *i, struct platform *ret);
 
 /* Canonical tag text ("busybox" -> "docker.io/library/busybox:latest") and back
  * to docker's short form. ERR_INVALID with docker's words. Result owned. */

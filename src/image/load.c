@@ -298,6 +298,8 @@ static int take_all(struct loader *l, struct tar_reader *t, struct error *err)
 		r = cancel_check(l->options->cancel, err);
 		if (r == 0)
 			r = tar_reader_next(t, &e, err);
+		if (r == -ERR_CORRUPT && n == 0)
+			return error_wrap(err, r, "this is no archive");
 		if (r < 0 || !e)
 			return r;
 		if (++n > FILES_MAX)

@@ -328,5 +328,6 @@ int load_images(struct loader *l, struct error *err)
 	if (d)
 		return oci_layout(l, d, err);
 	return error_set(err, ERR_INVALID,
-			 "not an image archive: neither manifest.json nor index.json is in it");
+			 "not an image archive: neither manifest.json nor index.json is in it "
+			 "(`import` takes the tar of a root file system)");
 }

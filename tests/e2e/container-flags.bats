@@ -50,6 +50,9 @@ in_it() { d run --rm --network none "$@"; }
 	run in_it -m 4m bb:1 true
 	[ "$status" = 125 ]
 	[[ "$output" == *"Minimum memory limit allowed is 6MB"* ]]
+	run in_it --cpus 100000 bb:1 true
+	[ "$status" = 125 ]
+	[[ "$output" == *"range of CPUs is from 0.01 to $(getconf _NPROCESSORS_ONLN).00, as there are only"* ]]
 }
 
 @test "out of memory is 137 and said so" {

@@ -141,6 +141,10 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	[ "$status" = 1 ]
 	run d rename "c$N" "c$N"
 	[[ "$output" == *"Renaming a container with the same name as its current name"* ]]
+	d create --name "old$N" --network none bb:1 true
+	run d rename "c$N" "old$N"
+	[[ "$output" == *"Error when allocating new name: Conflict. The container name \"/old$N\" is already in use"* ]]
+	d rm "old$N"
 }
 
 @test "restart policies: on-failure counts, always comes back, a stop is final" {

@@ -165,6 +165,11 @@ unchanged() {
 	run docker load -i "$ROOT/hello"
 	[ "$status" = 1 ]
 	[ "${#lines[@]}" = 1 ]
+	head -c 4096 /dev/urandom >"$ROOT/hello"
+	run docker load -i "$ROOT/hello"
+	[[ $output == *"this is no archive: tar: "* ]]
+	run docker load -i "$ROOT/busybox.tar"
+	[[ $output == *"neither manifest.json nor index.json is in it (\`import\` takes the tar of a root file system)"* ]]
 	head -c 3000 "$ROOT/save.tar" >"$ROOT/cut.tar"
 	run docker load -i "$ROOT/cut.tar"
 	[ "$status" = 1 ]
@@ -181,6 +186,21 @@ unchanged() {
 	docker import "$ROOT/busybox.tar" imp:2
 	[ "$(docker image inspect -f '{{.Comment}}' imp:2)" = "Imported from -" ]
 	docker rmi imp:2
+}
+
+@test "an image for another platform is not run as the one that was asked for, and told of otherwise" {
+	other=$(uname -m | sed 's/x86_64/arm64/; t; s/.*/amd64/')
+	docker import --platform "linux/$other" -c 'CMD ["true"]' "$ROOT/busybox.tar" other:1
+	run docker create --network none other:1
+	[ "$status" = 0 ]
+	[[ $output == *"The requested image's platform (linux/$other) does not match the detected host platform"* ]]
+	docker rm "${lines[-1]}"
+	id=$(docker create --network none --platform "linux/$other" other:1)
+	docker rm "$id"
+	run docker create --network none --platform "linux/$other" --pull never bb:1
+	[ "$status" = 1 ]
+	[[ $output == *"image with reference bb:1 was found but does not match the specified platform: wanted linux/$other, actual: "* ]]
+	docker rmi other:1
 }
 
 @test "import fetches a URL" {
