@@ -87,7 +87,7 @@ uninstall:
 		lib/systemd/system/proa-registry.service share/man/man1/proa.1 share/man/man1/proa-*.1 \
 		share/man/man5/proa-engine.json.5 share/man/man8/proad.8 share/man/man8/proa-registry.8 \
 		share/man/man8/proa-runtime.8 share/bash-completion/completions/proa \
-		share/zsh/site-functions/_proa share/fish/vendor_completions.d/proa.fish
+		share/zsh/site-functions/_proa share/zsh/vendor-completions/_proa share/fish/vendor_completions.d/proa.fish
 
 dist:
 	@git archive --format=tar.gz --prefix=proa-$$(cat VERSION)/ -o proa-$$(cat VERSION).tar.gz HEAD && echo proa-$$(cat VERSION).tar.gz

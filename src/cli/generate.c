@@ -238,6 +238,32 @@ static const char *operand_kind(const struct command *c)
 	return "files";
 }
 
+/* What the value of a flag may be: a kind of live names, or the words themselves. */
+static const struct {
+	const char *flag, *values;
+} flag_values[] = {
+	{ "network", "networks" },
+	{ "net", "networks" },
+	{ "volumes-from", "containers" },
+	{ "link", "containers" },
+	{ "context", "contexts" },
+	{ "from", "contexts" },
+	{ "cache-from", "images" },
+	{ "restart", "no always on-failure unless-stopped" },
+	{ "pull", "always missing never" },
+	{ "log-driver", "json-file local none" },
+	{ "log-level", "debug info warn error fatal" },
+	{ "format", "table json" },
+};
+
+static const char *value_kind(const char *flag)
+{
+	for (size_t i = 0; i < ARRAY_LEN(flag_values); i++)
+		if (strcmp(flag_values[i].flag, flag) == 0)
+			return flag_values[i].values;
+	return "files";
+}
+
 /* The words that may follow `parent` ("" for the top). */
 static void child_words(FILE *out, const char *parent)
 {
@@ -272,22 +298,9 @@ static const char bash_head[] =
     "\tcontexts) \"$_proa\" context ls -q ;;\n"
     "\t*) echo \"$1\" ;;\n"
     "\tesac 2>/dev/null\n"
-    "}\n"
-    "# What the value of a flag may be.\n"
-    "_proa_value_kind() {\n"
-    "\tcase $1 in\n"
-    "\t--network|--net) echo networks ;;\n"
-    "\t--volumes-from|--link) echo containers ;;\n"
-    "\t--context|--from|-c) echo contexts ;;\n"
-    "\t--cache-from) echo images ;;\n"
-    "\t--restart) echo no always on-failure unless-stopped ;;\n"
-    "\t--pull) echo always missing never ;;\n"
-    "\t--log-driver) echo json-file local none ;;\n"
-    "\t--log-level) echo debug info warn error fatal ;;\n"
-    "\t--format) echo table json ;;\n"
-    "\t*) echo files ;;\n"
-    "\tesac\n"
-    "}\n"
+    "}\n";
+
+static const char bash_body[] =
     "_proa() {\n"
     "\tlocal line=${COMP_LINE:0:COMP_POINT} cur path= flags= takes= kind=files word flag= i n "
     "_proa\n"
@@ -326,6 +339,14 @@ static const char bash_tail[] =
     "[[ $(readlink -f \"$(type -P docker)\") == */proa ]] && complete -F _proa docker\n"
     "true\n";
 
+static void bash_values(FILE *out)
+{
+	fputs("_proa_value_kind() {\n\tcase $1 in\n", out);
+	for (size_t i = 0; i < ARRAY_LEN(flag_values); i++)
+		fprintf(out, "\t--%s) echo %s ;;\n", flag_values[i].flag, flag_values[i].values);
+	fputs("\t-c) echo contexts ;;\n\t*) echo files ;;\n\tesac\n}\n", out);
+}
+
 /* The flags of a command that take a value. */
 static void bash_takes(FILE *out, const struct command *c)
 {
@@ -356,6 +377,8 @@ static int generate_bash(struct cli *cli, const char *dir, struct error *err)
 	bash_takes(out, &global_command);
 	fputs("'\n", out);
 	fputs(bash_head, out);
+	bash_values(out);
+	fputs(bash_body, out);
 	fputs("\t'') takes=$_proa_takes flags='", out);
 	bash_words(out, &global_command);
 	fputs("'; kind='", out);
@@ -391,20 +414,30 @@ static void plain_text(FILE *out, const char *s)
 		putc(strchr("'[]:\\\"$`", *s) ? ' ' : *s, out);
 }
 
-static void zsh_command(FILE *out, const struct command *c, struct str path)
+/* What completes a kind of live names (the blank before keeps out the flags of compadd), files, or
+ * one of some words. */
+static void zsh_action(FILE *out, const char *kind)
 {
 	static const char *const live[][2] = {
-		{ "containers", "_proa_live ps -a --format \"{{.Names}}\"" },
-		{ "images", "_proa_live images --format \"{{.Repository}}\\:{{.Tag}}\"" },
-		{ "networks", "_proa_live network ls --format \"{{.Name}}\"" },
-		{ "volumes", "_proa_live volume ls -q" },
-		{ "contexts", "_proa_live context ls -q" },
+		{ "containers", " _proa_live ps -a --format \"{{.Names}}\"" },
+		{ "images", " _proa_live images --format \"{{.Repository}}\\:{{.Tag}}\"" },
+		{ "networks", " _proa_live network ls --format \"{{.Name}}\"" },
+		{ "volumes", " _proa_live volume ls -q" },
+		{ "contexts", " _proa_live context ls -q" },
 	};
-	const char *action = "_files", *kind = operand_kind(c);
 
 	for (size_t i = 0; i < ARRAY_LEN(live); i++)
-		if (strcmp(live[i][0], kind) == 0)
-			action = live[i][1];
+		if (strcmp(live[i][0], kind) == 0) {
+			fputs(live[i][1], out);
+			return;
+		}
+	fprintf(out, strcmp(kind, "files") == 0 ? "_files" : "(%s)", kind);
+}
+
+static void zsh_command(FILE *out, const struct command *c, struct str path)
+{
+	const char *kind = operand_kind(c);
+
 	fprintf(out, "\t'%.*s') _arguments -s", STR_ARG(path));
 	for (size_t i = 0; i < command_n_flags(c); i++) {
 		const struct flag *f = command_flag_at(c, i);
@@ -418,10 +451,15 @@ static void zsh_command(FILE *out, const struct command *c, struct str path)
 			else
 				fprintf(out, " '*--%s%s[", f->name, value ? "=" : "");
 			plain_text(out, f->help);
-			fputs(value ? "]:value:_files'" : "]'", out);
+			fputs(value ? "]:value:" : "]", out);
+			if (value)
+				zsh_action(out, value_kind(f->name));
+			putc('\'', out);
 		}
 	}
-	fprintf(out, " '*:%s:%s' ;;\n", kind, action);
+	fprintf(out, " '*:%s:", kind);
+	zsh_action(out, kind);
+	fputs("' ;;\n", out);
 }
 
 static int generate_zsh(struct cli *cli, const char *dir, struct error *err)
@@ -435,23 +473,25 @@ static int generate_zsh(struct cli *cli, const char *dir, struct error *err)
 		return r;
 	fputs("#compdef proa\n# zsh completion of proa, made from its command table\n"
 	      "_proa_live() { compadd -- ${(f)\"$(_call_program names proa $@ 2>/dev/null)\"} }\n"
-	      "_proa() {\n\tlocal path=${words[2]} groups=' ",
+	      "_proa() {\n"
+	      "\t# Not `path`: that is PATH, and proa would not be found.\n"
+	      "\tlocal verb=${words[2]} groups=' ",
 	      out);
 	for (size_t i = 0; i < n_command_groups; i++)
 		fprintf(out, "%s ", command_groups[i].name);
 	fputs("'\n\tif (( CURRENT == 2 )); then compadd -- ", out);
 	child_words(out, "");
 	fputs("; return; fi\n"
-	      "\tif [[ $groups == *\" $path \"* ]]; then\n"
-	      "\t\tif (( CURRENT == 3 )); then\n\t\t\tcase $path in\n",
+	      "\tif [[ $groups == *\" $verb \"* ]]; then\n"
+	      "\t\tif (( CURRENT == 3 )); then\n\t\t\tcase $verb in\n",
 	      out);
 	for (size_t i = 0; i < n_command_groups; i++) {
 		fprintf(out, "\t\t\t%s) compadd -- ", command_groups[i].name);
 		child_words(out, command_groups[i].name);
 		fputs(";;\n", out);
 	}
-	fputs("\t\t\tesac\n\t\t\treturn\n\t\tfi\n\t\tpath+=\" ${words[3]}\"\n\t\tshift words\n"
-	      "\t\t(( CURRENT-- ))\n\tfi\n\tshift words\n\t(( CURRENT-- ))\n\tcase $path in\n",
+	fputs("\t\t\tesac\n\t\t\treturn\n\t\tfi\n\t\tverb+=\" ${words[3]}\"\n\t\tshift words\n"
+	      "\t\t(( CURRENT-- ))\n\tfi\n\tshift words\n\t(( CURRENT-- ))\n\tcase $verb in\n",
 	      out);
 	for (size_t i = 0; (c = command_at(i)); i++) {
 		struct str rest = str_of(c->paths), p;

@@ -340,7 +340,18 @@ PY
 @test "fish and zsh take their completions" {
 	proa __generate fish "$ROOT/fish" && proa __generate zsh "$ROOT/zsh"
 	run ! grep -q '"$w\[[^]]*(' "$ROOT/fish/proa.fish" # fish 3.6 runs no command inside of a quoted index
-	if command -v zsh; then zsh -n "$ROOT/zsh/_proa"; fi
+	if command -v zsh >/dev/null; then
+		zsh -n "$ROOT/zsh/_proa"
+		proa context create --docker host=unix:///x zed 2>/dev/null
+		# zsh's own functions in short: what the operand's action adds.
+		PATH=$(realpath "$PROA_BUILD"):$PATH ROOT=$ROOT run zsh -f -c '
+			compadd() { print -rl -- "$@" }
+			_call_program() { shift; eval "$@" }
+			_arguments() { eval ${@[-1]##*:contexts:} }
+			words=(proa context use "") CURRENT=4; . "$ROOT/zsh/_proa"'
+		[[ "$output" == *zed* ]]
+		grep -q -- "--restart=[^']*:(no always on-failure unless-stopped)'" "$ROOT/zsh/_proa"
+	fi
 	command -v fish || skip "fish is not installed"
 	run fish -c "source $ROOT/fish/proa.fish; complete -C 'proa image hist'; complete -C 'proa run --netw'"
 	[[ "$output" == "history"*"--network-alias"* ]]
