@@ -138,6 +138,7 @@ static void emit_die(struct container *c, const struct task_exit *exit)
 
 	{
 		LOCKED(&c->lock);
+		c->ending = true;
 		ran = (exit->time_ns - c->started_ns) / NS_PER_SEC;
 	}
 	snprintf(code, sizeof(code), "%d", exit->code);
@@ -190,6 +191,7 @@ static bool note_exit(struct container *c, const struct task_exit *exit)
 	}
 	c->status = restart ? CONTAINER_RESTARTING : CONTAINER_EXITED;
 	c->exit_seq++;
+	c->ending = false;
 	return restart;
 }
 

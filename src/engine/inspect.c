@@ -164,6 +164,7 @@ int container_inspect(struct engine *e, const char *ref, bool size, struct jsonw
 
 	if (r < 0)
 		return r;
+	container_settle(c);
 	inspect_write(c, size, out);
 	return 0;
 }
@@ -581,6 +582,7 @@ int container_list(struct engine *e, bool all, int64_t limit, bool size, const s
 	for (at = list; *at && (limit <= 0 || n < limit); at++) {
 		bool wanted;
 
+		container_settle(*at);
 		r = row_wanted(*at, &l, all || limit > 0, &wanted, err);
 		if (r < 0)
 			break;

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "engine/container_internal.h"
 
+#define SETTLE_NS (2 * NS_PER_SEC)
+
 void container_changed(struct container *c)
 {
 	static const uint64_t one = 1;
@@ -95,6 +97,22 @@ int container_await(struct container *c, bool (*pred)(struct container *c, void 
 	}
 	container_unwatch(c, fd);
 	return r;
+}
+
+static bool is_settled(struct container *c, void *arg)
+{
+	(void)arg;
+	return !c->ending;
+}
+
+void container_settle(struct container *c)
+{
+	{
+		LOCKED(&c->lock);
+		if (!c->ending)
+			return;
+	}
+	(void)!container_await(c, is_settled, NULL, clock_mono_ns() + SETTLE_NS, NULL, NULL);
 }
 
 int container_wait_condition_parse(const char *s, enum container_wait_condition *ret,

@@ -197,6 +197,34 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	[ "$got" = "create attach start die destroy " ] || [ "$got" = "create start die destroy " ]
 }
 
+@test "who has heard of the end sees the container ended" {
+	for _ in 1 2 3 4 5; do
+		d create --name "c$N" bb:1 true
+		run timeout -k 1 20 python3 - "$SOCK" "c$N" <<-'E'
+			import http.client, json, socket, sys
+			def connect():
+			    c = http.client.HTTPConnection('x')
+			    c.sock = socket.socket(socket.AF_UNIX)
+			    c.sock.connect(sys.argv[1])
+			    return c
+			def call(method, path):
+			    c = connect()
+			    c.request(method, path)
+			    return c.getresponse().read()
+			events = connect()
+			events.request('GET', '/events?filters=%7B%22event%22%3A%5B%22die%22%5D%7D')
+			heard = events.getresponse()
+			call('POST', f'/containers/{sys.argv[2]}/start')
+			while json.loads(heard.readline())['Actor']['Attributes']['name'] != sys.argv[2]:
+			    pass
+			print(len(json.loads(call('GET', '/containers/json'))))
+			print(json.loads(call('GET', f'/containers/{sys.argv[2]}/json'))['State']['Status'])
+		E
+		[ "$output" = "$(printf '0\nexited')" ]
+		d rm "c$N"
+	done
+}
+
 @test "prune removes what has stopped and refuses unknown filters" {
 	run_it --name "c$N" bb:1 true
 	run curl -s --unix-socket "$SOCK" -X POST 'http://x/containers/prune?filters=%7B%22nosuch%22:%5B%221%22%5D%7D'
