@@ -31,6 +31,17 @@ static int list(struct call *c, struct error *err)
 	return answer_end(&a, c, 200, r, err);
 }
 
+/* docker-compose 1.x asks in the newest version there is, and makes no container anew without
+ * ContainerConfig, which went after 1.43. */
+static unsigned inspect_version(const struct call *c)
+{
+	const char *agent = http_headers_get(&c->req->headers, "User-Agent");
+
+	return c->version > 43 && agent != NULL && cstr_starts(agent, "docker-compose/1.")
+		   ? 43
+		   : (unsigned)c->version;
+}
+
 static int inspect(struct call *c, struct error *err)
 {
 	struct answer a;
@@ -39,7 +50,7 @@ static int inspect(struct call *c, struct error *err)
 	if (r < 0)
 		return r;
 	answer_begin(&a);
-	r = engine_image_inspect(c->engine, c->args[0], (unsigned)c->version, &a.w, err);
+	r = engine_image_inspect(c->engine, c->args[0], inspect_version(c), &a.w, err);
 	return answer_end(&a, c, 200, r, err);
 }
 

@@ -236,6 +236,13 @@ unchanged() {
 	check_store
 }
 
+@test "docker-compose 1.x finds ContainerConfig in any version, nobody else after 1.43" {
+	has() { curl -s --unix-socket "$SOCK" -A "$2" "http://x/v$1/images/bb:1/json" | jq 'has("ContainerConfig")'; }
+	[ "$(has 1.43 curl)" = true ]
+	[ "$(has 1.51 curl)" = false ]
+	[ "$(has 1.51 'docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1')" = true ]
+}
+
 @test "lists filter as docker's do" {
 	docker tag bb:1 "$REGISTRY/filter/me:1"
 	[ "$(docker images -q --filter reference='*/filter/me' | wc -l)" = 1 ]
