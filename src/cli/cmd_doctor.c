@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
@@ -24,6 +25,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -190,6 +192,9 @@ static struct finding check_root(void)
 {
 	struct statx st;
 
+	if (access("/proc/self/mountinfo", F_OK) < 0)
+		return bad(BAD, "/proc is not mounted: what the other lines say is a guess",
+			   "mount -t proc proc /proc");
 	if (statx(AT_FDCWD, "/", 0, 0, &st) == 0 &&
 	    (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
 	    !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
@@ -218,42 +223,52 @@ static bool has_controller(const char *name, const char *all, bool v1)
 	return false;
 }
 
-/*
- * The first control group file system that nothing can be written to, or NULL.
- * A line of mountinfo: id, parent, device, root, place, options, ... - type.
- */
-static const char *readonly_cgroup(struct cli *cli)
+/* The control group file systems that can be reached; what another mount hides cannot. */
+struct cgroup_mounts {
+	bool v1, v2;
+	const char *readonly; /* the first one that nothing can be written to, or NULL */
+};
+
+/* A line of mountinfo: id, parent, device, root, place, options, ... - type. */
+static void find_cgroups(struct cli *cli, struct cgroup_mounts *ret)
 {
 	auto_(buf) b = BUF_INIT(TEXT_MAX);
 	struct str rest, line, field, place = { 0 };
+	struct statfs st;
 
+	*ret = (struct cgroup_mounts){ 0 };
 	if (fs_read_file("/proc/self/mountinfo", &b, NULL) < 0 || b.data == NULL)
-		return NULL;
+		return;
 	rest = str_of(b.data);
 	while (str_split(&rest, '\n', &line)) {
-		bool cgroup = memmem(line.at, line.len, " - cgroup", 9) != NULL;
+		const char *at;
 
+		if (memmem(line.at, line.len, " - cgroup", 9) == NULL)
+			continue;
 		for (unsigned i = 0; i < 5 && str_split(&line, ' ', &field); i++)
 			place = field;
-		if (cgroup && str_split(&line, ' ', &field) && field.len >= 2 &&
+		at = arena_format(&cli->arena, "%.*s", STR_ARG(place));
+		if (statfs(at, &st) < 0)
+			continue;
+		ret->v1 |= st.f_type == CGROUP_SUPER_MAGIC;
+		ret->v2 |= st.f_type == CGROUP2_SUPER_MAGIC;
+		if (ret->readonly == NULL && str_split(&line, ' ', &field) && field.len >= 2 &&
 		    memcmp(field.at, "ro", 2) == 0)
-			return arena_format(&cli->arena, "%.*s", STR_ARG(place));
+			ret->readonly = at;
 	}
-	return NULL;
 }
 
 static struct finding check_cgroups(struct cli *cli)
 {
 	static const char *const needed[] = { "cpu", "memory", "pids" };
 	auto_(buf) b = BUF_INIT(TEXT_MAX);
-	bool v2 = file_has_word("/proc/self/mountinfo", " - cgroup2 ");
-	bool v1 = file_has_word("/proc/self/mountinfo", " - cgroup ");
-	const char *readonly;
+	struct cgroup_mounts at;
 
-	if (!v1 && !v2)
+	find_cgroups(cli, &at);
+	if (!at.v1 && !at.v2)
 		return bad(BAD, "no control groups are mounted",
 			   "mount -t cgroup2 cgroup2 /sys/fs/cgroup");
-	if (fs_read_file(v1 ? "/proc/cgroups" : "/sys/fs/cgroup/cgroup.controllers", &b, NULL) ==
+	if (fs_read_file(at.v1 ? "/proc/cgroups" : "/sys/fs/cgroup/cgroup.controllers", &b, NULL) ==
 	    0) {
 		for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
 			struct finding f = bad(
@@ -262,7 +277,7 @@ static struct finding check_cgroups(struct cli *cli)
 				? "boot with cgroup_enable=memory swapaccount=1"
 				: "boot a kernel that has it: apt-get install linux-image-amd64");
 
-			if (has_controller(needed[i], b.data ? b.data : "", v1))
+			if (has_controller(needed[i], b.data ? b.data : "", at.v1))
 				continue;
 			snprintf(f.detail, sizeof(f.detail),
 				 "the controller '%s' is missing: limits of its kind cannot be set",
@@ -270,18 +285,18 @@ static struct finding check_cgroups(struct cli *cli)
 			return f;
 		}
 	}
-	readonly = readonly_cgroup(cli);
-	if (readonly != NULL) {
-		struct finding f =
-		    bad(BAD, "", arena_format(&cli->arena, "mount -o remount,rw %s", readonly));
+	if (at.readonly != NULL) {
+		/* With bind: it is the mount that is so, not the file system. */
+		struct finding f = bad(
+		    BAD, "", arena_format(&cli->arena, "mount -o remount,bind,rw %s", at.readonly));
 
 		snprintf(f.detail, sizeof(f.detail),
-			 "%s is mounted read-only: no container can start", readonly);
+			 "%s is mounted read-only: no container can start", at.readonly);
 		return f;
 	}
-	return good(v1 && v2 ? "control groups v1 and v2, mixed"
-		    : v2     ? "control groups v2"
-			     : "control groups v1");
+	return good(at.v1 && at.v2 ? "control groups v1 and v2, mixed"
+		    : at.v2        ? "control groups v2"
+				   : "control groups v1");
 }
 
 static bool has_module(const char *name)
@@ -393,6 +408,11 @@ static struct finding check_userns(void)
 
 static struct finding check_capabilities(void)
 {
+	/* The first user namespace maps everything to itself. */
+	if (access("/proc/self/uid_map", R_OK) == 0 &&
+	    !file_has_word("/proc/self/uid_map", "4294967295"))
+		return bad(BAD, "this is a user namespace: no container can be made here",
+			   "run on the machine itself: rootless mode is not there yet");
 	if (prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) != 1)
 		return bad(BAD, "CAP_SYS_ADMIN is missing here: no container can be made",
 			   "run on the machine itself, or in a privileged container");
@@ -489,6 +509,9 @@ static struct finding check_socket(void)
 	if (sys == EACCES)
 		return bad(WARN, "you may not use /run/proa/proa.sock",
 			   "usermod -aG proa $USER, and log in again");
+	if (geteuid() != 0)
+		return bad(WARN, "no engine runs now, and only root may start one",
+			   "systemctl enable --now proa.socket, or proa info, as root");
 	return good("no engine runs now; proa starts one when it is needed");
 }
 

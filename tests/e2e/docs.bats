@@ -45,6 +45,10 @@ load ../lib/engine
 		run unshare -m --propagation private sh -c 'umount -R /sys/fs/cgroup; "$0" doctor' "$PROA_BUILD/proa"
 		[ "$status" = 1 ]
 		[[ "$output" == *"cgroups "*"missing"*"-> mount -t cgroup2"* ]]
+		run unshare -m --propagation private sh -c 'mount -t tmpfs tmpfs /sys/fs/cgroup; "$0" doctor' "$PROA_BUILD/proa"
+		[[ "$output" == *"no control groups are mounted"* ]]
+		run unshare -U -r "$PROA_BUILD/proa" doctor
+		[[ "$output" == *"this is a user namespace"* ]]
 		run setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$PROA_BUILD/proa" doctor
 		[ "$status" = 1 ]
 		[[ "$output" == *"CAP_SYS_ADMIN is missing"* ]]
@@ -56,9 +60,11 @@ load ../lib/engine
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	dir=$BATS_TEST_TMPDIR
 	run unshare -m --propagation private sh -c 'at=$(sed -n "s/.* \(.*\) rw.* - cgroup.*/\1/p" /proc/self/mountinfo | head -1)
-		mount -o remount,bind,ro "$at" && "$0" doctor' "$PROA_BUILD/proa"
-	[ "$status" = 1 ]
-	[[ "$output" == *"cgroups "*"missing"*"read-only"*"-> mount -o remount,rw /sys/fs/cgroup"* ]]
+		mount -o remount,bind,ro "$at" && "$0" doctor && exit
+		eval "$("$0" doctor --format json | jq -r ".[] | select(.Check == \"cgroups\").Mend")"
+		"$0" doctor --format json | jq -r ".[] | select(.Check == \"cgroups\") | \"mended: \" + .Verdict"' "$PROA_BUILD/proa"
+	[[ "$output" == *"cgroups "*"missing"*"read-only"*"-> mount -o remount,bind,rw /sys/fs/cgroup"*"mended: "* ]]
+	[[ "$output" != *"mended: missing"* ]]
 
 	mkdir "$dir/u" "$dir/w"
 	run unshare -m --propagation private sh -c 'mount -t overlay o -o "lowerdir=/var/lib,upperdir=$1/u,workdir=$1/w" \
