@@ -279,6 +279,14 @@ static int check_system(const char *platform, struct error *err)
 	return error_set(err, ERR_INVALID, "operating system is not supported: %s", platform);
 }
 
+static bool publishes_for_nothing(const struct container *c)
+{
+	const struct json *ports = json_get(c->host_config, "PortBindings");
+
+	return ports != NULL && ports->type == JSON_OBJECT && ports->n_members > 0 &&
+	       strcmp(json_str(c->host_config, "NetworkMode"), "host") == 0;
+}
+
 int container_create(struct engine *e, const char *name, const char *platform,
 		     const struct json *body, struct jsonw *out, struct error *err)
 {
@@ -318,6 +326,8 @@ int container_create(struct engine *e, const char *name, const char *platform,
 				  "not mounted. Weight discarded.");
 	if (m.other_platform)
 		jsonw_string(out, m.other_platform);
+	if (publishes_for_nothing(m.c))
+		jsonw_string(out, "Published ports are discarded when using host network mode");
 	/* Peer: dockerd says nothing and does nothing. */
 	if (json_int(m.c->host_config, "CpuCount", 0) ||
 	    json_int(m.c->host_config, "CpuPercent", 0))

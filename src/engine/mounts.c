@@ -416,6 +416,9 @@ static int parse_all(struct parse *p, struct error *err)
 		if (r == 0)
 			r = parse_mount(p, v, err);
 	json_for_each_member (m, json_get(hc, "Tmpfs"))
+		if (r == 0 && clean_destination(p, m->key, err) == NULL)
+			r = -err->kind;
+	json_for_each_member (m, json_get(hc, "Tmpfs"))
 		vec_for_each (old, &p->mounts)
 			if (r == 0 && strcmp(old->destination, m->key) == 0)
 				r = error_set(err, ERR_INVALID, "Duplicate mount point: %s",

@@ -144,8 +144,9 @@ int container_top(struct engine *e, const char *ref, const char *ps_args, struct
 		return error_wrap(err, r, "Error running ps");
 	if (status != 0)
 		return error_set(err, cstr_is_empty(ps_args) ? ERR_SYSTEM : ERR_INVALID,
-				 "Error running ps: %s",
-				 complaint.data ? complaint.data : "it failed");
+				 "Error running ps: %.*s",
+				 (int)strcspn(complaint.data ? complaint.data : "", "\n"),
+				 complaint.data ? complaint.data : "");
 	r = write_table((struct str){ text.data ? text.data : "", text.len }, pids, n, out, err);
 	if (r == 0)
 		container_event(c, "top", NULL, 0);

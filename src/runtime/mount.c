@@ -92,12 +92,22 @@ int mount_new(const char *type, const char *source, const char *const *data, siz
 	return 0;
 }
 
+static bool is_directory(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int mount_attach(int mount, int target, const char *what, struct error *err)
 {
-	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+	if (move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) ==
 	    0)
-		return error_sys(err, errno, "mount onto '%s'", what);
-	return 0;
+		return 0;
+	/* The kernel says EINVAL for a file onto a directory, and for much else. */
+	if (errno == EINVAL && is_directory(mount) != is_directory(target))
+		errno = ENOTDIR;
+	return error_sys(err, errno, "mount onto '%s'", what);
 }
 
 int mount_change(int mount, bool recursive, uint64_t set, uint64_t clear, uint64_t propagation,
@@ -407,6 +417,18 @@ static int mount_fs(struct rootfs *r, const struct spec_mount *m, struct mount_o
 	return rc;
 }
 
+static int mount_failed(const struct spec_mount *m, size_t i, int rc, struct error *err)
+{
+	/* Peer: runc's question for it. */
+	if (err != NULL && err->sys == ENOTDIR)
+		return error_wrap(err, rc,
+				  "mounts[%zu] '%s': are you trying to mount a directory onto a "
+				  "file (or vice-versa)? Check if the specified host path exists "
+				  "and is the expected type",
+				  i, m->destination);
+	return error_wrap(err, rc, "mounts[%zu] '%s'", i, m->destination);
+}
+
 int rootfs_mount_all(struct rootfs *r, struct error *err)
 {
 	for (size_t i = 0; i < r->config->n_mounts; i++) {
@@ -434,7 +456,7 @@ int rootfs_mount_all(struct rootfs *r, struct error *err)
 				rc = mount_fs(r, m, &o, clean, err);
 		}
 		if (rc < 0)
-			return error_wrap(err, rc, "mounts[%zu] '%s'", i, m->destination);
+			return mount_failed(m, i, rc, err);
 	}
 	return 0;
 }

@@ -55,6 +55,20 @@ in_it() { d run --rm --network none "$@"; }
 	[[ "$output" == *"range of CPUs is from 0.01 to $(getconf _NPROCESSORS_ONLN).00, as there are only"* ]]
 }
 
+@test "mistakes with mounts and ports are told" {
+	echo x >"$ROOT/a-file"
+	for v in "$ROOT/a-file:/tmp" "$ROOT:/etc/passwd"; do
+		run in_it -v "$v" bb:1 true
+		[ "$status" = 125 ]
+		[[ "$output" == *"are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists"* ]]
+	done
+	run in_it --tmpfs rel bb:1 true
+	[ "$status" = 125 ]
+	[[ "$output" == *"invalid mount path: 'rel' mount path must be absolute"* ]]
+	run d create --name "c$N" --network host -p 80:80 bb:1 true
+	[[ "$output" == *"Published ports are discarded when using host network mode"* ]]
+}
+
 @test "out of memory is 137 and said so" {
 	d run --name "c$N" --network none -m 8m --memory-swap 8m bb:1 sh -c 'x=$(head -c 60000000 /dev/zero | tr "\0" a); echo ${#x}' || true
 	[ "$(d inspect -f '{{.State.OOMKilled}}' "c$N")" = true ]
