@@ -19,6 +19,8 @@ teardown() { timeout -k 1 60 docker rm -f -v "c$N" >/dev/null 2>&1 || true; }
 d() { timeout -k 1 60 docker "$@"; }
 in_it() { d run --rm --network none "$@"; }
 
+says_up() { [ "$(d logs "$1")" = up ]; }
+
 @test "user, group, directory, environment, host name" {
 	[ "$(in_it -u 1000:2000 bb:1 sh -c 'id -u; id -g' | xargs)" = "1000 2000" ]
 	[ "$(in_it -u nobody bb:1 id -un)" = nobody ]
@@ -163,7 +165,8 @@ in_it() { d run --rm --network none "$@"; }
 @test "an init reaps and passes signals on" {
 	[ -z "${PROA_SANITIZED:-}" ] || skip "the init of a sanitizer build is not static"
 	[ "$(in_it --init bb:1 sh -c 'cat /proc/1/comm')" != sh ]
-	d run -d --name "c$N" --network none --init bb:1 sleep 1000
+	d run -d --name "c$N" --network none --init bb:1 sh -c 'echo up; exec sleep 1000'
+	eventually says_up "c$N"
 	d stop -t 5 "c$N"
 	[ "$(d inspect -f '{{.State.ExitCode}}' "c$N")" = 143 ]
 }

@@ -30,6 +30,7 @@ none_is_there() {
 	run d ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Status}} {{.Command}}'
 	[ -z "$output" ] || { echo "$output"; return 1; }
 }
+says_up() { [ "$(d logs "$1")" = up ]; }
 status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 
 @test "run prints the output and leaves nothing with --rm" {
@@ -82,8 +83,9 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 }
 
 @test "start, stop, start, restart, kill: states, codes and second calls" {
-	run_it -d --name "c$N" bb:1 sh -c 'trap "exit 4" TERM; while :; do sleep 0.1; done'
+	run_it -d --name "c$N" bb:1 sh -c 'trap "exit 4" TERM; echo up; while :; do sleep 0.1; done'
 	status_is "c$N" running
+	eventually says_up "c$N"
 	d stop -t 5 "c$N"
 	[ "$(d inspect -f '{{.State.ExitCode}}' "c$N")" = 4 ]
 	d start "c$N"
