@@ -118,9 +118,10 @@ void container_unwatch(struct container *c, int fd);
 MUST_CHECK int container_await(struct container *c, bool (*pred)(struct container *c, void *arg),
 			       void *arg, int64_t deadline_ns, const struct cancel *cancel,
 			       struct error *err);
-/* Who looks at a container after its `die` sees it ended: waits while its end is under way, 2 s at
- * most. Peer: dockerd holds the container's lock over both. */
-void container_settle(struct container *c);
+/* Who looks at a container after its `die` sees it ended: waits while its end is under way, until
+ * deadline_ns (clock_mono_ns) at most. Peer: dockerd holds the container's lock over both. */
+#define CONTAINER_SETTLE_NS (2 * NS_PER_SEC)
+void container_settle(struct container *c, int64_t deadline_ns);
 /* SIG name or number as dockerd takes it. ERR_INVALID "invalid signal: X". */
 MUST_CHECK int signal_parse(const char *s, int *ret, struct error *err);
 

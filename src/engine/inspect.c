@@ -164,7 +164,7 @@ int container_inspect(struct engine *e, const char *ref, bool size, struct jsonw
 
 	if (r < 0)
 		return r;
-	container_settle(c);
+	container_settle(c, clock_mono_ns() + CONTAINER_SETTLE_NS);
 	inspect_write(c, size, out);
 	return 0;
 }
@@ -569,8 +569,8 @@ int container_list(struct engine *e, bool all, int64_t limit, bool size, const s
 	auto_(listing) l = { 0 };
 	struct container **list, **at;
 	autofree struct container **parents = NULL;
+	int64_t n = 0, settled_by = clock_mono_ns() + CONTAINER_SETTLE_NS;
 	size_t count;
-	int64_t n = 0;
 	int r;
 
 	r = listing_read(e, filters, &l, err);
@@ -582,7 +582,7 @@ int container_list(struct engine *e, bool all, int64_t limit, bool size, const s
 	for (at = list; *at && (limit <= 0 || n < limit); at++) {
 		bool wanted;
 
-		container_settle(*at);
+		container_settle(*at, settled_by);
 		r = row_wanted(*at, &l, all || limit > 0, &wanted, err);
 		if (r < 0)
 			break;

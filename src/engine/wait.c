@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "engine/container_internal.h"
 
-#define SETTLE_NS (2 * NS_PER_SEC)
-
 void container_changed(struct container *c)
 {
 	static const uint64_t one = 1;
@@ -105,14 +103,14 @@ static bool is_settled(struct container *c, void *arg)
 	return !c->ending;
 }
 
-void container_settle(struct container *c)
+void container_settle(struct container *c, int64_t deadline_ns)
 {
 	{
 		LOCKED(&c->lock);
 		if (!c->ending)
 			return;
 	}
-	(void)!container_await(c, is_settled, NULL, clock_mono_ns() + SETTLE_NS, NULL, NULL);
+	(void)!container_await(c, is_settled, NULL, deadline_ns, NULL, NULL);
 }
 
 int container_wait_condition_parse(const char *s, enum container_wait_condition *ret,
