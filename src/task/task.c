@@ -160,6 +160,7 @@ out:
 static void control_ready(struct task *t)
 {
 	struct task_host *h = t->host;
+	bool reset = false;
 
 	for (;;) {
 		ssize_t n = recv(t->sock, h->message, sizeof(h->message), MSG_DONTWAIT);
@@ -170,6 +171,12 @@ static void control_ready(struct task *t)
 		}
 		if (n < 0 && errno == EINTR)
 			continue;
+		/* It ended with a request of ours unread; what it had said before is behind that.
+		 */
+		if (n < 0 && errno == ECONNRESET && !reset) {
+			reset = true;
+			continue;
+		}
 		if (n < 0 && errno == EAGAIN)
 			return;
 		control_ended(t);
