@@ -159,6 +159,16 @@ class Engine:
         rss = next(int(l.split()[1]) for l in open(f"{proc}/status") if l.startswith("VmRSS"))
         return len(os.listdir(f"{proc}/fd")), len(os.listdir(f"{proc}/task")), rss
 
+    def settled(self):
+        """counts() when a second has not changed them: the pools of namespaces and shims are full."""
+        last, since, end = self.counts()[:2], time.time(), time.time() + 20
+        while time.time() < min(since + 1, end):
+            time.sleep(0.1)
+            now = self.counts()[:2]
+            if now != last:
+                last, since = now, time.time()
+        return self.counts()
+
     def objects(self):
         """Names of all that a request could have made."""
         out = set()
@@ -318,7 +328,7 @@ def main():
     engine.send("POST", b"/images/create?fromImage=x&tag=1")
     engine.send("POST", b"/build", CONTEXT)
     engine.ensure()
-    before, counts = engine.objects(), engine.counts()
+    before, counts = engine.objects(), engine.settled()
     needed, bad, started = set(), 0, time.time()
     for name, member, value, wrong, method, target, body in requests(engine):
         if words and not any(w in f"{name} {member}" for w in words):
@@ -347,11 +357,10 @@ def main():
     engine.send("DELETE", b"/containers/idle")  # and the clients that wait for its start
     engine.ensure()
     left = engine.objects() - before
-    for _ in range(100):
-        after = engine.counts()
+    for _ in range(10):
+        after = engine.settled()
         if after[0] <= counts[0] + KEPT and after[1] <= counts[1]:
             break
-        time.sleep(0.1)
     print(f"{engine.n} requests in {time.time() - started:.0f} s; fds {counts[0]} -> {after[0]}, threads {counts[1]} -> "
           f"{after[1]}, memory {counts[2]} -> {after[2]} kB; left: {sorted(left)}")
     if after[0] > counts[0] + KEPT:
