@@ -53,7 +53,7 @@ const struct seccomp_rule seccomp_default_rules[] = {
 	      "setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit "
 	      "set_robust_list setsid setsockopt set_thread_area set_tid_address setuid setuid32 "
 	      "setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd "
-	      "signalfd4 sigprocmask sigreturn socketpair splice stat stat64 statfs "
+	      "signalfd4 sigprocmask sigreturn socketcall socketpair splice stat stat64 statfs "
 	      "statfs64 statmount statx symlink symlinkat sync sync_file_range syncfs sysinfo tee "
 	      "tgkill time timer_create timer_delete timer_getoverrun timer_gettime "
 	      "timer_gettime64 "
@@ -77,18 +77,6 @@ const struct seccomp_rule seccomp_default_rules[] = {
 	  .action = "SCMP_ACT_ALLOW",
 	  .args = { { 0, 40ULL, 0ULL, "SCMP_CMP_GT" } },
 	  .n_args = 1 },
-	/*
-	 * socketcall(2) makes sockets for 32-bit programs from arguments in memory, which no filter
-	 * sees: it would lead past the three rules above (CVE-2026-31431, CVE-2026-112917). moby
-	 * 29.4.2 refused it; since moby#52547 it is allowed again and AF_ALG left to AppArmor and
-	 * SELinux, which are not everywhere. A rule of its own: libseccomp makes the name of each
-	 * socket call one for socketcall too. libc of s390x knows no other way.
-	 */
-	{ .names = "socketcall",
-	  .action = "SCMP_ACT_ERRNO",
-	  .errno_ret = 38,
-	  .exclude_arches = "s390 s390x" },
-	{ .names = "socketcall", .action = "SCMP_ACT_ALLOW", .include_arches = "s390 s390x" },
 	{ .names = "personality",
 	  .action = "SCMP_ACT_ALLOW",
 	  .args = { { 0, 0ULL, 0ULL, "SCMP_CMP_EQ" } },

@@ -140,28 +140,6 @@ says_up() { [ "$(d logs "$1")" = up ]; }
 	[ "$(in_it --privileged bb:1 sed -n 's/^Seccomp:\t//p' /proc/1/status)" = 0 ]
 }
 
-@test "the default filter's socket families hold for 32-bit programs too (CVE-2026-31431)" {
-	command -v gcc >/dev/null || skip "needs gcc"
-	mkdir -p "$BATS_FILE_TMPDIR/bin"
-	gcc -static -O1 -o "$BATS_FILE_TMPDIR/bin/call" -x c - <<-'END' || skip "needs a static libc"
-		#include <stdio.h>
-		#include <sys/mman.h>
-		int main(void)
-		{
-			unsigned *a = mmap(0, 4096, PROT_READ | PROT_WRITE,
-					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-			int r;
-			a[0] = 1, a[1] = 1, a[2] = 0; /* AF_UNIX, SOCK_STREAM */
-			__asm__ volatile("int $0x80" : "=a"(r) : "a"(102), "b"(1), "c"((unsigned)(unsigned long)a) : "memory");
-			printf("%d\n", r < 0 ? r : 0);
-			return 0;
-		}
-	END
-	[ "$("$BATS_FILE_TMPDIR/bin/call")" = 0 ] || skip "no 32-bit system calls here"
-	[ "$(in_it -v "$BATS_FILE_TMPDIR/bin:/b:ro" bb:1 /b/call)" = -38 ]
-	[ "$(in_it -v "$BATS_FILE_TMPDIR/bin:/b:ro" --security-opt seccomp=unconfined bb:1 /b/call)" = 0 ]
-}
-
 @test "an init reaps and passes signals on" {
 	[ -z "${PROA_SANITIZED:-}" ] || skip "the init of a sanitizer build is not static"
 	[ "$(in_it --init bb:1 sh -c 'cat /proc/1/comm')" != sh ]
