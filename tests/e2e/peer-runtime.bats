@@ -141,7 +141,7 @@ b" ]
 	command -v ctr >/dev/null || skip "no ctr here"
 	sock="$D/exec/containerd/containerd.sock"
 	[ -S "$sock" ] || skip "dockerd brings no containerd here"
-	run timeout 30 ctr -a "$sock" -n t run --rm --runc-binary "$P" --rootfs "$D/rootfs" c1 sh -c 'echo from ctr; exit 4'
+	run timeout 30 ctr -a "$sock" -n "${D##*/}" run --rm --runc-binary "$P" --rootfs "$D/rootfs" c1 sh -c 'echo from ctr; exit 4'
 	[ "$status" -eq 4 ]
 	[[ "$output" == *"from ctr"* ]]
 }
