@@ -95,7 +95,7 @@ void container_spec_ulimits(struct arena *a, const struct json *hc, struct bundl
 MUST_CHECK int container_spec_resources(struct arena *a, const struct json *hc, struct bundle *b,
 					struct error *err);
 
-/* life.c; c->op is held */
+/* start.c, remove.c; c->op is held */
 MUST_CHECK int container_start_locked(struct container *c, bool *ret_changed, struct error *err);
 MUST_CHECK int container_remove_locked(struct container *c, bool volumes, struct error *err);
 /* Its two halves: from the first on nobody finds the container and those who wait for its removal

@@ -41,7 +41,6 @@ void engine_config_defaults(struct engine_config *cfg)
 		.cgroup_parent = "/docker",
 		.userns_auto_user = "containers",
 		.default_shm_bytes = 64 << 20,
-		.shutdown_timeout_s = 15,
 		.bridge = "proa0",
 		.default_publish_ip = "0.0.0.0",
 		.max_concurrent_downloads = 3,
@@ -123,8 +122,6 @@ static void copy_config(struct arena *a, const struct engine_config *from, struc
 	to->default_ulimits = copy_pairs(a, to->default_ulimits, to->n_default_ulimits);
 	if (to->default_shm_bytes == 0)
 		to->default_shm_bytes = d.default_shm_bytes;
-	if (to->shutdown_timeout_s == 0)
-		to->shutdown_timeout_s = d.shutdown_timeout_s;
 	if (to->max_concurrent_downloads == 0)
 		to->max_concurrent_downloads = d.max_concurrent_downloads;
 	if (to->max_concurrent_uploads == 0)
@@ -297,8 +294,6 @@ static void take_over(struct engine *e, const struct engine_config *cfg)
 		e->cfg.max_concurrent_uploads = cfg->max_concurrent_uploads;
 	e->cfg.max_download_attempts = cfg->max_download_attempts;
 	e->cfg.labels = copy_list(&e->arena, cfg->labels);
-	if (cfg->shutdown_timeout_s > 0)
-		e->cfg.shutdown_timeout_s = cfg->shutdown_timeout_s;
 	e->cfg.debug = cfg->debug;
 }
 

@@ -66,7 +66,6 @@ struct engine_config {
 	const char *default_ipc_mode;      /* "private", "shareable"; NULL: private */
 	const char *default_cgroupns_mode; /* "private", "host"; NULL: as cgroups are */
 	bool init, no_new_privileges;      /* of containers that do not say */
-	int shutdown_timeout_s;            /* 15 */
 	const char *const *labels;
 	bool debug;
 	/* network */
@@ -114,7 +113,7 @@ MUST_CHECK int engine_open(const struct engine_config *cfg, struct engine **ret,
 /*
  * Take over what may change while running: registry_mirrors,
  * insecure_registries, max_concurrent_*, max_download_attempts,
- * labels, shutdown_timeout_s, debug. One caller at a time.
+ * labels, debug. One caller at a time.
  */
 MUST_CHECK int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err);
 /* Containers go on. Ends streams and threads first. */

@@ -337,7 +337,6 @@ int daemon_engine_config(struct settings *s, struct engine_config *ret, struct e
 	cfg.storage_driver = storage_driver(s);
 	if (settings_given(s, "default-shm-size"))
 		cfg.default_shm_bytes = settings_int(s, "default-shm-size", 0);
-	cfg.shutdown_timeout_s = (int)settings_int(s, "shutdown-timeout", 15);
 	cfg.labels = settings_list(s, "label");
 	cfg.debug = settings_bool(s, "debug", false);
 	r = read_exec_opts(s, &cfg, err);
