@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -90,8 +91,14 @@ static int configure(int fs, const struct mounts *m, bool read_only)
 /* -1 with errno; EINVAL: the kernel does not know "lowerdir+". */
 static int mount_by_fd(const struct mounts *m, bool read_only)
 {
-	autoclose int fs = sys_fsopen("overlay");
+	autoclose int fs = FD_NONE;
 
+	/* Tests of the way below on a kernel that does not need it. */
+	if (getenv("PROA_OLD_OVERLAY") != NULL) {
+		errno = EINVAL;
+		return -1;
+	}
+	fs = sys_fsopen("overlay");
 	if (fs < 0 || configure(fs, m, read_only) < 0)
 		return -1;
 	return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, read_only ? MOUNT_ATTR_RDONLY : 0);
@@ -106,15 +113,21 @@ struct old_way {
 };
 
 /* A mount(2) needs a place: a mount namespace of this thread's own, where the
- * snapshots directory's "empty" is it. The detached copy outlives both. */
+ * snapshots directory's "empty" is it. */
+static bool enter_place(const char *base)
+{
+	return unshare(CLONE_FS | CLONE_NEWNS) == 0 &&
+	       mount("none", "/", NULL, PROA_MS_REC | PROA_MS_PRIVATE, NULL) == 0 &&
+	       chdir(base) == 0 && (mkdir("empty", 0755) == 0 || errno == EEXIST);
+}
+
+/* The detached copy outlives the thread and its namespace. */
 static void *mount_in_thread(void *arg)
 {
 	struct old_way *w = arg;
 
 	w->fd = FD_NONE;
-	if (unshare(CLONE_FS | CLONE_NEWNS) == 0 &&
-	    mount("none", "/", NULL, PROA_MS_REC | PROA_MS_PRIVATE, NULL) == 0 &&
-	    chdir(w->base) == 0 && mount("overlay", "empty", "overlay", 0, w->options) == 0) {
+	if (enter_place(w->base) && mount("overlay", "empty", "overlay", 0, w->options) == 0) {
 		w->fd = sys_open_tree(AT_FDCWD, "empty", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 		w->sys = errno;
 		(void)umount2("empty", PROA_MNT_DETACH);
@@ -215,19 +228,22 @@ static bool forget_volatile(const struct mounts *m)
 
 int mount_open(const struct mounts *m, bool read_only, int *ret_fd, struct error *err)
 {
-	int fd;
+	int fd, sys;
 
 	if (fault_hit("mount"))
 		return error_sys(err, errno, "mount overlay");
 	if (m->root)
 		return clone_dir(m->root, read_only, ret_fd, err);
 	fd = mount_by_fd(m, read_only || !m->upper);
-	if (fd < 0 && errno == EINVAL && m->no_sync && forget_volatile(m))
+	sys = errno;
+	if (fd < 0 && sys == EINVAL && m->no_sync && forget_volatile(m)) {
 		fd = mount_by_fd(m, read_only || !m->upper);
-	if (fd < 0 && (errno == EINVAL || errno == ENOSYS))
+		sys = errno;
+	}
+	if (fd < 0 && (sys == EINVAL || sys == ENOSYS))
 		return mount_old_way(m, read_only || !m->upper, ret_fd, err);
 	if (fd < 0)
-		return mount_error(errno, "mount overlay", err);
+		return mount_error(sys, "mount overlay", err);
 	*ret_fd = fd;
 	return 0;
 }
@@ -284,9 +300,7 @@ static void *mount_mapped_in_thread(void *arg)
 	size_t i = 0;
 
 	w->fd = FD_NONE;
-	if (unshare(CLONE_FS | CLONE_NEWNS) == 0 &&
-	    mount("none", "/", NULL, PROA_MS_REC | PROA_MS_PRIVATE, NULL) == 0 &&
-	    chdir(w->base) == 0 && mount("layers", "empty", "tmpfs", 0, "mode=700") == 0 &&
+	if (enter_place(w->base) && mount("layers", "empty", "tmpfs", 0, "mode=700") == 0 &&
 	    chdir("empty") == 0) {
 		while (i < w->n_trees && put_tree(w->trees[i], i))
 			i++;
@@ -372,7 +386,6 @@ bool snapshots_overlay_works(const char *root)
 	autofree char *lower = cstr_format("%s/.probe/lower", root);
 	autofree char *upper = cstr_format("%s/.probe/upper", root);
 	autofree char *work = cstr_format("%s/.probe/work", root);
-	autofree char *empty = cstr_format("%s/empty", root);
 	struct mounts m = { .lower = &lower,
 			    .n_lower = 1,
 			    .upper = upper,
@@ -382,8 +395,8 @@ bool snapshots_overlay_works(const char *root)
 	bool works;
 
 	works = fs_mkdir_all(lower, 0700, NULL) == 0 && fs_mkdir_all(upper, 0700, NULL) == 0 &&
-		fs_mkdir_all(work, 0700, NULL) == 0 && fs_mkdir_all(empty, 0755, NULL) == 0 &&
-		mount_open(&m, false, &fd, NULL) == 0 && mkdirat(fd, "x", 0700) == 0;
+		fs_mkdir_all(work, 0700, NULL) == 0 && mount_open(&m, false, &fd, NULL) == 0 &&
+		mkdirat(fd, "x", 0700) == 0;
 	if (fd >= 0)
 		close(steal_fd(&fd));
 	if (fs_open(root, O_RDONLY | O_DIRECTORY, 0, &dir, NULL) == 0)
