@@ -45,7 +45,7 @@ struct making {
 	struct namespaces ns;
 	struct child child;
 	int *sources; /* fds per mount */
-	int *nodes;   /* fds per device */
+	int devices;  /* a user namespace's, made beforehand */
 	int bundle, root_fd;
 	int socket;  /* to the child */
 	int console; /* our end when the master comes to us */
@@ -85,8 +85,7 @@ static void making_release(struct making *m)
 		log_debug("state not removed", KV_ERR(&ignored));
 	for (size_t i = 0; m->sources != NULL && i < m->config.n_mounts; i++)
 		auto_close_(&m->sources[i]);
-	for (size_t i = 0; m->nodes != NULL && i < m->config.linux_.n_devices; i++)
-		auto_close_(&m->nodes[i]);
+	auto_close_(&m->devices);
 	auto_close_(&m->child.listener);
 	auto_close_(&m->child.console);
 	auto_close_(&m->child.tree);
@@ -443,16 +442,10 @@ static int save_config(const struct making *m, const struct buf *text, struct er
 
 static int prepare_devices(struct making *m, struct error *err)
 {
-	size_t n = m->config.linux_.n_devices;
-	int *nodes;
-
-	if (!(m->state.namespaces & CLONE_NEWUSER) || geteuid() != 0 || n == 0)
+	if (!(m->state.namespaces & CLONE_NEWUSER) || geteuid() != 0 ||
+	    m->config.linux_.n_devices == 0)
 		return 0;
-	nodes = arena_array(&m->arena, n, sizeof(int));
-	for (size_t i = 0; i < n; i++)
-		nodes[i] = FD_NONE;
-	m->nodes = nodes;
-	return rootfs_prepare_devices(&m->config, nodes, err);
+	return rootfs_prepare_devices(&m->config, &m->devices, err);
 }
 
 /* Mounts that only the host's rights can prepare: id-mapped ones, and all binds of a container
@@ -536,7 +529,7 @@ static int fork_child(struct making *m, struct error *err)
 				     .bundle = AT_FDCWD,
 				     .null = FD_NONE,
 				     .sources = m->sources,
-				     .nodes = m->nodes,
+				     .devices = m->devices,
 				     .user_ns = c->needs_map,
 				     .cgroup_ns = m->state.namespaces & CLONE_NEWCGROUP,
 				     .no_pivot = m->create->no_pivot,
@@ -693,6 +686,7 @@ int runtime_create(const struct runtime_options *o, const struct runtime_create_
 			    .root_fd = FD_NONE,
 			    .socket = FD_NONE,
 			    .console = FD_NONE,
+			    .devices = FD_NONE,
 			    .pidfd_socket = FD_NONE,
 			    .child = { .tree = FD_NONE, .listener = FD_NONE, .console = FD_NONE } };
 	auto_(buf) text = BUF_INIT(RUNTIME_CONFIG_MAX);

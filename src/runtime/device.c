@@ -35,15 +35,19 @@ static bool same_node(const struct stat *st, const struct node *n)
 	       (S_ISFIFO(st->st_mode) || st->st_rdev == n->dev);
 }
 
-/* A user namespace may not make devices: `made` beforehand or, FD_NONE, the host's is bound. */
-static int bind_node(struct rootfs *r, const struct node *n, int made, struct error *err)
+/* A user namespace may not make devices: the one made beforehand or else the host's is bound.
+ * made: its name in r->devices, or NULL. */
+static int bind_node(struct rootfs *r, const struct node *n, const char *made, struct error *err)
 {
 	autoclose int tree = FD_NONE;
 	autoclose int target = FD_NONE;
 	struct stat st;
-	int rc = made >= 0 ? mount_clone(made, "", false, &tree, err)
-			   : mount_clone(AT_FDCWD, n->path, false, &tree, err);
+	int rc = -ERR_NOT_FOUND;
 
+	if (made != NULL && r->devices >= 0)
+		rc = mount_clone(r->devices, made, false, &tree, err);
+	if (rc == -ERR_NOT_FOUND)
+		rc = mount_clone(AT_FDCWD, n->path, false, &tree, err);
 	if (rc < 0)
 		return rc;
 	if (fstat(tree, &st) < 0 || !same_node(&st, n))
@@ -79,7 +83,7 @@ static int64_t mapped(const struct spec_id_mapping *m, size_t n, uint32_t id)
 }
 
 static int prepare_node(const struct spec_linux *l, const struct node *n, int dir, const char *name,
-			int *ret, struct error *err)
+			struct error *err)
 {
 	int64_t uid = mapped(l->uid_mappings, l->n_uid_mappings, n->uid);
 	int64_t gid = mapped(l->gid_mappings, l->n_gid_mappings, n->gid);
@@ -89,12 +93,19 @@ static int prepare_node(const struct spec_linux *l, const struct node *n, int di
 	if (uid >= 0 && gid >= 0 &&
 	    fchownat(dir, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_sys(err, errno, "change owner of '%s'", n->path);
-	return mount_clone(dir, name, false, ret, err);
+	return 0;
 }
 
-int rootfs_prepare_devices(const struct runtime_config *c, int *ret_nodes, struct error *err)
+/* Name of linux.devices[i] in rootfs.devices. */
+static const char *name_of(size_t i, char buf[static 24])
 {
-	static const char *const data[] = { "mode=700" };
+	snprintf(buf, 24, "%zu", i);
+	return buf;
+}
+
+int rootfs_prepare_devices(const struct runtime_config *c, int *ret_dir, struct error *err)
+{
+	static const char *const data[] = { "mode=711" }; /* root of the namespace is nobody here */
 	const struct spec_linux *l = &c->linux_;
 	autoclose int dir = FD_NONE;
 	mode_t old = umask(0);
@@ -107,15 +118,39 @@ int rootfs_prepare_devices(const struct runtime_config *c, int *ret_nodes, struc
 		struct node n;
 		char name[24];
 
-		snprintf(name, sizeof(name), "%zu", i);
 		r = node_of(&l->devices[i], &n, err);
 		if (r == 0)
-			r = prepare_node(l, &n, dir, name, &ret_nodes[i], err);
+			r = prepare_node(l, &n, dir, name_of(i, name), err);
 		if (r < 0)
 			r = error_wrap(err, r, "linux.devices[%zu]", i);
 	}
 	umask(old);
+	if (r == 0)
+		*ret_dir = steal_fd(&dir);
 	return r;
+}
+
+/* Before Linux 6.15 nothing of a detached mount can be cloned. On top of "/" no path leads to it.
+ */
+static int show_prepared(const struct rootfs *r, struct error *err)
+{
+	autoclose int top = FD_NONE;
+	int rc;
+
+	if (r->devices < 0)
+		return 0;
+	rc = fs_open("/", O_PATH | O_DIRECTORY, 0, &top, err);
+	return rc < 0 ? rc : mount_attach(r->devices, top, "/", err);
+}
+
+static int hide_prepared(const struct rootfs *r, struct error *err)
+{
+	char self[32];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", r->devices);
+	if (r->devices >= 0 && umount2(self, MNT_DETACH) < 0)
+		return error_sys(err, errno, "unmount the prepared devices");
+	return 0;
 }
 
 /* Parent directory of the node, opened in the root; *dev_fd caches "/dev". */
@@ -142,7 +177,7 @@ static int open_parent(struct rootfs *r, const char *path, int *dev_fd, int *ret
 	return 0;
 }
 
-static int make_node(struct rootfs *r, const struct node *n, int made, int *dev_fd,
+static int make_node(struct rootfs *r, const struct node *n, const char *made, int *dev_fd,
 		     struct error *err)
 {
 	const char *name = NULL;
@@ -222,25 +257,31 @@ int rootfs_make_devices(struct rootfs *r, struct error *err)
 {
 	const struct spec_linux *l = &r->config->linux_;
 	autoclose int dev = FD_NONE;
-	int rc = 0;
+	int rc;
 
 	if (dev_is_bound(r->config))
 		return 0;
-	for (size_t i = 0; i < l->n_devices; i++) {
+	rc = show_prepared(r, err);
+	for (size_t i = 0; rc == 0 && i < l->n_devices; i++) {
 		struct node n;
+		char name[24];
 
 		rc = node_of(&l->devices[i], &n, err);
 		if (rc == 0)
-			rc = make_node(r, &n, r->nodes ? r->nodes[i] : FD_NONE, &dev, err);
+			rc = make_node(r, &n, name_of(i, name), &dev, err);
 		if (rc < 0)
 			return error_wrap(err, rc, "linux.devices[%zu]", i);
 	}
+	if (rc == 0)
+		rc = hide_prepared(r, err);
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
 		bool given = false;
 
 		for (size_t k = 0; k < l->n_devices && !given; k++)
 			given = strcmp(l->devices[k].path, defaults[i].path) == 0;
-		rc = given ? 0 : make_node(r, &defaults[i], FD_NONE, &dev, err);
+		rc = given ? 0 : make_node(r, &defaults[i], NULL, &dev, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -23,7 +23,7 @@ struct rootfs {
 	int bundle;         /* relative sources count from here; of the new mount namespace */
 	int null;           /* O_PATH of the host's /dev/null, verified */
 	const int *sources; /* one per config->mounts: detached mount made beforehand, or FD_NONE */
-	const int *nodes;   /* one per linux.devices: detached mount made beforehand, or FD_NONE */
+	int devices;        /* what rootfs_prepare_devices made, or FD_NONE */
 	bool user_ns;       /* devices are bound, not made */
 	bool cgroup_ns;     /* a private cgroup namespace */
 	bool no_pivot;
@@ -42,11 +42,11 @@ MUST_CHECK int rootfs_attach(struct rootfs *r, int take_tree, struct error *err)
 /* All of config.mounts, in order. */
 MUST_CHECK int rootfs_mount_all(struct rootfs *r, struct error *err);
 /*
- * A user namespace may not make devices: make those of linux.devices outside of it, each a
- * detached mount of a node in a tmpfs that nobody sees. ret_nodes: one fd each, owned by the
- * caller, FD_NONE where the host does not let us either (its own node is bound then).
+ * A user namespace may not make devices: make those of linux.devices outside of it, in a
+ * detached tmpfs. ret_dir: its root, owned by the caller; a node that the host does not let us
+ * make either is not in it (the host's own is bound then).
  */
-MUST_CHECK int rootfs_prepare_devices(const struct runtime_config *c, int *ret_nodes,
+MUST_CHECK int rootfs_prepare_devices(const struct runtime_config *c, int *ret_dir,
 				      struct error *err);
 /* Default devices and those of linux.devices; /dev/fd and its like. */
 MUST_CHECK int rootfs_make_devices(struct rootfs *r, struct error *err);
