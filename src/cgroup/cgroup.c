@@ -55,8 +55,21 @@ static int check_path(const char *path, struct error *err)
 	return 0;
 }
 
+/* The root of v2, which alone may have processes beside groups with controllers, has no type. */
+static bool v2_has_processes(int dirfd)
+{
+	auto_(buf) b = BUF_INIT(64);
+
+	if (!cgroup_has_file(dirfd, "cgroup.type"))
+		return false;
+	/* More than fits is also "some". */
+	return cgroup_read(dirfd, "cgroup.procs", &b, NULL) < 0 || b.len > 0;
+}
+
 /* Hand the known controllers of the hierarchy to the children of dirfd. A
- * controller that cannot be handed down is noticed when its limit is written. */
+ * controller that cannot be handed down is noticed when its limit is written.
+ * A group with processes is left alone: the kernel would take cpu and pids there, and
+ * turn it into a threaded one, below which nobody else's process can live. */
 static void v2_delegate(int dirfd, uint32_t controllers)
 {
 	auto_(buf) b = BUF_INIT(4096);
@@ -68,6 +81,8 @@ static void v2_delegate(int dirfd, uint32_t controllers)
 	rest = (struct str){ b.data, b.len };
 	while (str_split(&rest, ' ', &word))
 		have |= cgroup_controller_bit(word);
+	if ((controllers & ~have) == 0 || v2_has_processes(dirfd))
+		return;
 	for (unsigned c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
 		char text[32];
 
