@@ -79,6 +79,14 @@ static void test_bomb(void)
 		status = shell_expand(&a, &lex, "$v$v$v$v$v$v$v$v$v$v$v$v$v$v$v$v", &env, &r, &err);
 	}
 	is_int(status, -ERR_INVALID, "variables that multiply themselves end as one error");
+
+	/* Each level puts the one below between any two characters. */
+	vars_set(&a, &env, "A", "a/b/c.tar.gz");
+	status = shell_expand(&a, &lex, "${A///${A///${A///${A///${A///${A///${A///${A///x}}}}}}}}",
+			      &env, &r, &err);
+	is_int(status, -ERR_INVALID, "so do substitutions that multiply each other");
+	is_str(strstr(err.msg, "substitutions"),
+	       "substitutions of one word make more than 4194304 bytes", "which names them");
 }
 
 static const struct {

@@ -6,6 +6,9 @@
 #include "build/text.h"
 
 #define DEPTH_MAX 64 /* nested ${...} */
+/* What the substitutions of one word may read and make together, in bytes: nested ones
+ * multiply, so a line of 200 bytes could keep a processor busy for minutes. */
+#define WORK_MAX (4U << 20)
 
 struct scan {
 	struct arena *arena;
@@ -14,6 +17,7 @@ struct scan {
 	struct str rest;
 	bool raw_escapes;
 	unsigned depth;
+	size_t work; /* done so far, see WORK_MAX */
 	struct shell_result *result;
 	struct words *words; /* of the innermost word */
 };
@@ -224,6 +228,22 @@ static const char *reversed(struct arena *a, const char *s, bool keep_escapes)
 	return out;
 }
 
+static int too_long(struct error *err)
+{
+	return error_set(err, ERR_INVALID, "result is longer than %u bytes", TEXT_MAX);
+}
+
+static int charge(struct scan *s, const char *bytes, struct error *err)
+{
+	size_t n = strlen(bytes);
+
+	if (n > WORK_MAX - s->work)
+		return error_set(err, ERR_INVALID,
+				 "substitutions of one word make more than %u bytes", WORK_MAX);
+	s->work += n;
+	return 0;
+}
+
 static int trim_prefix(struct scan *s, const char *pattern, const char *value, bool greedy,
 		       const char **ret, struct error *err)
 {
@@ -288,8 +308,8 @@ static void add_template(struct text *out, const char *s)
 	}
 }
 
-static const char *replace(struct scan *s, const struct glob *g, const char *value,
-			   const char *replacement, bool all)
+static int replace(struct scan *s, const struct glob *g, const char *value, const char *replacement,
+		   bool all, const char **ret, struct error *err)
 {
 	auto_(text) out = TEXT_INIT;
 	struct str text = str_of(value);
@@ -315,7 +335,10 @@ static const char *replace(struct scan *s, const struct glob *g, const char *val
 	}
 	glob_search_end(&search);
 	text_add(&out, value + copied, text.len - copied);
-	return text_dup(&out, s->arena);
+	if (out.overflow)
+		return too_long(err);
+	*ret = text_dup(&out, s->arena);
+	return 0;
 }
 
 static int expand_replace(struct scan *s, const char *name, const char **ret, struct error *err)
@@ -342,8 +365,10 @@ static int expand_replace(struct scan *s, const char *name, const char **ret, st
 	r = compile_pattern(s->arena, pattern, true, &g, err);
 	if (r < 0)
 		return error_wrap(err, r, "invalid pattern (%s) in substitution", pattern);
-	*ret = replace(s, &g, value ? value : "", replacement, all);
-	return 0;
+	if (value == NULL)
+		value = "";
+	r = charge(s, value, err);
+	return r < 0 ? r : replace(s, &g, value, replacement, all, ret, err);
 }
 
 static int expand_modifier(struct scan *s, const char *name, uint32_t op, bool colon,
@@ -381,9 +406,12 @@ static int expand_modifier(struct scan *s, const char *name, uint32_t op, bool c
 		return 0;
 	case '#':
 	case '%':
-		if (!colon)
-			return trim(s, op, word, value ? value : "", ret, err);
-		break;
+		if (colon)
+			break;
+		if (value == NULL)
+			value = "";
+		r = charge(s, value, err);
+		return r < 0 ? r : trim(s, op, word, value, ret, err);
 	default:
 		break;
 	}
@@ -433,7 +461,7 @@ static int expand_dollar(struct scan *s, const char **ret, struct error *err)
 		s->depth++;
 		r = expand_braces(s, ret, err);
 		s->depth--;
-		return r;
+		return r < 0 ? r : charge(s, *ret, err);
 	}
 	name = read_name(s);
 	if (name[0] == '\0') {
@@ -444,7 +472,7 @@ static int expand_dollar(struct scan *s, const char **ret, struct error *err)
 	if (value == NULL && s->lex->skip_unset)
 		value = arena_format(s->arena, "$%s", name);
 	*ret = value ? value : "";
-	return 0;
+	return charge(s, *ret, err);
 }
 
 static int expand_single_quote(struct scan *s, struct text *out, struct error *err)
@@ -536,6 +564,8 @@ static int expand_piece(struct scan *s, struct text *out, struct words *words, s
 			     : expand_single_quote(s, &quoted, err);
 		if (r < 0)
 			return r;
+		if (quoted.overflow)
+			return too_long(err);
 		text_add(out, quoted.at ? quoted.at : "", quoted.len);
 		words_add_string(words, quoted.at ? quoted.at : "", true);
 		return 0;
@@ -580,7 +610,7 @@ static int expand_until(struct scan *s, uint32_t stop, bool raw_escapes, const c
 			    "unexpected end of statement while looking for matching %s", bytes);
 	}
 	if (out.overflow)
-		return error_set(err, ERR_INVALID, "result is longer than %u bytes", TEXT_MAX);
+		return too_long(err);
 	*ret = text_dup(&out, s->arena);
 	return 0;
 }
