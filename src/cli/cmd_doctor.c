@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
@@ -170,15 +171,32 @@ static int overlay_refused(void)
 	return sys;
 }
 
+/* For those who may not mount: in the kernel, or in a module that the first mount loads. */
+static bool overlay_is_there(void)
+{
+	struct utsname u;
+	glob_t found = { 0 };
+	autofree char *module = NULL;
+	bool is_there;
+
+	if (file_has_word("/proc/filesystems", "\toverlay\n"))
+		return true;
+	if (uname(&u) < 0)
+		return false;
+	module = cstr_format("/lib/modules/%s/kernel/fs/overlayfs/overlay.ko*", u.release);
+	is_there = glob(module, 0, NULL, &found) == 0;
+	globfree(&found);
+	return is_there;
+}
+
 static struct finding check_overlay(void)
 {
 	struct finding f = bad(WARN, "", "proad --data-root on ext4, XFS or btrfs");
-	int sys;
+	int sys = overlay_refused();
 
-	if (!file_has_word("/proc/filesystems", "\toverlay\n"))
+	if (sys == ENODEV || (geteuid() != 0 && !overlay_is_there()))
 		return bad(WARN, "no overlay file system: layers are copied, which is slow",
 			   "modprobe overlay && echo overlay > /etc/modules-load.d/proa.conf");
-	sys = overlay_refused();
 	if (sys == 0)
 		return good("the overlay file system is there");
 	errno = sys;
