@@ -65,7 +65,7 @@ prop() { call StartTransientUnit ".[2] | map({(.[0]): .[1]}) | add | .$1"; }
 	[ "$(prop DevicePolicy)" = '"strict"' ]
 	prop DeviceAllow | jq -e 'index([["/dev/char/1:3", "rwm"]])' >/dev/null
 	# The process that held the scope is gone: only the container's own is in it.
-	dir=$(echo /sys/fs/cgroup/*/proatest.slice/"$UNIT" | cut -d' ' -f1)
+	dir=$(find /sys/fs/cgroup -maxdepth 3 -path "*/proatest.slice/$UNIT" | head -1)
 	[ "$(wc -l <"$dir/cgroup.procs")" = 1 ]
 	sd exec "$CID" true
 	sd update --pids-limit 33 "$CID"
