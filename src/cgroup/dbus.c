@@ -330,13 +330,15 @@ static int authenticate(struct dbus *d, struct error *err)
 	hello[0] = '\0';
 	for (int i = 0; i < n; i++)
 		at += (size_t)snprintf(hello + at, sizeof(hello) - at, "%02x", (unsigned)uid[i]);
-	at += (size_t)snprintf(hello + at, sizeof(hello) - at, "\r\n");
+	/* At once, as sd-bus does it: systemd, which finds BEGIN and a message in one read, would
+	 * leave the message until more arrives, and that is never. */
+	at += (size_t)snprintf(hello + at, sizeof(hello) - at, "\r\nBEGIN\r\n");
 	r = send_all(d, hello, at, deadline, err);
 	if (r == 0)
 		r = read_line(d, line, sizeof(line), deadline, err);
 	if (r == 0 && strncmp(line, "OK ", 3) != 0)
 		return error_set(err, ERR_FORBIDDEN, "the bus refuses us: '%.60s'", line);
-	return r < 0 ? r : send_all(d, "BEGIN\r\n", 7, deadline, err);
+	return r;
 }
 
 int dbus_connect(struct dbus *d, const char *path, struct error *err)
