@@ -150,16 +150,22 @@ static int open_label(struct process_setup *p, struct error *err)
 
 static int write_label(const struct process_setup *p, struct error *err)
 {
+	bool aa = cstr_is_empty(p->spec->selinux_label);
 	autofree char *text = NULL;
 	int r;
 
 	if (p->label_fd < 0)
 		return 0;
-	text = cstr_is_empty(p->spec->selinux_label)
-		   ? cstr_format("exec %s", p->spec->apparmor_profile)
-		   : cstr_format("%s", p->spec->selinux_label);
+	text = aa ? cstr_format("exec %s", p->spec->apparmor_profile)
+		  : cstr_format("%s", p->spec->selinux_label);
 	r = fs_write_all(p->label_fd, text, strlen(text), err);
-	return r < 0 ? error_wrap(err, r, "label the process '%s'", text) : 0;
+	if (r < 0 && aa && err && err->sys == ENOENT)
+		return error_set(err, ERR_NOT_FOUND,
+				 "process.apparmorProfile: no profile '%s' is loaded",
+				 p->spec->apparmor_profile);
+	return r < 0 ? error_wrap(err, r, "%s: write '%s'",
+				  aa ? "process.apparmorProfile" : "process.selinuxLabel", text)
+		     : 0;
 }
 
 int process_set_oom(pid_t pid, const struct spec_process *s, struct error *err)
