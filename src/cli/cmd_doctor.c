@@ -529,7 +529,7 @@ static struct finding check_socket(void)
 			   "usermod -aG proa $USER, and log in again");
 	if (geteuid() != 0)
 		return bad(WARN, "no engine runs now, and only root may start one",
-			   "systemctl enable --now proa.socket, or proa info, as root");
+			   "systemctl enable --now proa.service, or proa info, as root");
 	return good("no engine runs now; proa starts one when it is needed");
 }
 
