@@ -505,6 +505,20 @@ static bool is_set(const struct json *v)
 	return false;
 }
 
+/* systemd writes what it knows of a scope into the group again whenever it is reloaded. */
+static int tell_systemd(const struct container *c, const struct cgroup_limits *l, struct arena *a,
+			struct error *err)
+{
+	autofree char *path = container_cgroup_path(c);
+	struct cgroup_unit unit;
+	struct cgroup_host host;
+	int r = cgroup_unit_parse(a, path, c->id, false, &unit, err);
+
+	if (r == 0)
+		r = cgroup_host_detect(a, &host, err);
+	return r < 0 ? r : cgroup_unit_update(unit.name, unit.rootless, &host, l, err);
+}
+
 static int apply_limits(struct container *c, const struct json *hc, struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
@@ -537,6 +551,8 @@ static int apply_limits(struct container *c, const struct json *hc, struct error
 	if (json_int(hc, "BlkioWeight", 0))
 		l.io_weight = json_int(hc, "BlkioWeight", 0);
 	r = open_cgroup(c, &a, &cg, err);
+	if (r == 0 && c->engine->cfg.systemd_cgroup)
+		r = tell_systemd(c, &l, &a, err);
 	return r < 0 ? r : cgroup_limit(&cg, &l, err);
 }
 

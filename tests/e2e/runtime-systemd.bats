@@ -123,6 +123,8 @@ prop() { call StartTransientUnit ".[2] | map({(.[0]): .[1]}) | add | .$1"; }
 			id=$(proa run -d --network none bb:1 sleep 1000) &&
 			[ "$(prop Slice)" = '"system.slice"' ] &&
 			[ "$(proa stats --no-stream --format '{{.PIDs}}' "$id")" = 1 ] &&
+			proa update --pids-limit 55 "$id" >/dev/null &&
+			[ "$(call SetUnitProperties '.[2]')" = '[["TasksMax",55]]' ] &&
 			proa exec "$id" true && proa rm -f "$id" >/dev/null &&
 			run proa run --rm --cgroup-parent /x bb:1 true &&
 			[[ "$output" == *'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"'* ]]
