@@ -28,7 +28,7 @@ load ../lib/engine
 @test "every script of the tree passes shellcheck" {
 	command -v shellcheck || skip "shellcheck is not installed"
 	cd "$BATS_TEST_DIRNAME/../.."
-	shellcheck run tools/check-format tools/check-headers tools/run-fuzz tools/run-tidy tools/coverage tools/pre-commit \
+	shellcheck run tools/check-format tools/check-headers tools/run-fuzz tools/run-tidy tools/coverage tools/run-in-vm tools/pre-commit \
 		contrib/post-install contrib/install-generated examples/workshop/demo examples/base-images/make .ci/run
 }
 
