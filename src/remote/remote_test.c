@@ -497,6 +497,28 @@ static void test_proxy(void)
 	remote_free(r);
 }
 
+/* A proxy that is away is named, and its password is not. */
+static void test_lost_proxy(const char *proxy, const char *want)
+{
+	struct remote_config config = {
+		.http_proxy = proxy, .https_proxy = proxy, .no_proxy = "", .retries = -1
+	};
+	auto_(arena) a = ARENA_INIT;
+	struct remote_repo *p = NULL;
+	struct remote *r = NULL;
+	struct remote_image image;
+	struct reference ref;
+	struct error err = { 0 };
+
+	is_int(remote_new(&config, &r, &err), 0, "a remote with a proxy");
+	is_int(reference_parse_tagged("registry.test/x/y:1", &ref, &err), 0, "a registry");
+	is_int(remote_open(r, &ref, NULL, REMOTE_PULL, NULL, &p, &err), 0, "open");
+	is_int(remote_resolve(p, &a, NULL, &image, &err), -ERR_UNAVAILABLE, "no proxy");
+	is_str(err.msg, want, "the message is about the proxy");
+	remote_close(p);
+	remote_free(r);
+}
+
 static void test_refused(struct remote *r)
 {
 	static const char want[] =
@@ -561,6 +583,11 @@ int main(void)
 	test_lost_blob(r);
 	test_mirrors();
 	test_proxy();
+	test_lost_proxy("http://127.0.0.1:1", "Get \"https://registry.test/v2/\": dial tcp "
+					      "127.0.0.1:1: connect: connection refused");
+	test_lost_proxy("http://me:secret@proxy.invalid:3128",
+			"Get \"https://registry.test/v2/\": proxyconnect tcp: dial tcp: lookup "
+			"'proxy.invalid:3128': no such host");
 	test_refused(r);
 	remote_free(r);
 	testserver_stop(&origin);

@@ -1,9 +1,12 @@
 #include "remote/transfer.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -29,6 +32,8 @@ struct transfer {
 	char *dial_as; /* the same for when nobody answers */
 	char *url;
 	char reason[CURL_ERROR_SIZE];
+	char dialled[INET6_ADDRSTRLEN + 9]; /* "address:port" of the last attempt; a proxy's, too */
+	const char *proxy;                  /* borrowed for the first answer */
 	int stall_timeout_ms;
 	int64_t progress_ns; /* when the last byte moved */
 
@@ -220,13 +225,37 @@ static void add_line(struct transfer *t, const char *name, const char *value)
 	t->lines = curl_slist_append(t->lines, line);
 }
 
+static curl_socket_t on_dial(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct transfer *t = arg;
+	char ip[INET6_ADDRSTRLEN];
+
+	(void)purpose;
+	if (to->family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const void *)&to->addr;
+
+		snprintf(t->dialled, sizeof(t->dialled), "[%s]:%u",
+			 inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip)),
+			 ntohs(in6->sin6_port));
+	} else {
+		const struct sockaddr_in *in = (const void *)&to->addr;
+
+		snprintf(t->dialled, sizeof(t->dialled), "%s:%u",
+			 inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip)), ntohs(in->sin_port));
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 static void set_how(struct transfer *t, const struct transport *how)
 {
 	CURL *e = t->ch->easy;
 
 	curl_easy_setopt(e, CURLOPT_USERAGENT, how->user_agent);
+	t->proxy = how->proxy;
 	curl_easy_setopt(e, CURLOPT_PROXY, how->proxy);
 	curl_easy_setopt(e, CURLOPT_NOPROXY, how->no_proxy);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_dial);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)how->connect_timeout_ms);
 	if (how->insecure_tls) {
 		curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
@@ -342,6 +371,31 @@ static const char *distrust(const struct transfer *t, const char *reason)
 	}
 }
 
+/* The user and the password before it are nobody's to read. */
+static const char *proxy_host(const char *proxy)
+{
+	const char *at = strrchr(proxy, '@');
+
+	return at ? at + 1 : proxy;
+}
+
+/* What connect() said, in Go's spelling; NULL: curl has more to say. */
+static const char *connect_word(long sys)
+{
+	switch (sys) {
+	case ECONNREFUSED:
+		return "connection refused";
+	case EHOSTUNREACH:
+		return "no route to host";
+	case ENETUNREACH:
+		return "network is unreachable";
+	case ETIMEDOUT:
+		return "connection timed out";
+	default:
+		return NULL;
+	}
+}
+
 /* curl's verdict in the words that Docker's users know. */
 static int explain(const struct transfer *t, enum transfer_failure *ret_why, struct error *err)
 {
@@ -349,29 +403,38 @@ static int explain(const struct transfer *t, enum transfer_failure *ret_why, str
 	const char *host = origin && strstr(origin, "://") ? strstr(origin, "://") + 3 : t->url;
 	const char *what = t->dial_as;
 	const char *reason = t->reason[0] ? t->reason : curl_easy_strerror(t->result);
+	const char *word;
 	long sys = 0;
 
 	curl_easy_getinfo(t->ch->easy, CURLINFO_OS_ERRNO, &sys);
 	switch ((int)t->result) {
 	case CURLE_URL_MALFORMAT:
 		return error_set(err, ERR_INVALID, "%s: malformed URL", t->what);
-	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
+		*ret_why = TRANSFER_CONNECT;
+		return error_set(err, ERR_UNAVAILABLE,
+				 "%s: proxyconnect tcp: dial tcp: lookup '%s': no such host", what,
+				 proxy_host(t->proxy));
+	case CURLE_COULDNT_RESOLVE_HOST:
 		*ret_why = TRANSFER_CONNECT;
 		return error_set(err, ERR_UNAVAILABLE, "%s: dial tcp: lookup %.*s: no such host",
 				 what, (int)strcspn(host, ":"), host);
 	case CURLE_COULDNT_CONNECT:
 		*ret_why = TRANSFER_CONNECT;
-		if (sys == ECONNREFUSED)
-			return error_set(err, ERR_UNAVAILABLE,
-					 "%s: dial tcp %s: connect: connection refused", what,
-					 host);
-		return error_set(err, ERR_UNAVAILABLE, "%s: dial tcp %s: %s", what, host, reason);
+		word = connect_word(sys);
+		return error_set(err, ERR_UNAVAILABLE, "%s: dial tcp %s: %s%s", what,
+				 t->dialled[0] ? t->dialled : host, word ? "connect: " : "",
+				 word ? word : reason);
 	case CURLE_OPERATION_TIMEDOUT:
 		*ret_why = TRANSFER_CONNECT;
 		return error_set(err, ERR_UNAVAILABLE, "%s: dial tcp %s: i/o timeout", what, host);
 	case CURLE_SSL_CONNECT_ERROR:
 		*ret_why = TRANSFER_TLS;
+		/* OpenSSL met "HTTP/1.1 400" where a record should be; there is no code for it. */
+		if (strstr(reason, "wrong version number"))
+			return error_set(err, ERR_UNAVAILABLE,
+					 "%s: http: server gave HTTP response to HTTPS client",
+					 what);
 		return error_set(err, ERR_UNAVAILABLE, "%s: tls: %s", what, reason);
 	case CURLE_PEER_FAILED_VERIFICATION:
 		*ret_why = TRANSFER_UNTRUSTED;
