@@ -340,6 +340,23 @@ static void tell_result(struct pull *p)
 	image_event(p->engine, "pull", familiar, name);
 }
 
+/* An image without an index is one platform's only: it is kept, and told of, as dockerd does. */
+static void tell_platform(struct pull *p, const struct platform *want)
+{
+	char familiar[REFERENCE_TEXT_MAX], have_text[PLATFORM_TEXT_MAX],
+	    want_text[PLATFORM_TEXT_MAX];
+
+	if (!want || platform_rank(want, &p->parsed.platform) >= 0)
+		return;
+	reference_familiar(p->ref, familiar);
+	platform_format(&p->parsed.platform, have_text);
+	platform_format(want, want_text);
+	progress_status(p->progress, NULL,
+			"WARNING: image with reference %s was found but does not match the "
+			"specified platform: wanted %s, actual: %s",
+			familiar, want_text, have_text);
+}
+
 static int of_image(struct pull *p, int r, struct error *err)
 {
 	char familiar[REFERENCE_TEXT_MAX];
@@ -368,9 +385,11 @@ static int pull_image(struct pull *p, const struct platform *want, struct error 
 	if (r < 0)
 		return of_image(p, r, err);
 	r = record(p, err);
-	if (r == 0)
-		tell_result(p);
-	return r;
+	if (r < 0)
+		return r;
+	tell_result(p);
+	tell_platform(p, want);
+	return 0;
 }
 
 struct request {

@@ -200,7 +200,14 @@ unchanged() {
 	run docker create --network none --platform "linux/$other" --pull never bb:1
 	[ "$status" = 1 ]
 	[[ $output == *"image with reference bb:1 was found but does not match the specified platform: wanted linux/$other, actual: "* ]]
-	docker rmi other:1
+	docker tag other:1 "$REGISTRY/t/other:1"
+	docker push -q "$REGISTRY/t/other:1"
+	run docker pull "$REGISTRY/t/other:1"
+	[[ "$status" = 0 && "$output" != *WARNING* ]]
+	run docker pull --platform linux/s390x "$REGISTRY/t/other:1"
+	[ "$status" = 0 ]
+	[[ $output == *"WARNING: image with reference $REGISTRY/t/other:1 was found but does not match the specified platform: wanted linux/s390x, actual: linux/$other"* ]]
+	docker rmi other:1 "$REGISTRY/t/other:1"
 }
 
 @test "import fetches a URL" {
