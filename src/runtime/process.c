@@ -664,5 +664,7 @@ int process_exec(struct process_setup *p, int (*notify)(void *ctx, int listener)
 		return error_set(err, ERR_NOT_FOUND, "exec %s: no such file or directory", p->path);
 	if (errno == EACCES)
 		return error_set(err, ERR_FORBIDDEN, "exec %s: permission denied", p->path);
+	if (errno == ENOEXEC)
+		return error_set(err, ERR_INVALID, "exec %s: exec format error", p->path);
 	return error_sys(err, errno, "exec %s", p->path);
 }

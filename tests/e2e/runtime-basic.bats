@@ -149,7 +149,7 @@ proa" ]
 	chmod 755 "$B/rootfs/bin/junk"
 	args junk
 	run rt run -b "$B" "$CID"
-	[[ "$output" == *'xec format error'* ]]
+	[[ "$output" == *'exec /bin/junk: exec format error'* ]]
 	nothing_left
 }
 
