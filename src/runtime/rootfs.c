@@ -82,8 +82,10 @@ int rootfs_attach(struct rootfs *r, int take_tree, struct error *err)
 	struct stat st;
 	int rc = 0;
 
+	/* EINVAL: a chroot. */
 	if (mount(NULL, "/", NULL, flags, NULL) < 0)
-		return error_sys(err, errno, "set the propagation of '/'");
+		return error_sys(err, errno, "set the propagation of '/'%s",
+				 errno == EINVAL ? ", which is no mount point" : "");
 	target = openat(r->bundle, path, O_PATH | O_CLOEXEC);
 	/* A mapped root may not look into the bundle; the tree was opened before. Any place serves
 	 * until pivot_root: on top of "/" no path is changed by it. */

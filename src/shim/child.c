@@ -376,7 +376,7 @@ static void write_exit_record(struct supervisor *s)
 	}
 }
 
-static void finish_sessions(struct supervisor *s, struct process *p)
+void process_finish_sessions(struct supervisor *s, struct process *p)
 {
 	struct session *x;
 
@@ -417,7 +417,7 @@ static void exec_ended(struct supervisor *s, struct process *p)
 	memcpy(ended->id, p->id, sizeof(p->id));
 	ended->code = p->exit_code;
 	control_event_exit(s, p);
-	finish_sessions(s, p);
+	process_finish_sessions(s, p);
 	exec_remove_files(s, p);
 	p->dead = true;
 	s->dirty = true;
@@ -444,7 +444,7 @@ static void init_ended(struct supervisor *s)
 	process_drain_output(s, s->init);
 	write_exit_record(s);
 	control_event_exit(s, s->init);
-	finish_sessions(s, s->init);
+	process_finish_sessions(s, s->init);
 	runtime_delete(s);
 	drop_mounts(s);
 }
@@ -475,7 +475,7 @@ static void start_failed(struct supervisor *s, struct process *p, const struct e
 			session_output(s, x, STREAM_STDOUT, text, (size_t)n);
 	}
 	control_reply_started(s, p, failure);
-	finish_sessions(s, p);
+	process_finish_sessions(s, p);
 	if (p == s->init) {
 		s->finishing = true;
 		runtime_delete(s);

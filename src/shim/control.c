@@ -198,6 +198,8 @@ static int op_start(struct supervisor *s, struct request *req, struct error *err
 		r = child_start_init(s, err);
 	}
 	if (r < 0) {
+		/* Who attached before the start has nothing to wait for. */
+		process_finish_sessions(s, s->init);
 		s->quit = true;
 		return r;
 	}

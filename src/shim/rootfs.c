@@ -49,7 +49,10 @@ static int isolate_mount_of(int dir_fd, struct error *err)
 		close(at);
 		at = up;
 	}
-	return error_set(err, ERR_SYSTEM, "the mount of tasks was not found");
+	/* ".." of the root is the root. */
+	return error_set(err, ERR_SYSTEM,
+			 "the engine's root is no mount point: `mount --bind DIR DIR` before "
+			 "`chroot DIR`");
 }
 
 int task_rootfs_attach(int *dir_fd_io, int mount_fd, struct error *err)

@@ -161,6 +161,8 @@ void process_begin_output(struct supervisor *s, struct process *p);
 /* The process has ended: take what is in the pipes, then close them. */
 void process_drain_output(struct supervisor *s, struct process *p);
 void process_throw_output_away(struct supervisor *s, struct process *p);
+/* child.c: nothing more comes; what is queued is sent, then they are closed. */
+void process_finish_sessions(struct supervisor *s, struct process *p);
 void process_update_pause(struct supervisor *s, struct process *p);
 void process_resize(struct process *p, uint16_t rows, uint16_t cols);
 void process_stdin_close(struct supervisor *s, struct process *p);
