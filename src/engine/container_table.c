@@ -58,6 +58,7 @@ struct container *container_unref(struct container *c)
 	arena_release(&c->arena);
 	free(c->name);
 	free(c->error_text);
+	free(c->not_removed);
 	pthread_mutex_destroy(&c->op.mutex);
 	pthread_mutex_destroy(&c->lock.mutex);
 	free(c);

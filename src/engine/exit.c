@@ -191,6 +191,8 @@ static bool note_exit(struct container *c, const struct task_exit *exit)
 	}
 	c->status = restart ? CONTAINER_RESTARTING : CONTAINER_EXITED;
 	c->exit_seq++;
+	free(c->not_removed);
+	c->not_removed = NULL;
 	c->ending = false;
 	return restart;
 }

@@ -127,6 +127,7 @@ struct container {
 	int64_t started_ns, finished_ns; /* wall, 0 = never */
 	unsigned restart_count;
 	bool removed;            /* no longer in the tables */
+	char *not_removed;       /* why the last attempt failed, or NULL; until the next exit */
 	int64_t snapshot_number; /* set when the row is gone: the directory to remove; 0 none */
 	bool ran;                /* was started at least once: volumes are seeded */
 	unsigned backoff_ms;     /* of the restart policy */

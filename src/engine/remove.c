@@ -36,7 +36,7 @@ void container_remove_files(struct container *c)
 int container_forget_locked(struct container *c, bool volumes, struct error *err)
 {
 	autofree char *key = cstr_format("container/%s", c->id);
-	struct error failure = { 0 };
+	struct error failure = { 0 }, why = { 0 };
 	enum container_status before;
 	size_t i;
 	int r;
@@ -50,10 +50,16 @@ int container_forget_locked(struct container *c, bool volumes, struct error *err
 		c->status = CONTAINER_REMOVING;
 	}
 	/* The row first: what a crash leaves behind then is swept at the next start. */
-	r = container_delete_row(c, err);
+	r = container_delete_row(c, &why);
 	if (r < 0) {
+		/* Whoever waits for the removal would wait for ever. */
 		LOCKED(&c->lock);
 		c->status = before;
+		free(c->not_removed);
+		c->not_removed = xstrdup(why.msg);
+		container_changed(c);
+		if (err)
+			*err = why;
 		return r;
 	}
 	network_forget(c);

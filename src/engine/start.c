@@ -304,6 +304,8 @@ static void start_failed(struct container *c, const struct error *failure)
 			c->finished_ns = clock_wall_ns();
 		}
 		c->exit_seq++;
+		free(c->not_removed);
+		c->not_removed = NULL;
 		container_changed(c);
 		auto_remove = json_bool(c->host_config, "AutoRemove", false);
 	}

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "engine/container_internal.h"
@@ -132,6 +133,7 @@ struct waited {
 	uint64_t exit_seq;
 	bool was_running;
 	int code;
+	char *failure; /* why it was not removed; of the caller */
 };
 
 static bool wait_over(struct container *c, void *arg)
@@ -148,6 +150,10 @@ static bool wait_over(struct container *c, void *arg)
 		break;
 	case WAIT_REMOVED:
 		over = c->removed;
+		if (!over && c->exit_seq != w->exit_seq && c->not_removed) {
+			w->failure = xstrdup(c->not_removed);
+			over = true;
+		}
 		break;
 	}
 	w->code = c->exit_code;
@@ -200,5 +206,7 @@ int container_wait(struct engine *e, const char *ref, enum container_wait_condit
 		return wait_answer(out, "context canceled", -1, err);
 	if (r < 0)
 		return wait_answer(out, err->msg, -1, NULL);
-	return wait_answer(out, NULL, w.code, err);
+	r = wait_answer(out, w.failure, w.code, err);
+	free(w.failure);
+	return r;
 }

@@ -93,3 +93,36 @@ state() {
 	p volume rm vol
 	p run --rm bb:1 true
 }
+
+@test "run --rm on a full disk ends, and says so when the container stayed" {
+	p run -d --name keeps-a-page bb:1 true >/dev/null
+	p run --rm --name short bb:1 sleep 3 2>"$ROOT/said" 3>&- &
+	pid=$!
+	runs() { [ "$(p inspect -f '{{.State.Running}}' short)" = true ]; }
+	eventually runs
+	fill
+	status=0
+	wait "$pid" || status=$?
+	cat "$ROOT/said"
+	[ "$status" != 124 ]
+	if p inspect short >/dev/null 2>&1; then
+		[ "$status" = 125 ]
+		grep -q "Error waiting for container: .*no space left on device" "$ROOT/said"
+		empty
+		p rm short
+	else
+		[ "$status" = 0 ]
+		empty
+	fi
+	p rm keeps-a-page
+	# Nor for ever when it could not even be started.
+	p create --rm --name never bb:1 true
+	fill
+	run p start -a never
+	[ "$status" = 1 ]
+	run p run --rm bb:1 true
+	[ "$status" = 125 ]
+	empty
+	p rm -f never
+	[ -z "$(p ps -aq)" ] || p rm $(p ps -aq)
+}
