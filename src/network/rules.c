@@ -154,6 +154,7 @@ static void write_masquerade(struct nft *b, const struct rules_bridge *br,
 
 static void write_ports_chain(struct nft *b)
 {
+	static const struct net_prefix loopback6 = { { AF_INET6, { [15] = 1 } }, 128 };
 	static const struct {
 		const char *name;
 		uint32_t hook;
@@ -166,10 +167,13 @@ static void write_ports_chain(struct nft *b)
 	nft_rule(b, "ports");
 	nft_dnat_map(b, AF_INET, false, "ports4");
 	nft_rule_end(b);
+	/* The kernel routes nothing from ::1 to a bridge: refused at once, not lost. */
 	nft_rule(b, "ports");
+	nft_match_prefix(b, NFT_DESTINATION, &loopback6, false);
 	nft_dnat_map(b, AF_INET6, true, "ports6_at");
 	nft_rule_end(b);
 	nft_rule(b, "ports");
+	nft_match_prefix(b, NFT_DESTINATION, &loopback6, false);
 	nft_dnat_map(b, AF_INET6, false, "ports6");
 	nft_rule_end(b);
 	for (size_t i = 0; i < 2; i++) {

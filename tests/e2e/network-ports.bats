@@ -35,6 +35,9 @@ outside() { nsenter --net="/run/netns/$NS-out" "$@"; }
 	web srv -p 18080:80
 	[ "$(docker port srv)" = $'80/tcp -> 0.0.0.0:18080\n80/tcp -> [::]:18080' ]
 	[ "$(get http://127.0.0.1:18080/)" = srv ]
+	# ::1 is refused at once, so that who tries it first for "localhost" goes on.
+	run host curl -s -g --max-time 20 "http://[::1]:18080/"
+	[ "$status" = 7 ]
 	[ "$(get http://192.0.2.9:18080/)" = srv ]
 	[ "$(outside curl -s --max-time 20 http://192.0.2.9:18080/)" = srv ]
 	[ "$(from other http://192.0.2.9:18080/)" = srv ]
