@@ -75,20 +75,37 @@ static int set_hairpin(struct net *n, const struct endpoint *e, struct error *er
 	return nl_exchange(&n->route, &batch, NULL, NULL, err);
 }
 
-static int plug(struct net *n, struct sandbox *s, const struct bridge *b, struct endpoint *e,
+static int add_veth(struct net *n, const struct sandbox *s, const struct bridge *b,
+		    const struct endpoint *e, const struct net_endpoint *spec, struct error *err)
+{
+	auto_(nl_batch) batch = NL_BATCH_INIT;
+	struct link_veth v = {
+		.name = e->host_if, .netns_fd = s->ns_fd, .peer = e->ifname, .mtu = b->mtu
+	};
+
+	lock_take(&n->lock);
+	v.master = b->index;
+	lock_drop(&n->lock);
+	memcpy(v.mac, spec->mac, sizeof(v.mac));
+	link_add_veth(&batch, &v);
+	return nl_exchange(&n->route, &batch, NULL, NULL, err);
+}
+
+static int plug(struct net *n, struct sandbox *s, struct bridge *b, struct endpoint *e,
 		const struct net_endpoint *spec, struct error *err)
 {
 	auto_(nl_batch) batch = NL_BATCH_INIT;
-	struct link_veth v = { .name = e->host_if,
-			       .master = b->index,
-			       .netns_fd = s->ns_fd,
-			       .peer = e->ifname,
-			       .mtu = b->mtu };
-	int r;
+	int r = add_veth(n, s, b, e, spec, err);
 
-	memcpy(v.mac, spec->mac, sizeof(v.mac));
-	link_add_veth(&batch, &v);
-	r = nl_exchange(&n->route, &batch, NULL, NULL, err);
+	if (r < 0) {
+		struct error why = { 0 };
+		bool made;
+		int again = net_bridge_again(n, b, &made, &why);
+
+		if (again < 0 && err)
+			*err = why;
+		r = again < 0 ? again : made ? add_veth(n, s, b, e, spec, err) : r;
+	}
 	if (r < 0)
 		return r;
 	r = configure_inside(n, s, b, spec, e->ifname, err);

@@ -34,11 +34,12 @@ void link_add_address(struct nl_batch *b, int index, const struct net_prefix *p)
 /* Default route via gateway; replaces an existing one of the same family. */
 void link_add_default_route(struct nl_batch *b, int index, const struct net_addr *gateway);
 
+#define LINK_ALIAS_MAX 256 /* IFALIASZ of linux/if.h, which does not go with net/if.h */
 struct link_info {
 	int index;
 	unsigned mtu;
-	char kind[16];  /* "bridge"; "" = none */
-	char alias[32]; /* its beginning */
+	char kind[16]; /* "bridge"; "" = none */
+	char alias[LINK_ALIAS_MAX];
 };
 /* ERR_NOT_FOUND. */
 MUST_CHECK int link_find(struct nl *s, const char *name, struct link_info *ret, struct error *err);

@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "network/net_internal.h"
 
+/* The alias of a bridge that we made; with an instance the directory that its engine has follows.
+ */
 #define BRIDGE_ALIAS "proa network"
 
 int net_sysctl(const char *name, const char *value, struct error *err)
@@ -305,6 +307,36 @@ static void bridge_sysctls(const struct net_bridge *b)
 	(void)!interface_sysctl(AF_INET6, b->ifname, "disable_ipv6", v6 ? "0" : "1", NULL);
 }
 
+static void alias_format(const struct net *n, char out[static LINK_ALIAS_MAX])
+{
+	const char *end = strrchr(n->netns_dir, '/');
+	int len = end ? (int)(end - n->netns_dir) : 0;
+
+	if (*n->instance)
+		snprintf(out, LINK_ALIAS_MAX, "%s of %.*s", BRIDGE_ALIAS, len, n->netns_dir);
+	else
+		snprintf(out, LINK_ALIAS_MAX, "%s", BRIDGE_ALIAS);
+}
+
+/* Two engines on one bridge would give its addresses twice, and the first to end would take it
+ * from the other. */
+static int check_owner(const struct net *n, const struct link_info *info, const char *ifname,
+		       struct error *err)
+{
+	char own[LINK_ALIAS_MAX];
+	const char *whose = info->alias + strlen(BRIDGE_ALIAS " of ");
+
+	alias_format(n, own);
+	if (!cstr_starts(info->alias, BRIDGE_ALIAS) || strcmp(info->alias, own) == 0)
+		return 0;
+	if (!cstr_starts(info->alias, BRIDGE_ALIAS " of "))
+		whose = "/run/proa";
+	return error_set(err, ERR_CONFLICT,
+			 "it belongs to the engine with the exec root '%s': choose another name, "
+			 "or, where that engine is gone, `ip link del %s`",
+			 whose, ifname);
+}
+
 static int bridge_link(struct net *n, const struct net_bridge *b, int *ret_index, struct error *err)
 {
 	auto_(nl_batch) batch = NL_BATCH_INIT;
@@ -326,6 +358,9 @@ static int bridge_link(struct net *n, const struct net_bridge *b, int *ret_index
 	if (strcmp(info.kind, "bridge") != 0)
 		return error_set(err, ERR_CONFLICT, "bridge '%s': a link of that name exists",
 				 b->ifname);
+	r = made ? 0 : check_owner(n, &info, b->ifname, err);
+	if (r < 0)
+		return error_wrap(err, r, "bridge '%s'", b->ifname);
 	bridge_sysctls(b);
 	nl_batch_release(&batch);
 	if (b->gateway4.addr.family)
@@ -333,8 +368,12 @@ static int bridge_link(struct net *n, const struct net_bridge *b, int *ret_index
 	if (b->gateway6.addr.family)
 		link_add_address(&batch, *ret_index, &b->gateway6);
 	link_up(&batch, *ret_index);
-	if (made)
-		link_alias(&batch, *ret_index, BRIDGE_ALIAS);
+	if (made) {
+		char alias[LINK_ALIAS_MAX];
+
+		alias_format(n, alias);
+		link_alias(&batch, *ret_index, alias);
+	}
 	r = nl_exchange(&n->route, &batch, NULL, NULL, err);
 	return r < 0 ? error_wrap(err, r, "bridge '%s'", b->ifname) : 0;
 }
@@ -383,9 +422,29 @@ int net_bridge_add(struct net *n, const struct net_bridge *spec, struct error *e
 	return n->ready && n->nft.fd >= 0 ? net_rules_write(n, err) : 0;
 }
 
+int net_bridge_again(struct net *n, struct bridge *b, bool *ret_made, struct error *err)
+{
+	struct net_bridge spec = { .gateway4 = b->gateway4,
+				   .subnet6 = b->subnet6,
+				   .gateway6 = b->gateway6,
+				   .mtu = b->mtu,
+				   .ifname = b->ifname };
+	struct link_info info;
+	int r;
+
+	LOCKED(&n->lock);
+	*ret_made = false;
+	r = link_find(&n->route, b->ifname, &info, NULL);
+	if (r != -ERR_NOT_FOUND && (r < 0 || info.index == b->index))
+		return 0;
+	*ret_made = true;
+	return bridge_link(n, &spec, &b->index, err);
+}
+
 int net_bridge_remove(struct net *n, const char *id, struct error *err)
 {
 	auto_(nl_batch) batch = NL_BATCH_INIT;
+	char alias[LINK_ALIAS_MAX];
 	struct link_info info;
 	struct bridge *b;
 	int r;
@@ -396,7 +455,8 @@ int net_bridge_remove(struct net *n, const char *id, struct error *err)
 		return 0;
 	r = link_find(&n->route, b->ifname, &info, err);
 	/* A bridge that the administrator made stays. */
-	if (r == 0 && strcmp(info.alias, BRIDGE_ALIAS) == 0) {
+	alias_format(n, alias);
+	if (r == 0 && strcmp(info.alias, alias) == 0) {
 		link_del(&batch, b->ifname);
 		r = nl_exchange(&n->route, &batch, NULL, NULL, err);
 	}

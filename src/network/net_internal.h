@@ -78,6 +78,8 @@ struct net {
 MUST_CHECK int net_sysctl(const char *name, const char *value, struct error *err);
 /* Write the whole table again; n->lock is held. */
 MUST_CHECK int net_rules_write(struct net *n, struct error *err);
+/* Somebody deleted the link: make it again. *ret_made false: it is there. */
+MUST_CHECK int net_bridge_again(struct net *n, struct bridge *b, bool *ret_made, struct error *err);
 struct bridge *net_bridge_get(struct net *n, const char *id, struct error *err);
 
 /* sandbox.c */

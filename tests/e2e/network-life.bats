@@ -229,3 +229,16 @@ teardown() {
 	docker rm -f flood quiet
 	docker network rm names
 }
+
+@test "a bridge that somebody deleted is made again for the next container" {
+	web srv -p 18080:80
+	host ip link del "$BRIDGE"
+	web other -p 18081:80
+	[ "$(get http://127.0.0.1:18081/)" = other ]
+	[ "$(host ip link show "$BRIDGE" | sed -n "s/ *alias //p")" = "proa network of $ROOT/run" ]
+	docker restart -t 0 srv
+	[ "$(from bridge "http://$(docker inspect -f '{{.NetworkSettings.IPAddress}}' srv)/")" = srv ]
+	docker network create gone
+	host ip link del "br-$(docker network inspect -f '{{.Id}}' gone | cut -c1-12)"
+	docker run --rm --network gone bb:1 true
+}
