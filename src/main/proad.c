@@ -5,12 +5,14 @@
  * The main thread is the HTTP server's waiter. One thread reads signals (all are
  * blocked everywhere else) and watches for the idle exit.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,6 +38,7 @@ struct daemon {
 	struct api *api;
 	struct http_server *server;
 	char *pidfile;
+	int pid_fd; /* locked while we run */
 	VEC(struct settings *) reloaded;
 	int argc;
 	char **argv;
@@ -64,18 +67,24 @@ static int write_pidfile(struct daemon *d, struct error *err)
 {
 	autofree char *text = cstr_format("%d\n", (int)getpid());
 	const char *path = settings_str(&d->settings, "pidfile");
+	autofree char *file = settings_given(&d->settings, "pidfile")
+				  ? cstr_format("%s", path)
+				  : cstr_format("%s/proad.pid", d->config.exec_root);
 	autoclose int fd = FD_NONE;
-	int r;
+	/* Nobody believes the number of an old one: the lock ends with its process. */
+	int r = fs_open(file, O_WRONLY | O_CREAT, 0644, &fd, err);
 
-	if (settings_given(&d->settings, "pidfile"))
-		d->pidfile = cstr_format("%s", path);
-	else
-		d->pidfile = cstr_format("%s/proad.pid", d->config.exec_root);
-	/* Nobody believes an old one: the data root's lock tells who runs. */
-	r = fs_open(d->pidfile, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, err);
+	if (r == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+		r = error_set(err, ERR_CONFLICT, "'%s' is used by another process", file);
+	if (r == 0 && ftruncate(fd, 0) < 0)
+		r = error_sys(err, errno, "'%s'", file);
 	if (r == 0)
 		r = fs_write_all(fd, text, strlen(text), err);
-	return r < 0 ? error_wrap(err, r, "pid file") : 0;
+	if (r < 0)
+		return error_wrap(err, r, "pid file");
+	d->pidfile = steal_ptr(file);
+	d->pid_fd = steal_fd(&fd);
+	return 0;
 }
 
 /* Read everything again; fresh keeps what the engine and the API point into. */
@@ -207,8 +216,10 @@ static void finish(struct daemon *d)
 	http_server_free(d->server);
 	engine_close(d->engine);
 	api_free(d->api);
-	if (d->pidfile)
+	if (d->pidfile) {
 		unlink(d->pidfile);
+		close(d->pid_fd);
+	}
 	free(d->pidfile);
 	vec_for_each (s, &d->reloaded) {
 		settings_release(*s);
@@ -232,6 +243,10 @@ static int run(struct daemon *d, struct error *err)
 		printf("configuration OK\n");
 		return 0;
 	}
+	if (geteuid() != 0)
+		return error_set(
+		    err, ERR_FORBIDDEN,
+		    "proad has to be started by root: rootless mode is not supported yet");
 	raise_limits(&d->settings);
 	r = start(d, err);
 	if (r == 0)

@@ -130,6 +130,30 @@ proad() { "$PROA_BUILD/proad" "$@" 3>&-; }
 	curl -sf --unix-socket "$SOCK" http://x/_ping
 }
 
+@test "two engines on one bridge or one pid file are refused, and the first goes on" {
+	engine_start
+	second() {
+		timeout 60 "$PROA_BUILD/proad" --data-root "$ROOT/data2" --exec-root "$ROOT/run2" -H "unix://$ROOT/2.sock" \
+			--config-file "$ROOT/engine.json" "$@" 2>&1
+	}
+	run second --bridge-name "$BRIDGE" --pidfile "$ROOT/2.pid"
+	[ "$status" = 1 ]
+	[[ "$output" == *"bridge '$BRIDGE': it belongs to the engine with the exec root '$ROOT/run'"*"ip link del $BRIDGE"* ]]
+	run second --bridge-name "${BRIDGE}b" --pidfile "$ROOT/proad.pid"
+	[ "$status" = 1 ]
+	[[ "$output" == *"pid file: '$ROOT/proad.pid' is used by another process"* ]]
+	[ "$(cat "$ROOT/proad.pid")" = "$(cat "$ROOT/test.pid")" ]
+	[ "$(cat "/sys/class/net/$BRIDGE/ifalias")" = "proa network of $ROOT/run" ]
+	run ! ip link show "${BRIDGE}b"
+	rm -rf "$ROOT/data2" "$ROOT/run2"
+}
+
+@test "an engine of nobody's says that it needs root" {
+	run setpriv --reuid 65534 --regid 65534 --clear-groups "$(realpath "$PROA_BUILD/proad")" --data-root /nowhere -H unix:///nowhere/s
+	[ "$status" = 1 ]
+	[ "$output" = "proad has to be started by root: rootless mode is not supported yet" ]
+}
+
 @test "SIGHUP reads the log level again, SIGTERM ends with 0" {
 	engine_start
 	pid=$(cat "$ROOT/test.pid")
