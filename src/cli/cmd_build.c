@@ -208,7 +208,7 @@ static int query_build(struct cli *cli, const struct args *args, struct buf *q, 
 
 static int refuse(const struct args *args, struct error *err)
 {
-	static const char *const later[] = { "compress", "isolation", "security-opt" };
+	static const char *const later[] = { "compress", "isolation", "security-opt", "ssh" };
 	static const char *const attestations[] = { "provenance", "sbom" };
 
 	/* "false" is what proa does. */

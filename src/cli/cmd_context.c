@@ -14,8 +14,9 @@
 #include "cli/config.h"
 #include "cli/context_store.h"
 #include "cli/listing.h"
+#include "cli/units.h"
 
-enum { META_MAX = 1 << 20 };
+enum { META_MAX = 1 << 20, ERROR_WIDTH = 45 };
 
 /* A TLS file of --docker: read now, written with the context. */
 static int tls_take(struct cli *cli, const char *path, const char *as, struct context_tls *tls,
@@ -305,7 +306,7 @@ static const struct listing_kind context_kind = {
 };
 
 static void context_row(struct cli *cli, struct listing *l, const char *name,
-			const char *description, const char *host)
+			const char *description, const char *host, const char *why)
 {
 	struct json *row = listing_add(cli, l, NULL);
 
@@ -314,7 +315,21 @@ static void context_row(struct cli *cli, struct listing *l, const char *name,
 	row_set(cli, row, "Name", name);
 	row_set(cli, row, "Description", description);
 	row_set(cli, row, "DockerEndpoint", host);
-	row_set(cli, row, "Error", "");
+	row_set(cli, row, "Error", ellipsis(&cli->arena, why, ERROR_WIDTH));
+}
+
+/* The one in force may be gone; it is listed all the same, with the reason. */
+static void lost_row(struct cli *cli, struct listing *l)
+{
+	const char *current = context_current(cli);
+	const struct json *meta = NULL;
+	struct error why = { 0 };
+
+	vec_for_each (row, &l->rows)
+		if (strcmp(json_str(row->fields, "Name"), current) == 0)
+			return;
+	if (context_load(cli, current, &meta, &why) < 0)
+		context_row(cli, l, current, "", "", why.msg);
 }
 
 static int row_compare(const void *a, const void *b)
@@ -352,7 +367,7 @@ int cmd_context_ls(struct cli *cli, const struct args *args, struct error *err)
 	int r;
 
 	context_row(cli, &l, "default", "Current DOCKER_HOST based configuration",
-		    default_endpoint(cli));
+		    default_endpoint(cli), "");
 	while (dir && (d = readdir(dir))) {
 		auto_(buf) text = BUF_INIT(META_MAX);
 		const struct json *meta = NULL;
@@ -367,10 +382,11 @@ int cmd_context_ls(struct cli *cli, const struct args *args, struct error *err)
 		if (name)
 			context_row(cli, &l, name,
 				    json_str(json_get(meta, "Metadata"), "Description"),
-				    json_str(json_path(meta, "Endpoints.docker"), "Host"));
+				    json_str(json_path(meta, "Endpoints.docker"), "Host"), "");
 	}
 	if (dir)
 		closedir(dir);
+	lost_row(cli, &l);
 	if (l.rows.len > 1)
 		qsort(l.rows.at, l.rows.len, sizeof(*l.rows.at), row_compare);
 	r = listing_print(cli, &l, args_bool(args, "quiet") ? NULL : args_str(args, "format"),

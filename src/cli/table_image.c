@@ -90,6 +90,8 @@ static const struct flag build_flags[] = {
 	{ "security-opt", 0, FLAG_STRINGS, NULL, NULL, "Security options", NULL, 0 },
 	{ "shm-size", 0, FLAG_BYTES, NULL, NULL, "Size of /dev/shm", NULL, 0 },
 	{ "squash", 0, FLAG_BOOL, NULL, NULL, "Make one layer of the new ones", NULL, 0 },
+	{ "ssh", 0, FLAG_STRINGS, NULL, NULL, "SSH agents and keys of the build", NULL,
+	  FLAG_HIDDEN },
 	{ "tag", 't', FLAG_LIST, NULL, NULL, "Name, and tag if wanted, as name:tag", check_tag, 0 },
 	{ "target", 0, FLAG_STRING, NULL, NULL, "Stage to build", NULL, 0 },
 	{ "ulimit", 0, FLAG_LIST, "ulimit", "[]", "Resource limits", check_ulimit, 0 },
