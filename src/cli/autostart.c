@@ -58,19 +58,11 @@ const char *sibling_path(struct cli *cli, const char *name)
 	return access(path, X_OK) == 0 ? path : name;
 }
 
-static const char *log_path(struct cli *cli)
+static const char *log_path(void)
 {
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *dir = "/var/log";
-	const char *path;
-
-	if (geteuid() != 0)
-		dir = state && *state ? state
-		      : home          ? arena_format(&cli->arena, "%s/.local/state", home)
-				      : "/tmp";
-	path = arena_format(&cli->arena, "%s/proa", dir);
-	if (fs_mkdir_all(path, 0755, NULL) < 0)
+	if (fs_mkdir_all("/var/log/proa", 0755, NULL) < 0)
 		return "/dev/null";
-	return arena_format(&cli->arena, "%s/proad.log", path);
+	return "/var/log/proa/proad.log";
 }
 
 /* The last line of the log: why the engine ended. */
@@ -91,7 +83,7 @@ static const char *log_last(struct cli *cli, const char *log)
 static int engine_spawn(struct cli *cli, const char *host, struct proc *ret, struct error *err)
 {
 	const char *argv[] = { "proad", "--idle-exit", "300", "-H", host, NULL };
-	const char *log = log_path(cli);
+	const char *log = log_path();
 	autoclose int log_fd = FD_NONE;
 	struct proc_spec spec = { .argv = argv, .cwd_fd = FD_NONE, .new_session = true };
 	struct proc_fd fds[2];
@@ -123,6 +115,10 @@ int autostart_engine(struct cli *cli, const char *host, struct error *err)
 	(void)err;
 	if (socket_answers(path) || !slash)
 		return 0;
+	if (geteuid() != 0) {
+		fprintf(stderr, "%s: no engine runs, and only root can start one\n", cli->program);
+		return 0;
+	}
 	dir = arena_strndup(&cli->arena, path, (size_t)(slash - path));
 	if (fs_mkdir_all(dir, 0755, NULL) < 0)
 		return 0;
@@ -140,7 +136,7 @@ int autostart_engine(struct cli *cli, const char *host, struct error *err)
 		if (proc_wait(&engine, START_PAUSE_MS, NULL, &status, NULL) < 0)
 			continue;
 		fprintf(stderr, "%s: the engine ended at once: %s\n", cli->program,
-			log_last(cli, log_path(cli)));
+			log_last(cli, log_path()));
 		return 0;
 	}
 	proc_close(&engine);

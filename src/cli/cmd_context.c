@@ -347,11 +347,7 @@ static const char *default_endpoint(struct cli *cli)
 
 	/* What the default context means, whichever is in force. */
 	if (strcmp(current, "default") != 0)
-		return geteuid() == 0
-			   ? "unix:///run/proa/proa.sock"
-			   : arena_format(&cli->arena, "unix://%s/proa/proa.sock",
-					  getenv("XDG_RUNTIME_DIR") ? getenv("XDG_RUNTIME_DIR")
-								    : "/run");
+		return default_host(cli);
 	if (endpoint_resolve(cli, &e, NULL) < 0)
 		e.host = "";
 	cli->global = saved;

@@ -151,12 +151,15 @@ int context_load(struct cli *cli, const char *name, const struct json **ret, str
 	return r;
 }
 
-static const char *default_host(struct cli *cli)
+const char *default_host(struct cli *cli)
 {
-	const char *run = env_text("XDG_RUNTIME_DIR");
+	const char *run = env_text("XDG_RUNTIME_DIR"), *path;
 
-	if (geteuid() != 0 && run)
-		return arena_format(&cli->arena, "unix://%s/proa/proa.sock", run);
+	if (geteuid() != 0 && run) {
+		path = arena_format(&cli->arena, "%s/proa/proa.sock", run);
+		if (access(path, F_OK) == 0)
+			return arena_format(&cli->arena, "unix://%s", path);
+	}
 	return "unix:///run/proa/proa.sock";
 }
 

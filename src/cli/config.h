@@ -35,6 +35,9 @@ MUST_CHECK int endpoint_resolve(struct cli *cli, struct endpoint *ret, struct er
 /* The name of the context in force: --context, DOCKER_CONTEXT, currentContext,
  * or "default". */
 const char *context_current(struct cli *cli);
+/* Where the engine is when nobody says: the machine's, which a group may use; for who is not root
+ * a socket of their own below XDG_RUNTIME_DIR comes first, where there is one. */
+const char *default_host(struct cli *cli);
 /* meta.json of a context; ERR_NOT_FOUND with docker's text. */
 MUST_CHECK int context_load(struct cli *cli, const char *name, const struct json **ret,
 			    struct error *err);

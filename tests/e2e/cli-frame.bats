@@ -337,6 +337,29 @@ PY
 	[[ "${lines[3]}" == "proa: the engine ended at once: open store"*"used by another process" ]]
 }
 
+@test "who is in the socket's group uses the engine that root has started" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	cat >"$ROOT/start" <<-'S'
+		for d in /run /var/lib /var/log; do mount -t tmpfs tmpfs $d; done
+		ip link set lo up
+		mkdir -p /run/user/proa
+		member() { setpriv --reuid 65534 --regid 65534 --clear-groups env XDG_RUNTIME_DIR=/run/user "$@" 2>&1; }
+		member "$1/proa" ps -q
+		"$1/proad" --group nogroup -H unix:///run/proa/proa.sock 2>/dev/null &
+		for _ in $(seq 600); do "$1/proa" -H unix:///run/proa/proa.sock ps -q 2>/dev/null && break; sleep 0.05; done
+		member "$1/proa" version -f 'server {{.Server.Version}}'
+		member "$1/proa" context inspect -f '{{.Endpoints.docker.Host}}'
+		kill $!
+		wait
+	S
+	run unshare -m -n --propagation private sh "$ROOT/start" "$(realpath "$PROA_BUILD")"
+	echo "$output"
+	[ "${lines[0]}" = "proa: no engine runs, and only root can start one" ]
+	[ "${lines[1]}" = "Cannot connect to the Docker daemon at unix:///run/proa/proa.sock. Is the docker daemon running?" ]
+	[[ "${lines[2]}" == "server "* ]]
+	[ "${lines[3]}" = unix:///run/proa/proa.sock ]
+}
+
 @test "fish and zsh take their completions" {
 	proa __generate fish "$ROOT/fish" && proa __generate zsh "$ROOT/zsh"
 	run ! grep -q '"$w\[[^]]*(' "$ROOT/fish/proa.fish" # fish 3.6 runs no command inside of a quoted index
