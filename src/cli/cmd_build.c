@@ -219,6 +219,10 @@ static int refuse(const struct args *args, struct error *err)
 					 "build --%s=%s is not supported yet", attestations[i],
 					 args_str(args, attestations[i]));
 
+	if (strchr(args_str(args, "platform"), ','))
+		return error_set(err, ERR_UNIMPLEMENTED,
+				 "build --platform=%s is not supported yet: one platform a build",
+				 args_str(args, "platform"));
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
 		if (args_set(args, later[i]))
 			return error_set(err, ERR_UNIMPLEMENTED, "build --%s is not supported yet",
