@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "engine/engine.h"
 
 static const struct route_table *const tables[] = {
 	&routes_system,  &routes_container, &routes_archive, &routes_exec,  &routes_image,
@@ -137,6 +138,11 @@ static void answer_error(struct call *c, const struct error *why)
 	(void)!http_response_send(c->res, b.data, b.len, NULL);
 }
 
+static bool is_removal(const struct route *route)
+{
+	return strcmp(route->method, "DELETE") == 0 || cstr_ends(route->pattern, "/prune");
+}
+
 static int dispatch(struct call *c, struct error *err)
 {
 	const char *path = c->req->path;
@@ -150,6 +156,12 @@ static int dispatch(struct call *c, struct error *err)
 	if (strcmp(c->req->method, "OPTIONS") == 0)
 		return answer_empty(c, 200, err);
 	route = find_route(c, path, &other_method);
+	if (route && is_removal(route)) {
+		engine_removal_begins(c->engine);
+		r = route->fn(c, err);
+		engine_removal_ends(c->engine);
+		return r;
+	}
 	if (route)
 		return route->fn(c, err);
 	/* dockerd's router says the same for an unknown path and an unknown method. */

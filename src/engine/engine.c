@@ -283,6 +283,16 @@ int engine_open(const struct engine_config *cfg, struct engine **ret, struct err
 	return 0;
 }
 
+void engine_removal_begins(struct engine *e)
+{
+	store_reserve_give(e->store);
+}
+
+void engine_removal_ends(struct engine *e)
+{
+	store_reserve_keep(e->store);
+}
+
 static void take_over(struct engine *e, const struct engine_config *cfg)
 {
 	LOCKED(&e->reload_lock);

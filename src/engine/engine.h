@@ -118,6 +118,10 @@ MUST_CHECK int engine_open(const struct engine_config *cfg, struct engine **ret,
 MUST_CHECK int engine_reload(struct engine *e, const struct engine_config *cfg, struct error *err);
 /* Containers go on. Ends streams and threads first. */
 void engine_close(struct engine *e);
+
+/* Around a request that removes something: it works on a full disk, too (store_reserve_give). */
+void engine_removal_begins(struct engine *e);
+void engine_removal_ends(struct engine *e);
 /* True when nothing needs a daemon: no running container, no build. */
 bool engine_is_idle(struct engine *e);
 

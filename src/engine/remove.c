@@ -49,6 +49,7 @@ int container_forget_locked(struct container *c, bool volumes, struct error *err
 		before = c->status;
 		c->status = CONTAINER_REMOVING;
 	}
+	store_reserve_give(c->engine->store);
 	/* The row first: what a crash leaves behind then is swept at the next start. */
 	r = container_delete_row(c, &why);
 	if (r < 0) {

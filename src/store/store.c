@@ -108,8 +108,10 @@ static int open_parts(struct store *s, const struct store_options *options, stru
 		r = take_lock(s, err);
 	if (r == 0)
 		r = check_version(s, err);
-	if (r == 0)
+	if (r == 0) {
+		store_reserve_give(s);
 		r = open_db(s, err);
+	}
 	if (r == 0)
 		r = open_content(s, err);
 	if (r == 0)
@@ -118,6 +120,8 @@ static int open_parts(struct store *s, const struct store_options *options, stru
 		r = choose_driver(options ? options->driver : NULL, snapshots, &driver, err);
 	if (r == 0)
 		r = snapshots_open(s->db, snapshots, driver, &s->snapshots, err);
+	if (r == 0)
+		store_reserve_keep(s);
 	return r;
 }
 

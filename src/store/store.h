@@ -1,7 +1,7 @@
 /*
  * store/store.h: one data root, opened.
  *
- *     <root>/version  meta.db  content/{blobs,ingest}  snapshots/<n>/{fs,work}
+ *     <root>/version  meta.db  content/{blobs,ingest}  snapshots/<n>/{fs,work}  reserve
  *
  * Version history of the layout: 1 = the above.
  * One process has a store open at a time (flock on <root>/lock); others get
@@ -48,6 +48,15 @@ struct store_options {
 MUST_CHECK int store_open(const char *root, const struct store_options *options, struct store **ret,
 			  struct error *err);
 void store_close(struct store *s); /* NULL is nothing */
+
+/*
+ * Room for removals. To delete a row needs a page or two, which a full disk does not have:
+ * <root>/reserve has 1 MiB that is given up when less than that is free, before something is
+ * removed, and is taken again when there is plenty. Best effort; who opens the store has given and
+ * taken already.
+ */
+void store_reserve_give(struct store *s);
+void store_reserve_keep(struct store *s);
 
 /* snapshots_sync on a thread of its own; store_close waits for it. */
 void store_sync_later(struct store *s);

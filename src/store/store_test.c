@@ -378,6 +378,21 @@ static void test_losses(struct store *s)
 		printf("# %s\n", again.text);
 }
 
+/* Where the disk is not full the reserve is there, and stays. */
+static void test_reserve(struct store *s)
+{
+	struct stat st;
+
+	is_int(fstatat(s->dirfd, "reserve", &st, 0), 0, "a reserve for removals");
+	is_int(st.st_size, 1 << 20, "of 1 MiB");
+	ok(st.st_blocks >= 2048, "that the disk really holds");
+	store_reserve_give(s);
+	is_int(faccessat(s->dirfd, "reserve", F_OK, 0), 0, "is kept while there is room");
+	(void)unlinkat(s->dirfd, "reserve", 0);
+	store_reserve_keep(s);
+	is_int(faccessat(s->dirfd, "reserve", F_OK, 0), 0, "and taken again");
+}
+
 static void run(const char *driver)
 {
 	char root[] = "/tmp/proa-store-XXXXXX";
@@ -391,6 +406,7 @@ static void run(const char *driver)
 	}
 	is_int(store_open(root, &options, &other, &err), -ERR_UNAVAILABLE,
 	       "one process at a time has it");
+	test_reserve(s);
 	test_layers(s);
 	test_snapshots(s);
 	test_layer_twice(s);
