@@ -245,6 +245,7 @@ static bool has_controller(const char *name, const char *all, bool v1)
 struct cgroup_mounts {
 	bool v1, v2;
 	const char *readonly; /* the first one that nothing can be written to, or NULL */
+	const char *mend;     /* the commands for all of those */
 };
 
 /* A line of mountinfo: id, parent, device, root, place, options, ... - type. */
@@ -270,8 +271,12 @@ static void find_cgroups(struct cli *cli, struct cgroup_mounts *ret)
 			continue;
 		ret->v1 |= st.f_type == CGROUP_SUPER_MAGIC;
 		ret->v2 |= st.f_type == CGROUP2_SUPER_MAGIC;
-		if (ret->readonly == NULL && str_split(&line, ' ', &field) && field.len >= 2 &&
-		    memcmp(field.at, "ro", 2) == 0)
+		if (!str_split(&line, ' ', &field) || !str_starts(field, "ro"))
+			continue;
+		/* With bind: it is the mount that is so, not the file system. */
+		ret->mend = arena_format(&cli->arena, "%s%smount -o remount,bind,rw %s",
+					 ret->mend ? ret->mend : "", ret->mend ? " && " : "", at);
+		if (ret->readonly == NULL)
 			ret->readonly = at;
 	}
 }
@@ -304,9 +309,7 @@ static struct finding check_cgroups(struct cli *cli)
 		}
 	}
 	if (at.readonly != NULL) {
-		/* With bind: it is the mount that is so, not the file system. */
-		struct finding f = bad(
-		    BAD, "", arena_format(&cli->arena, "mount -o remount,bind,rw %s", at.readonly));
+		struct finding f = bad(BAD, "", at.mend);
 
 		snprintf(f.detail, sizeof(f.detail),
 			 "%s is mounted read-only: no container can start", at.readonly);
