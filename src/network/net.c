@@ -142,11 +142,28 @@ static void monitor_readable(void *ctx)
 	}
 }
 
+/* The table of an earlier run, when rules are no longer wanted: what it maps is out of date. */
+static void drop_table(const struct net *n)
+{
+	struct nl nft = { .fd = FD_NONE };
+	auto_(nft) b = NFT_INIT;
+
+	if (nl_open(NETLINK_NETFILTER, &nft, NULL) < 0)
+		return;
+	nft_begin(&b, n->rules.table);
+	nft_table_delete(&b);
+	nft_end(&b);
+	(void)!nl_exchange(&nft, &b.batch, NULL, NULL, NULL);
+	nl_close(&nft);
+}
+
 static int open_sockets(struct net *n, const struct net_config *c, struct error *err)
 {
 	int group = NFNLGRP_NFTABLES;
 	int r = nl_open(NETLINK_ROUTE, &n->route, err);
 
+	if (c->no_rules)
+		drop_table(n);
 	if (r == 0 && (c->no_rules || nl_open(NETLINK_NETFILTER, &n->nft, NULL) < 0))
 		r = 1;
 	if (r == 0) {

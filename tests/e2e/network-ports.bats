@@ -148,3 +148,16 @@ listens_in() {
 	docker rm -f srv
 	[ -z "$(PATIENCE=2 get http://127.0.0.1:18085/)" ]
 }
+
+@test "--iptables=false: the table of an earlier run goes, and the ports go on" {
+	web srv -p 18085:80
+	[ "$(get http://127.0.0.1:18085/)" = srv ]
+	engine_stop
+	host nft list tables | grep -q "inet proa"
+	engine_start --iptables=false
+	[ -z "$(host nft list tables)" ]
+	[ "$(get http://127.0.0.1:18085/)" = srv ]
+	docker rm -f srv
+	engine_stop
+	engine_start
+}
