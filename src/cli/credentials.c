@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/credentials.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -225,15 +226,29 @@ static struct json *auth_json(struct arena *a, const struct credentials *c, cons
 	return o;
 }
 
+/* What needs no credentials goes on without, as docker does; it says why the rest will be denied.
+ */
+static void get_or_warn(struct cli *cli, const char *server, struct credentials *ret, bool *warned)
+{
+	struct error why = { 0 };
+
+	if (credentials_get(cli, server, ret, &why) == 0)
+		return;
+	*ret = (struct credentials){ "", "", "" };
+	if (!*warned)
+		fprintf(stderr, "WARNING: %s, continuing without\n", why.msg);
+	*warned = true;
+}
+
 int credentials_header(struct cli *cli, const char *domain, const char **ret, struct error *err)
 {
 	const char *server = credentials_server(domain), *text;
 	struct credentials c;
 	auto_(buf) encoded = BUF_INIT(SECRET_MAX);
-	int r = credentials_get(cli, server, &c, err);
+	bool warned = false;
+	int r;
 
-	if (r < 0)
-		return r;
+	get_or_warn(cli, server, &c, &warned);
 	text = body_text(&cli->arena, auth_json(&cli->arena, &c, server));
 	r = base64_encode(&encoded, text, strlen(text), true, err);
 	if (r < 0)
@@ -249,23 +264,20 @@ int credentials_all_header(struct cli *cli, const char **ret, struct error *err)
 {
 	struct json *all = json_new_object(&cli->arena);
 	auto_(buf) encoded = BUF_INIT(SECRET_MAX);
+	bool warned = false;
 	const char *text;
 	int r;
 
 	json_for_each_member (m, json_get(config_get(cli)->root, "auths")) {
 		struct credentials c;
 
-		r = credentials_get(cli, m->key, &c, err);
-		if (r < 0)
-			return r;
+		get_or_warn(cli, m->key, &c, &warned);
 		json_set(&cli->arena, all, m->key, auth_json(&cli->arena, &c, m->key));
 	}
 	json_for_each_member (m, json_get(config_get(cli)->root, "credHelpers")) {
 		struct credentials c;
 
-		r = credentials_get(cli, m->key, &c, err);
-		if (r < 0)
-			return r;
+		get_or_warn(cli, m->key, &c, &warned);
 		json_set(&cli->arena, all, m->key, auth_json(&cli->arena, &c, m->key));
 	}
 	text = body_text(&cli->arena, all);

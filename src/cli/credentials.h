@@ -24,6 +24,7 @@ MUST_CHECK int credentials_get(struct cli *cli, const char *server, struct crede
 MUST_CHECK int credentials_store(struct cli *cli, const char *server, const struct credentials *c,
 				 bool *ret_plain, struct error *err);
 MUST_CHECK int credentials_erase(struct cli *cli, const char *server, struct error *err);
+/* A helper that fails costs a warning: the two below go on without what it has. */
 /* base64url JSON for X-Registry-Auth of an image's domain. */
 MUST_CHECK int credentials_header(struct cli *cli, const char *domain, const char **ret,
 				  struct error *err);

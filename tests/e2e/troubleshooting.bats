@@ -218,6 +218,14 @@ s = socket.socket(); s.bind(("0.0.0.0", 18081)); s.listen(); time.sleep(60)' 3>&
 	say proa pull 127.0.0.1:5000/multi:i
 	config '{"credsStore":"nosuch"}'
 	say proa pull 127.0.0.1:5000/multi:a
+	# A helper that is not there is no reason to fail where nobody asks for a password.
+	proa pull -q 127.0.0.1:5000/multi:a
+	config '{"auths":{"a.example":{},"b.example":{}},"credsStore":"nosuch"}'
+	printf 'FROM bb:1\n' >"$ROOT/c/Dockerfile"
+	run proa build -q "$ROOT/c"
+	[ "$status" = 0 ]
+	[ "${#lines[@]}" = 2 ]
+	[ "${lines[0]}" = "WARNING: error getting credentials: program 'docker-credential-nosuch' not found in PATH, continuing without" ]
 	rm "$DOCKER_CONFIG/config.json"
 	printf 'FROM bb:1\nCOPY nosuch /\n' >"$ROOT/c/Dockerfile"
 	say proa build "$ROOT/c"
