@@ -14,6 +14,9 @@ void container_table_unreserve(struct engine *e, const char *name);
 void container_table_add(struct container *take_c);
 /* Drops the table's reference. */
 void container_table_remove(struct container *c);
+/* Who has found c waited for c->op, which is held now: ERR_NOT_FOUND "No such container: <ref>"
+ * when somebody else has removed it meanwhile. */
+MUST_CHECK int container_still_there(struct container *c, const char *ref, struct error *err);
 MUST_CHECK int container_table_load(struct engine *e, struct error *err);
 MUST_CHECK int container_insert(struct container *c, struct error *err);
 MUST_CHECK int container_save_state(struct container *c, struct error *err);

@@ -200,6 +200,13 @@ void container_table_remove(struct container *c)
 		container_unref(c);
 }
 
+int container_still_there(struct container *c, const char *ref, struct error *err)
+{
+	lock_assert_held(&c->op);
+	LOCKED(&c->lock);
+	return c->removed ? error_set(err, ERR_NOT_FOUND, "No such container: %s", ref) : 0;
+}
+
 /* ---- rows ---- */
 
 static void state_write(const struct container *c, struct jsonw *w)

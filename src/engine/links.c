@@ -163,6 +163,9 @@ int links_remove(struct engine *e, const char *ref, struct error *err)
 	if (r < 0)
 		return error_set(err, ERR_NOT_FOUND, "No such container: %s", ref);
 	LOCKED(&c->op);
+	r = container_still_there(c, ref, err);
+	if (r < 0)
+		return r;
 	hc = json_clone(&c->arena, c->host_config);
 	left = json_new_array(&c->arena);
 	json_for_each_item (l, json_get(hc, "Links")) {

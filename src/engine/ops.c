@@ -378,6 +378,9 @@ static int set_paused(struct engine *e, const char *ref, bool paused, struct err
 	if (r < 0)
 		return r;
 	LOCKED(&c->op);
+	r = container_still_there(c, ref, err);
+	if (r < 0)
+		return r;
 	{
 		LOCKED(&c->lock);
 		if (paused && c->status == CONTAINER_RESTARTING)
@@ -459,6 +462,10 @@ int container_rename(struct engine *e, const char *ref, const char *name, struct
 				 "allowed",
 				 name);
 	LOCKED(&c->op);
+	/* In the table of names it would outlive the last reference. */
+	r = container_still_there(c, ref, err);
+	if (r < 0)
+		return r;
 	if (strcmp(c->name, name) == 0)
 		return error_set(err, ERR_INVALID,
 				 "Renaming a container with the same name as its current name");
@@ -605,6 +612,9 @@ int container_update(struct engine *e, const char *ref, const struct json *body,
 	if (r < 0)
 		return r;
 	LOCKED(&c->op);
+	r = container_still_there(c, ref, err);
+	if (r < 0)
+		return r;
 	/* Documents are never changed in place: readers may hold the old one. */
 	hc = json_clone(&c->arena, c->host_config);
 	for (i = 0; i < ARRAY_LEN(update_keys); i++) {

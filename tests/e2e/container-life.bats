@@ -149,6 +149,39 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	d rm "old$N"
 }
 
+@test "a rename that meets the removal leaves no name behind" {
+	# Two connections, so that the second request is there while the first still writes.
+	cat >"$ROOT/meet.py" <<-'END'
+		import http.client, json, socket, sys, threading, time
+
+		def ask(method, path, body=None):
+		    c = http.client.HTTPConnection("x")
+		    c.sock = socket.socket(socket.AF_UNIX)
+		    c.sock.connect(sys.argv[1])
+		    c.request(method, "/v1.47" + path, body and json.dumps(body), {"Content-Type": "application/json"})
+		    r = c.getresponse()
+		    return r.status, r.read()
+
+		late = 0
+		for i in range(100):
+		    status, text = ask("POST", f"/containers/create?name=c{i}", {"Image": "bb:1", "HostConfig": {"NetworkMode": "none"}})
+		    at = "/containers/" + json.loads(text)["Id"]
+		    t = threading.Thread(target=ask, args=("DELETE", at))
+		    t.start()
+		    time.sleep(i % 10 / 5000)
+		    status, text = ask("POST", f"{at}/rename?name=renamed{i}")
+		    assert status in (204, 404), (status, text)
+		    late += status == 404
+		    t.join()
+		    for name in f"c{i}", f"renamed{i}":
+		        status, text = ask("GET", f"/containers/{name}/json")
+		        assert status == 404, (i, name, status)
+		print(late, "came too late")
+	END
+	python3 "$ROOT/meet.py" "$SOCK"
+	none_is_there
+}
+
 @test "restart policies: on-failure counts, always comes back, a stop is final" {
 	run_it -d --name "c$N" --restart on-failure:2 bb:1 sh -c 'exit 3'
 	eventually status_is "c$N" exited
