@@ -172,8 +172,15 @@ MUST_CHECK int container_mounts(struct container *c, struct mounts *ret, struct 
  * the pid may have become a process of the host, and its root the host's.
  */
 bool container_has_its_pid(struct container *c);
-/* The container's root as a directory fd, running or not. read_only: for a look at its users,
- * which may be another's when the container ends in this moment. */
+/* The container's root as a directory fd, running or not. */
+enum container_root_use {
+	/* A look at its users, which may be another's when the container ends in this moment. */
+	ROOT_GLANCE,
+	ROOT_READ,
+	/* c->op is held and the root quiet; unless it is live c->written is set before op is given
+	 * back. */
+	ROOT_WRITE,
+};
 struct container_root {
 	int fd;
 	bool live; /* the init's: with its mounts, and in its user namespace */
@@ -182,8 +189,12 @@ struct container_root {
 	{ \
 		.fd = FD_NONE, .live = false \
 	}
-MUST_CHECK int container_root_open(struct container *c, bool read_only, struct container_root *ret,
-				   struct error *err);
+MUST_CHECK int container_root_open(struct container *c, enum container_root_use use,
+				   struct container_root *ret, struct error *err);
+/* Waits until nobody writes to the root of a stopped container: two mounts of one writable
+ * directory spoil each other's work (the kernel calls it undefined). c->op is held. ERR_CANCELED
+ * when the engine closes. Peer: dockerd too starts a container when a copy into it is done. */
+MUST_CHECK int container_root_quiet(struct container *c, struct error *err);
 /* The file system alone, without what is mounted on it, for reading only. */
 MUST_CHECK int container_view_open(struct container *c, int *ret_fd, struct error *err);
 void container_root_close(struct container_root *r);

@@ -34,6 +34,7 @@ struct place {
 	int root;
 	char *path; /* absolute below root */
 	bool read_only;
+	bool mounted; /* the root is a mount of ours: nothing else may write there */
 	/* Of a live user namespace, whose ids are not ours; NULL without one. In the arena. */
 	const struct id_maps *maps;
 	struct arena arena;
@@ -125,7 +126,8 @@ static int place_map(struct container *c, struct place *ret, struct error *err)
 	return r;
 }
 
-static int place_open(struct container *c, const char *path, struct place *ret, struct error *err)
+static int place_open(struct container *c, const char *path, enum container_root_use use,
+		      struct place *ret, struct error *err)
 {
 	autofree char *absolute = cstr_format("/%s", path);
 	autofree char *clean = fs_path_clean(absolute);
@@ -146,10 +148,11 @@ static int place_open(struct container *c, const char *path, struct place *ret, 
 		return open_mount(c, m, clean, ret, err);
 	if (!running && m == NULL && is_given_file(clean))
 		return open_given_file(c, clean, ret, err);
-	r = container_root_open(c, false, &root, err);
+	r = container_root_open(c, use, &root, err);
 	if (r < 0)
 		return r;
 	ret->root = root.fd;
+	ret->mounted = !root.live;
 	ret->path = steal_ptr(clean);
 	return root.live && userns_is_auto(c) ? place_map(c, ret, err) : 0;
 }
@@ -301,7 +304,7 @@ static int target_open(struct container *c, const char *ref, const char *path, s
 
 	if (len == 0)
 		return error_set(err, ERR_INVALID, "path cannot be empty");
-	r = place_open(c, path, &t->place, err);
+	r = place_open(c, path, ROOT_READ, &t->place, err);
 	if (r < 0)
 		return r;
 	r = open_parent(&t->place, &t->dir, &t->name, &local);
@@ -378,38 +381,31 @@ static int check_writable(const struct place *p, struct error *err)
 	return 0;
 }
 
-int container_archive_put(struct engine *e, const char *ref, const char *path,
-			  const struct container_archive_put_options *o, struct reader *in,
-			  struct error *err)
+static int put(struct container *c, const char *ref, const char *path, const struct place *p,
+	       const struct container_archive_put_options *o, struct reader *in, struct error *err)
 {
 	struct extract_options x = { .no_overwrite_dir_non_dir = o->no_overwrite_dir_non_dir,
 				     .keep_existing_dir_meta = true };
-	autoptr(container) c = NULL;
-	auto_(place) p = PLACE_INIT;
 	struct decompressor *d;
 	autoclose int dir = FD_NONE;
 	const char *user;
 	struct stat st;
 	int r;
 
-	r = container_find(e, ref, &c, err);
-	if (r == 0)
-		r = place_open(c, path, &p, err);
-	if (r == 0)
-		r = check_writable(&p, err);
+	r = check_writable(p, err);
 	if (r < 0)
 		return r;
-	if (fs_open_in_root(p.root, p.path, O_PATH, 0, &dir, NULL) < 0 || fstat(dir, &st) < 0)
+	if (fs_open_in_root(p->root, p->path, O_PATH, 0, &dir, NULL) < 0 || fstat(dir, &st) < 0)
 		return not_found(ref, path, err);
 	if (!S_ISDIR(st.st_mode))
 		return error_set(err, ERR_INVALID, "extraction point is not a directory");
-	x.maps = p.maps;
+	x.maps = p->maps;
 	user = json_str(c->config, "User");
 	/* Without a user of the container's the archive's ids stay. Peer: dockerd 20.10 too. */
 	if (o->copy_uid_gid && user && user[0]) {
 		auto_(container_user) u = { 0 };
 
-		r = container_user_find(p.root, user, NULL, &u, err);
+		r = container_user_find(p->root, user, NULL, &u, err);
 		if (r < 0)
 			return r;
 		x.chown = true;
@@ -419,11 +415,54 @@ int container_archive_put(struct engine *e, const char *ref, const char *path,
 	r = decompressor_new(in, &d, err);
 	if (r < 0)
 		return r;
-	r = blame_client(container_extract(p.root, p.path, decompressor_reader(d), &x, err), err);
+	r = blame_client(container_extract(p->root, p->path, decompressor_reader(d), &x, err), err);
 	decompressor_free(d);
 	if (r == 0)
 		container_event(c, "extract-to-dir", NULL, 0);
 	return r;
+}
+
+static void set_written(struct container *c, bool written)
+{
+	LOCKED(&c->lock);
+	c->written = written;
+	container_changed(c);
+}
+
+int container_archive_put(struct engine *e, const char *ref, const char *path,
+			  const struct container_archive_put_options *o, struct reader *in,
+			  struct error *err)
+{
+	autoptr(container) c = NULL;
+	auto_(place) p = PLACE_INIT;
+	int r;
+
+	r = container_find(e, ref, &c, err);
+	if (r < 0)
+		return r;
+	{
+		LOCKED(&c->op);
+		r = container_still_there(c, ref, err);
+		if (r == 0)
+			r = container_root_quiet(c, err);
+		if (r == 0)
+			r = place_open(c, path, ROOT_WRITE, &p, err);
+		if (r < 0)
+			return r;
+		set_written(c, p.mounted);
+	}
+	r = put(c, ref, path, &p, o, in, err);
+	if (!p.mounted)
+		return r;
+	/* The mount goes before a start may make one. */
+	place_release(&p);
+	p = (struct place)PLACE_INIT;
+	set_written(c, false);
+	{
+		/* What has gone meanwhile took the files along, or some. */
+		LOCKED(&c->op);
+		return container_still_there(c, ref, err) < 0 ? -ERR_NOT_FOUND : r;
+	}
 }
 
 /* ---- export ---- */

@@ -135,6 +135,7 @@ struct container {
 	bool health_restart; /* this exit was asked for by the health check: run again */
 	bool dying;        /* SIGKILL was sent to this run: a frozen process would not die of it */
 	bool keep_once;    /* AutoRemove does not apply to this exit (restart) */
+	bool written;      /* from outside, to the root of a stopped container: no start yet */
 	bool ending;       /* `die` was told, and the state does not say so yet */
 	struct task *task; /* NULL when not running */
 	struct container_health *health; /* NULL without a check */

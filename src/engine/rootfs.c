@@ -41,14 +41,16 @@ bool container_has_its_pid(struct container *c)
 	return has;
 }
 
-int container_root_open(struct container *c, bool read_only, struct container_root *ret,
-			struct error *err)
+int container_root_open(struct container *c, enum container_root_use use,
+			struct container_root *ret, struct error *err)
 {
 	auto_(mounts) m = { 0 };
 	autofree char *path = NULL;
 	pid_t pid;
 	int r;
 
+	if (use == ROOT_WRITE)
+		lock_assert_held(&c->op);
 	{
 		LOCKED(&c->lock);
 		pid = container_is_running(c) ? c->pid : 0;
@@ -56,7 +58,7 @@ int container_root_open(struct container *c, bool read_only, struct container_ro
 	if (pid > 0) {
 		path = cstr_format("/proc/%d/root", (int)pid);
 		if (fs_open(path, O_PATH | O_DIRECTORY, 0, &ret->fd, NULL) == 0) {
-			ret->live = read_only || container_has_its_pid(c);
+			ret->live = use == ROOT_GLANCE || container_has_its_pid(c);
 			if (ret->live)
 				return 0;
 			container_root_close(ret);
@@ -65,7 +67,24 @@ int container_root_open(struct container *c, bool read_only, struct container_ro
 	r = container_mounts(c, &m, err);
 	if (r < 0)
 		return r;
-	return mount_open(&m, read_only, &ret->fd, err);
+	return mount_open(&m, use != ROOT_WRITE, &ret->fd, err);
+}
+
+static bool is_quiet(struct container *c, void *arg)
+{
+	(void)arg;
+	return !c->written;
+}
+
+int container_root_quiet(struct container *c, struct error *err)
+{
+	lock_assert_held(&c->op);
+	{
+		LOCKED(&c->lock);
+		if (!c->written)
+			return 0;
+	}
+	return container_await(c, is_quiet, NULL, INT64_MAX, NULL, err);
 }
 
 int container_view_open(struct container *c, int *ret_fd, struct error *err)

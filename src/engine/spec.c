@@ -725,7 +725,7 @@ int container_exec_spec(struct container *c, const struct json *exec, bool tty, 
 	int r;
 
 	spec_begin(&s, c);
-	r = container_root_open(c, true, &root, err);
+	r = container_root_open(c, ROOT_GLANCE, &root, err);
 	if (r == 0)
 		r = set_user(&s, root.fd, cstr_is_empty(user) ? json_str(s.config, "User") : user,
 			     &u, err);

@@ -340,6 +340,8 @@ int container_start_locked(struct container *c, bool *ret_changed, struct error 
 
 	lock_assert_held(&c->op);
 	r = check_startable(c, &done, err);
+	if (r == 0 && !done)
+		r = container_root_quiet(c, err);
 	if (r < 0 || done) {
 		*ret_changed = false;
 		return r;

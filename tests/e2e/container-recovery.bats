@@ -108,6 +108,73 @@ is_asked() { [ "$(ss -Hlx src "$SOCK" | awk '{ print $3 }')" = 1 ]; }
 	engine_again
 }
 
+@test "cp out of a container that is just being started leaves its root alone" {
+	printf '#!/bin/sh\ncase " $* " in *" run "*) touch %s/asked; while [ ! -e %s/let ]; do sleep 0.05; done ;; esac\nexec %s "$@"\n' \
+		"$ROOT" "$ROOT" "$(realpath "$PROA_BUILD/proa-runtime")" >"$ROOT/slow"
+	chmod 755 "$ROOT/slow"
+	engine_stop
+	engine_start "${FLAGS[@]}" --add-runtime "slow=$ROOT/slow"
+	for i in 1 2 3; do
+		rm -f "$ROOT/let" "$ROOT/asked"
+		d create --network none --runtime slow --name slow bb:1 sleep 1000
+		d start slow 3>&- &
+		start=$!
+		eventually [ -e "$ROOT/asked" ]
+		# Its root is mounted. A second mount for writing would empty the work directory below it.
+		d cp slow:/etc/passwd - | tar -t | grep -q passwd
+		touch "$ROOT/let"
+		wait "$start"
+		d exec slow sh -c 'echo works >/etc/new'
+		[ "$(d exec slow cat /etc/new)" = works ]
+		d rm -f slow
+	done
+	engine_stop
+	engine_again
+}
+
+# put_slowly NAME: a tar with "written" into /tmp of the container, as far as somebody writes to $ROOT/fifo.
+put_slowly() {
+	rm -f "$ROOT/fifo"
+	mkfifo "$ROOT/fifo"
+	curl -s -o "$ROOT/put" -w '%{http_code}' --max-time 30 --unix-socket "$SOCK" -X PUT -H 'Content-Type: application/x-tar' \
+		-T "$ROOT/fifo" "http://x/containers/$1/archive?path=/tmp" >"$ROOT/put.code" 3>&- &
+	put=$!
+	exec 7>"$ROOT/fifo"
+	head -c 512 "$ROOT/one.tar" >&7
+}
+overlays() { [ "$(ls -l "/proc/$(cat "$ROOT/test.pid")/fd" | grep -c -- '-> /$')" -gt "$1" ]; }
+
+@test "a start waits for the copy into the container's root, a removal does not" {
+	mkdir -p "$ROOT/copy"
+	echo text >"$ROOT/copy/written"
+	tar -C "$ROOT/copy" -cf "$ROOT/one.tar" written
+	run_it -d --name filled bb:1 sleep 1000
+	d stop -t 0 filled
+	before=$(ls -l "/proc/$(cat "$ROOT/test.pid")/fd" | grep -c -- '-> /$' || true)
+	put_slowly filled
+	eventually overlays "$before"
+	d start filled 3>&- 7>&- &
+	start=$!
+	sleep 0.5
+	[ "$(d inspect -f '{{.State.Running}}' filled)" = false ]
+	tail -c +513 "$ROOT/one.tar" >&7
+	exec 7>&-
+	wait "$put" "$start"
+	[ "$(cat "$ROOT/put.code")" = 200 ]
+	[ "$(d exec filled cat /tmp/written)" = text ]
+	d stop -t 0 filled
+	before=$(ls -l "/proc/$(cat "$ROOT/test.pid")/fd" | grep -c -- '-> /$' || true)
+	put_slowly filled
+	eventually overlays "$before"
+	d rm -f filled
+	tail -c +513 "$ROOT/one.tar" >&7
+	exec 7>&-
+	wait "$put"
+	[ "$(cat "$ROOT/put.code")" = 404 ] || { cat "$ROOT/put.code" "$ROOT/put"; false; }
+	eventually nothing_left
+	[ "$(ls "$ROOT/data/snapshots" | grep -c '^[0-9]')" = 1 ] # the image's layer
+}
+
 @test "restart policies hold when everything has died" {
 	run_it -d --name always --restart always bb:1 sleep 100
 	run_it -d --name stopped --restart unless-stopped bb:1 sleep 100
