@@ -185,9 +185,9 @@ static struct endpoint *endpoint_make(const char *sandbox_key, const struct net_
 	return e;
 }
 
-void endpoint_free(struct endpoint *e)
+void endpoint_free(struct net *n, struct endpoint *e)
 {
-	port_release_all(e);
+	port_release_all(n, e);
 	vec_release(&e->reserved);
 	vec_release(&e->rules);
 	free(e->id);
@@ -256,7 +256,7 @@ int net_endpoint_add(struct net *n, const char *sandbox_key, struct net_endpoint
 	choose_ifname(n, sandbox_key, e->ifname);
 	r = endpoint_join(n, sandbox_key, spec, false, e, err);
 	if (r < 0) {
-		endpoint_free(e);
+		endpoint_free(n, e);
 		return r;
 	}
 	memcpy(ret_ifname, e->ifname, NET_IFNAME_MAX);
@@ -274,7 +274,7 @@ int net_endpoint_adopt(struct net *n, const char *sandbox_key, struct net_endpoi
 	snprintf(e->ifname, sizeof(e->ifname), "%s", ifname);
 	r = endpoint_join(n, sandbox_key, spec, true, e, err);
 	if (r < 0) {
-		endpoint_free(e);
+		endpoint_free(n, e);
 		return r;
 	}
 	LOCKED(&n->lock);
@@ -300,7 +300,7 @@ void net_endpoint_remove(struct net *n, const char *sandbox_key, const char *end
 		return;
 	endpoint_retire(n, e);
 	unplug(n, e);
-	endpoint_free(e);
+	endpoint_free(n, e);
 }
 
 int net_endpoint_publish(struct net *n, const char *endpoint_id, struct net_port *ports,
@@ -326,7 +326,7 @@ int net_endpoint_publish(struct net *n, const char *endpoint_id, struct net_port
 	if (r == 0)
 		r = publish(n, e, err);
 	if (r < 0) {
-		port_release_all(e);
+		port_release_all(n, e);
 		e->rules.len = 0;
 	}
 	return r;

@@ -250,7 +250,7 @@ void net_close(struct net *n)
 	if (n->helper.program)
 		helper_close(&n->helper);
 	map_for_each (e, &n->endpoints)
-		endpoint_free(e->value);
+		endpoint_free(n, e->value);
 	map_for_each (s, &n->sandboxes)
 		sandbox_free(s->value);
 	map_for_each (b, &n->bridges)
@@ -259,6 +259,7 @@ void net_close(struct net *n)
 	map_release(&n->sandboxes);
 	map_release(&n->bridges);
 	rules_release(&n->rules);
+	vec_release(&n->held);
 	nl_close(&n->route);
 	nl_close(&n->nft);
 	nl_close(&n->monitor);

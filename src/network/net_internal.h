@@ -38,6 +38,12 @@ struct sandbox {
 	bool made;
 };
 
+struct held_port {
+	int fd;
+	enum net_proto proto;
+	uint16_t port;
+};
+
 struct endpoint {
 	char *id, *bridge_id;
 	char sandbox[NET_SANDBOX_KEY_MAX];
@@ -61,6 +67,8 @@ struct net {
 
 	struct lock lock;
 	struct rules rules;
+	VEC(struct held_port)
+	held; /* all endpoints' reserved sockets, before they are published too */
 	struct map bridges, sandboxes, endpoints;
 
 	/* What the pool's thread takes away, so that nobody waits for it. */
@@ -91,7 +99,7 @@ void pool_stop(struct net *n);
 MUST_CHECK int sandbox_serve_dns(struct net *n, struct sandbox *s, struct error *err);
 
 /* endpoint.c */
-void endpoint_free(struct endpoint *e);
+void endpoint_free(struct net *n, struct endpoint *e);
 /* Everything but the veth: names and ports are gone when it returns. */
 void endpoint_retire(struct net *n, struct endpoint *e);
 
@@ -103,7 +111,7 @@ void endpoint_retire(struct net *n, struct endpoint *e);
  */
 MUST_CHECK int port_reserve(struct net *n, struct endpoint *e, struct net_port *p, bool exact,
 			    struct error *err);
-void port_release_all(struct endpoint *e);
+void port_release_all(struct net *n, struct endpoint *e);
 const char *port_proto_name(enum net_proto p); /* "tcp" */
 
 /* proxy.c */

@@ -22,6 +22,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "network/dns_message.h"
+#include "network/net_internal.h"
 #include "tests/tap.h"
 
 /* All of it happens in a network and mount namespace of the test's own: the
@@ -524,6 +525,23 @@ static void test_conflicts(struct box *a)
 	       "with Docker's words");
 	ok(bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0, "and no server can take it");
 	close(fd);
+	{
+		/* Between the reservation of one start and its publication comes another. */
+		struct endpoint first = { 0 }, second = { 0 };
+		struct net_port early = { .proto = NET_TCP, .host_port = 8089 }, late = early;
+
+		is_int(port_reserve(n, &first, &early, false, NULL), 0, "a port is reserved");
+		is_int(port_reserve(n, &second, &late, false, &err), -ERR_CONFLICT, "once");
+		is_str(err.msg, "Bind for 0.0.0.0:8089 failed: port is already allocated",
+		       "it is ours before it is published");
+		port_release_all(n, &first);
+		is_int(port_reserve(n, &second, &late, false, NULL), 0, "and free again");
+		port_release_all(n, &second);
+		vec_release(&first.reserved);
+		vec_release(&second.reserved);
+		vec_release(&first.rules);
+		vec_release(&second.rules);
+	}
 	port.host_port_end = 8090;
 	is_int(net_endpoint_add(n, b.sandbox.key, &ep, b.ifname, &err), 0, "a range has room");
 	is_int(port.host_port, 8083, "the first free one");

@@ -57,12 +57,14 @@ static bool is_absent(int e)
 }
 
 /* Bind one port on both families (or the one given). 0, or -errno. */
-static int try_port(struct endpoint *e, const struct net_port *p, uint16_t *port)
+static int try_port(struct net *n, struct endpoint *e, const struct net_port *p, uint16_t *port)
 {
 	static const struct net_addr any[2] = { { .family = AF_INET }, { .family = AF_INET6 } };
 	bool both = p->host_ip.family == 0;
 	int fds[2] = { FD_NONE, FD_NONE };
 
+	/* Bound and noted at once: who finds the port taken learns whether it is by us. */
+	LOCKED(&n->lock);
 	for (int i = 0; i < (both ? 2 : 1); i++) {
 		fds[i] = bind_port(p->proto, both ? &any[i] : &p->host_ip, port);
 		if (fds[i] >= 0 || ((both || p->proto == NET_SCTP) && is_absent(fds[i])))
@@ -71,10 +73,22 @@ static int try_port(struct endpoint *e, const struct net_port *p, uint16_t *port
 			close(fds[0]);
 		return fds[i];
 	}
-	for (int i = 0; i < 2; i++)
-		if (fds[i] >= 0)
-			*vec_push(&e->reserved) = fds[i];
+	for (int i = 0; i < 2; i++) {
+		if (fds[i] < 0)
+			continue;
+		*vec_push(&e->reserved) = fds[i];
+		*vec_push(&n->held) = (struct held_port){ fds[i], p->proto, *port };
+	}
 	return 0;
+}
+
+static bool is_held(struct net *n, const struct net_port *p)
+{
+	LOCKED(&n->lock);
+	vec_for_each (h, &n->held)
+		if (h->proto == p->proto && h->port == p->host_port)
+			return true;
+	return false;
 }
 
 /* SCTP may be unknown to the kernel's sockets: our own table still knows. */
@@ -95,7 +109,7 @@ static int taken(struct net *n, const struct net_port *p, int e, struct error *e
 
 	if (p->host_ip.family)
 		net_addr_format(&p->host_ip, text);
-	if (e == -EADDRINUSE && is_ours(n, p, p->host_port))
+	if (e == -EADDRINUSE && (is_ours(n, p, p->host_port) || is_held(n, p)))
 		return error_set(err, ERR_CONFLICT,
 				 "Bind for %s:%u failed: port is already allocated", text,
 				 p->host_port);
@@ -116,7 +130,7 @@ static int choose_port(struct net *n, struct endpoint *e, struct net_port *p, st
 		for (int i = 0; i < RANDOM_TRIES && r == -EADDRINUSE; i++) {
 			uint16_t port = 0;
 
-			r = try_port(e, p, &port);
+			r = try_port(n, e, p, &port);
 			if (r == 0)
 				p->host_port = port;
 		}
@@ -125,7 +139,7 @@ static int choose_port(struct net *n, struct endpoint *e, struct net_port *p, st
 	for (unsigned i = p->host_port; i <= last; i++) {
 		uint16_t port = (uint16_t)i;
 
-		r = is_ours(n, p, port) ? -EADDRINUSE : try_port(e, p, &port);
+		r = is_ours(n, p, port) ? -EADDRINUSE : try_port(n, e, p, &port);
 		if (r == -EADDRINUSE)
 			continue;
 		p->host_port = r == 0 ? port : p->host_port;
@@ -152,13 +166,13 @@ int port_reserve(struct net *n, struct endpoint *e, struct net_port *p, bool exa
 
 	if (!e->proxied) {
 		if (exact)
-			(void)!try_port(e, p, &port);
+			(void)!try_port(n, e, p, &port);
 		else
 			r = choose_port(n, e, p, err);
 	} else if (p->host_port == 0) {
 		/* The proxy binds it itself, a moment later. */
 		r = choose_port(n, e, p, err);
-		port_release_all(e);
+		port_release_all(n, e);
 	}
 	if (r < 0)
 		return r;
@@ -184,9 +198,22 @@ int port_reserve(struct net *n, struct endpoint *e, struct net_port *p, bool exa
 	return 0;
 }
 
-void port_release_all(struct endpoint *e)
+static void forget_held(struct net *n, int fd)
 {
-	vec_for_each (fd, &e->reserved)
+	for (size_t i = 0; i < n->held.len; i++) {
+		if (n->held.at[i].fd != fd)
+			continue;
+		n->held.at[i] = n->held.at[--n->held.len];
+		return;
+	}
+}
+
+void port_release_all(struct net *n, struct endpoint *e)
+{
+	LOCKED(&n->lock);
+	vec_for_each (fd, &e->reserved) {
+		forget_held(n, *fd);
 		close(*fd);
+	}
 	e->reserved.len = 0;
 }

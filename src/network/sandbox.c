@@ -298,13 +298,13 @@ void net_sandbox_remove(struct net *n, const char *key)
 		sandbox_free(s);
 	lock_take(&n->lock);
 	*vec_push(&n->dead_paths) = cstr_format("%s/%s", n->netns_dir, key);
-	vec_for_each (e, &endpoints) {
+	vec_for_each (e, &endpoints)
 		*vec_push(&n->dead_links) = xstrdup((*e)->host_if);
-		endpoint_free(*e);
-	}
 	pool_disturbed(n);
 	pthread_cond_broadcast(&n->pool_changed);
 	lock_drop(&n->lock);
+	vec_for_each (e, &endpoints)
+		endpoint_free(n, *e);
 	vec_release(&endpoints);
 }
 
