@@ -636,8 +636,11 @@ int container_update(struct engine *e, const char *ref, const struct json *body,
 		(void)!take_host_config(c, old);
 		return r;
 	}
-	/* After the record: limits that it does not have could not be taken back. */
-	if (running && (r = apply_limits(c, hc, err)) < 0) {
+	/*
+	 * After the record: limits that it does not have could not be taken back. One that ends in
+	 * this moment has its group no more; what is recorded holds for its next run.
+	 */
+	if (running && (r = apply_limits(c, hc, err)) < 0 && container_has_its_pid(c)) {
 		(void)!take_host_config(c, old);
 		if (container_save_doc(c, &local) < 0)
 			log_warn("limits of a failed update are still recorded, continuing",

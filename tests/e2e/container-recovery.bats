@@ -275,6 +275,26 @@ is_gone() { ! kill -0 "$1" 2>/dev/null; }
 	[ "$(run_it --rm bb:1 echo fine)" = fine ]
 }
 
+@test "update of a container that ends in this moment is one of a container that has ended" {
+	engine=$(cat "$ROOT/test.pid")
+	for i in 1 2 3 4 5; do
+		run_it -d --name ending bb:1 sleep 1000
+		pid=$(d inspect -f '{{.State.Pid}}' ending)
+		kill -STOP "$engine"
+		kill -9 "$pid"
+		while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+		curl -s --max-time 10 --unix-socket "$SOCK" -X POST -H 'Content-Type: application/json' -o "$ROOT/said" -w '%{http_code}' \
+			-d "{\"Memory\":67108864,\"MemorySwap\":67108864}" http://x/containers/ending/update >"$ROOT/code" 3>&- &
+		asked=$!
+		eventually is_asked
+		kill -CONT "$engine"
+		wait "$asked"
+		[ "$(cat "$ROOT/code")" = 200 ] || { cat "$ROOT/said"; false; }
+		[ "$(d inspect -f '{{.HostConfig.Memory}}' ending)" = 67108864 ]
+		d rm -f ending
+	done
+}
+
 # take_pid PID: a process of the host that has it, when the machine lets us; in $taken
 take_pid() {
 	taken=
