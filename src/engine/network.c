@@ -119,6 +119,8 @@ struct network *network_get(struct network_room *r, const char *ref, struct erro
 
 bool network_in_use(struct network_room *r, const struct network *n)
 {
+	if (n->holds)
+		return true;
 	map_for_each (e, &r->attachments) {
 		struct attachment *a = e->value;
 

@@ -529,6 +529,12 @@ static struct attachment *need_attachment(struct network_room *r, const char *id
 	return a;
 }
 
+static void network_let_go(struct network_room *r, struct network *n)
+{
+	LOCKED(&r->lock);
+	n->holds--;
+}
+
 int network_connect(struct engine *e, const char *ref, const struct json *body, struct error *err)
 {
 	const char *container = json_str(body, "Container");
@@ -563,11 +569,16 @@ int network_connect(struct engine *e, const char *ref, const struct json *body, 
 				   n->name);
 	if (status == 0)
 		status = member_check(n, settings, err);
-	lock_drop(&r->lock);
 	/* Once more to a container that does not run changes nothing. Peer: dockerd 20.10. */
-	if (status < 0 || there)
+	if (status < 0 || there) {
+		lock_drop(&r->lock);
 		return status;
-	return member_connect(r, c, a, n, settings, live, err);
+	}
+	n->holds++;
+	lock_drop(&r->lock);
+	status = member_connect(r, c, a, n, settings, live, err);
+	network_let_go(r, n);
+	return status;
 }
 
 int network_disconnect(struct engine *e, const char *ref, const struct json *body,
@@ -607,6 +618,13 @@ int network_disconnect(struct engine *e, const char *ref, const struct json *bod
 	else if (status == 0 && at == a->members.len)
 		status = error_set(err, force ? ERR_NOT_FOUND : ERR_FORBIDDEN,
 				   "container %s is not connected to network %s", c->id, n->name);
+	if (status < 0) {
+		lock_drop(&r->lock);
+		return status;
+	}
+	n->holds++;
 	lock_drop(&r->lock);
-	return status < 0 ? status : member_disconnect(r, c, a, at, err);
+	status = member_disconnect(r, c, a, at, err);
+	network_let_go(r, n);
+	return status;
 }

@@ -40,6 +40,7 @@ struct network {
 	bool ipv6_asked; /* and was made so: shown as EnableIPv6 */
 	char ifname[NET_IFNAME_MAX];
 	struct network_pool v4, v6;
+	unsigned holds; /* of a connect or disconnect under way: it counts as used */
 };
 
 /* A container's place in one network. */
