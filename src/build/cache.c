@@ -99,23 +99,60 @@ int cache_get(struct store *s, const char *key, int64_t used_ns, struct cache_re
 	return 0;
 }
 
+/* The layer and its compressed form are nobody's record any more. */
+static int release_layer(struct store *s, const char *layer, struct error *err)
+{
+	autofree char *media_type = NULL;
+	char text[DIGEST_TEXT_MAX];
+	struct digest diff_id, blob;
+	uint64_t size;
+	int r = digest_parse(layer, strlen(layer), &diff_id, err);
+
+	if (r == 0)
+		r = lease_remove(s->db, CACHE_LEASE, REF_LAYER, layer, err);
+	if (r < 0 || layer_blobs_find(s, &diff_id, &blob, &size, &media_type, NULL) < 0)
+		return r;
+	digest_format(&blob, text);
+	return lease_remove(s->db, CACHE_LEASE, REF_BLOB, text, err);
+}
+
+static int release_unused_layer(struct store *s, const char *layer, struct error *err)
+{
+	int64_t users = 0;
+	int r = db_get_int(s->db, &users, err, "SELECT count(*) FROM build_cache WHERE layer=?",
+			   "t", layer);
+
+	return r == 0 && users == 0 ? release_layer(s, layer, err) : r;
+}
+
 int cache_put(struct store *s, const struct cache_record *rec, struct error *err)
 {
+	auto_(db_tx) tx = DB_TX_INIT;
 	char layer[DIGEST_TEXT_MAX] = "";
+	autofree char *old = NULL;
 	int r;
 
-	if (rec->layer.algo != 0) {
+	r = db_begin(s->db, DB_NORMAL, &tx, err);
+	if (r == 0)
+		r = db_get_text(s->db, &old, err, "SELECT layer FROM build_cache WHERE key=?", "t",
+				rec->key);
+	if (r == -ERR_NOT_FOUND)
+		r = 0;
+	if (r == 0 && rec->layer.algo != 0) {
 		digest_format(&rec->layer, layer);
 		r = lease_add(s->db, CACHE_LEASE, REF_LAYER, layer, err);
-		if (r < 0)
-			return r;
 	}
-	return db_run(s->db, err,
-		      "INSERT OR REPLACE INTO build_cache(key, layer, size, text, type, inputs, "
-		      "created_ns, used_ns, uses) VALUES(?,?,?,?,?,?,?,?,1)",
-		      "ttitttii", rec->key, layer, rec->size, rec->text,
-		      rec->type ? rec->type : "regular", rec->inputs, clock_wall_ns(),
-		      rec->used_ns);
+	if (r == 0)
+		r = db_run(
+		    s->db, err,
+		    "INSERT OR REPLACE INTO build_cache(key, layer, size, text, type, inputs, "
+		    "created_ns, used_ns, uses) VALUES(?,?,?,?,?,?,?,?,1)",
+		    "ttitttii", rec->key, layer, rec->size, rec->text,
+		    rec->type ? rec->type : "regular", rec->inputs, clock_wall_ns(), rec->used_ns);
+	/* Made anew, as with --no-cache: the layer of before is not this record's any more. */
+	if (r == 0 && !cstr_is_empty(old))
+		r = release_unused_layer(s, old, err);
+	return r < 0 ? r : db_commit(&tx, err);
 }
 
 int cache_fast_put(struct store *s, const char *fast, const char *def, const char *key,
@@ -190,35 +227,16 @@ int cache_mount_dir(struct store *s, const char *id, const char *dir_path, char 
 	return 0;
 }
 
-/* The layer and its compressed form are nobody's record any more. */
-static int release_layer(struct store *s, const char *layer, struct error *err)
-{
-	autofree char *media_type = NULL;
-	char text[DIGEST_TEXT_MAX];
-	struct digest diff_id, blob;
-	uint64_t size;
-	int r = digest_parse(layer, strlen(layer), &diff_id, err);
-
-	if (r == 0)
-		r = lease_remove(s->db, CACHE_LEASE, REF_LAYER, layer, err);
-	if (r < 0 || layer_blobs_find(s, &diff_id, &blob, &size, &media_type, NULL) < 0)
-		return r;
-	digest_format(&blob, text);
-	return lease_remove(s->db, CACHE_LEASE, REF_BLOB, text, err);
-}
-
 int cache_drop(struct store *s, const char *key, const char *layer, struct error *err)
 {
-	int64_t users = 0;
-	int r = db_run(s->db, err, "DELETE FROM build_cache WHERE key=?", "t", key);
+	auto_(db_tx) tx = DB_TX_INIT;
+	int r = db_begin(s->db, DB_NORMAL, &tx, err);
 
 	if (r == 0)
+		r = db_run(s->db, err, "DELETE FROM build_cache WHERE key=?", "t", key);
+	if (r == 0)
 		r = db_run(s->db, err, "DELETE FROM build_fast WHERE key=?", "t", key);
-	if (r < 0 || layer[0] == '\0')
-		return r;
-	r = db_get_int(s->db, &users, err, "SELECT count(*) FROM build_cache WHERE layer=?", "t",
-		       layer);
-	if (r == 0 && users == 0)
-		r = release_layer(s, layer, err);
-	return r;
+	if (r == 0 && layer[0] != '\0')
+		r = release_unused_layer(s, layer, err);
+	return r < 0 ? r : db_commit(&tx, err);
 }

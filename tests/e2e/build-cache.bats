@@ -285,6 +285,22 @@ megabytes() {
 	proa build -q "$CTX" && proa store check
 }
 
+@test "a step that runs anew gives the layer of before back" {
+	echo 'FROM bb:1' >"$CTX/Dockerfile"
+	echo 'RUN cat /proc/sys/kernel/random/uuid >/when' >>"$CTX/Dockerfile"
+	forget
+	layers() { proa store check | sed -n 's/^Layers: //p'; }
+	before=$(layers)
+	for i in 1 2 3; do
+		proa build -q --no-cache -t again:1 "$CTX"
+	done
+	proa rmi -f again:1
+	proa image prune -f
+	[ "$(layers)" = $((before + 1)) ] # the one that the cache has
+	proa builder prune -af
+	[ "$(layers)" = "$before" ]
+}
+
 @test "what is known of a context's files goes with the rest, and the database gives its bytes back" {
 	usage() { curl -sf --unix-socket "$SOCK" http://x/system/df | jq .LayersSize; }
 	proa builder prune -af >/dev/null && proa image prune -f >/dev/null
