@@ -169,9 +169,16 @@ MUST_CHECK int container_mounts(struct container *c, struct mounts *ret, struct 
 /*
  * Does the container's init still have its pid? The shim alone reaps it, so what was opened below
  * /proc/PID before this is init's. Until the engine has heard of an exit and done all that follows
- * the pid may have become a process of the host, and its root the host's.
+ * the pid may have become a process of the host, and its root the host's. Nor has it when it is
+ * ending: the kernel then shows it in the root of the cgroups.
  */
 bool container_has_its_pid(struct container *c);
+/* Its group, of every hierarchy: never that of a process of the host that has init's pid by now,
+ * or the root, where the kernel shows an init that is ending. ERR_CONFLICT "Container x is not
+ * running". */
+struct cgroup;
+MUST_CHECK int container_cgroup_open(struct container *c, struct arena *a, struct cgroup *ret,
+				     struct error *err);
 /* The container's root as a directory fd, running or not. */
 enum container_root_use {
 	/* A look at its users, which may be another's when the container ends in this moment. */

@@ -110,8 +110,8 @@ static int send_signal(struct container *c, int sig, struct error *err)
 	return 0;
 }
 
-/* The group to write to: never that of a process of the host that has init's pid by now. */
-static int open_cgroup(struct container *c, struct arena *a, struct cgroup *ret, struct error *err)
+int container_cgroup_open(struct container *c, struct arena *a, struct cgroup *ret,
+			  struct error *err)
 {
 	struct cgroup_host host;
 	pid_t pid;
@@ -133,7 +133,7 @@ static int freeze(struct container *c, bool frozen, struct error *err)
 {
 	auto_(arena) a = ARENA_INIT;
 	auto_(cgroup) cg = CGROUP_INIT;
-	int r = open_cgroup(c, &a, &cg, err);
+	int r = container_cgroup_open(c, &a, &cg, err);
 
 	return r < 0 ? r : cgroup_freeze(&cg, frozen, err);
 }
@@ -557,7 +557,7 @@ static int apply_limits(struct container *c, const struct json *hc, struct error
 		l.pids_limit = json_int(hc, "PidsLimit", 0);
 	if (json_int(hc, "BlkioWeight", 0))
 		l.io_weight = json_int(hc, "BlkioWeight", 0);
-	r = open_cgroup(c, &a, &cg, err);
+	r = container_cgroup_open(c, &a, &cg, err);
 	if (r == 0 && c->engine->cfg.systemd_cgroup)
 		r = tell_systemd(c, &l, &a, err);
 	return r < 0 ? r : cgroup_limit(&cg, &l, err);

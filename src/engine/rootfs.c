@@ -6,16 +6,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "engine/container_internal.h"
 #include "store/mount.h"
 #include "store/store.h"
+
+#define FLAG_EXITING 0x4 /* PF_EXITING of the kernel's sched.h */
 
 int container_mounts(struct container *c, struct mounts *ret, struct error *err)
 {
@@ -27,16 +31,36 @@ int container_mounts(struct container *c, struct mounts *ret, struct error *err)
 	return r;
 }
 
+/* "pid (name) state ppid pgrp session tty tpgid flags ..."; the name may hold anything. */
+static bool process_ends(pid_t pid)
+{
+	auto_(buf) b = BUF_INIT(4096);
+	char path[32];
+	struct str rest, word = { 0 };
+	uint64_t flags;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (fs_read_file(path, &b, NULL) < 0 || b.data == NULL || strrchr(b.data, ')') == NULL)
+		return true;
+	rest = str_of(strrchr(b.data, ')'));
+	for (int i = 0; i < 8; i++)
+		if (!str_split(&rest, ' ', &word))
+			return true;
+	return parse_u64(word, UINT64_MAX, &flags, NULL) < 0 || (flags & FLAG_EXITING) != 0;
+}
+
 bool container_has_its_pid(struct container *c)
 {
 	struct task *t;
+	pid_t pid;
 	bool has;
 
 	{
 		LOCKED(&c->lock);
 		t = c->task ? task_ref(c->task) : NULL;
+		pid = c->pid;
 	}
-	has = t && task_signal(t, NULL, 0, NULL) == 0;
+	has = t && pid > 0 && !process_ends(pid) && task_signal(t, NULL, 0, NULL) == 0;
 	task_unref(t);
 	return has;
 }

@@ -203,6 +203,20 @@ static int start_exit_code(const char *msg)
 	return 128;
 }
 
+/* The kernel ends everything in a PID namespace with its first process, and lets nobody in. */
+static int check_partner(struct container *c, struct error *err)
+{
+	const char *mode = json_str(c->host_config, "PidMode");
+	autoptr(container) other = NULL;
+
+	if (!cstr_starts(mode, "container:") ||
+	    container_find(c->engine, mode + strlen("container:"), &other, NULL) < 0 ||
+	    container_has_its_pid(other))
+		return 0;
+	return error_set(err, ERR_CONFLICT, "cannot join pid of a non running container: %s",
+			 other->id);
+}
+
 static int run_task(struct container *c, const struct buf *config, int rootfs_fd, struct error *err)
 {
 	struct error local = { 0 };
@@ -224,8 +238,13 @@ static int run_task(struct container *c, const struct buf *config, int rootfs_fd
 	if (r < 0) {
 		(void)!task_wait(t, true, 30000, NULL, NULL, NULL);
 		(void)!task_delete(c->engine->tasks, c->id, NULL);
-		LOCKED(&c->lock);
-		c->task = task_unref(c->task);
+		{
+			LOCKED(&c->lock);
+			c->task = task_unref(c->task);
+		}
+		r = check_partner(c, err);
+		if (r < 0)
+			return r;
 		return error_set(err, start_exit_code(local.msg) == 128 ? ERR_SYSTEM : ERR_INVALID,
 				 "failed to create task for container: failed to create shim task: "
 				 "OCI runtime create failed: %s: unknown",

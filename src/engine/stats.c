@@ -66,17 +66,15 @@ static uint64_t system_cpu_ns(void)
 static void take_sample(struct container *c, struct sample *s)
 {
 	auto_(cgroup) cg = CGROUP_INIT;
-	struct cgroup_host host;
-	pid_t pid;
+	bool running;
 
 	sample_release(s);
 	{
 		LOCKED(&c->lock);
-		pid = container_is_running(c) ? c->pid : 0;
+		running = container_is_running(c) && c->pid > 0;
 	}
 	s->wall_ns = clock_wall_ns();
-	if (pid == 0 || cgroup_host_detect(&s->arena, &host, NULL) < 0 ||
-	    cgroup_open_pid(&host, pid, &cg, NULL) < 0 ||
+	if (!running || container_cgroup_open(c, &s->arena, &cg, NULL) < 0 ||
 	    cgroup_stats_read(&cg, &s->arena, &s->cg, NULL) < 0)
 		return;
 	s->running = true;

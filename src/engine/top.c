@@ -22,8 +22,6 @@ static int container_pids(struct container *c, struct arena *a, pid_t **ret, siz
 			  struct error *err)
 {
 	auto_(cgroup) cg = CGROUP_INIT;
-	struct cgroup_host host;
-	pid_t pid;
 	int r;
 
 	{
@@ -35,11 +33,8 @@ static int container_pids(struct container *c, struct arena *a, pid_t **ret, siz
 					 c->id);
 		if (!container_is_running(c))
 			return error_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
-		pid = c->pid;
 	}
-	r = cgroup_host_detect(a, &host, err);
-	if (r == 0)
-		r = cgroup_open_pid(&host, pid, &cg, err);
+	r = container_cgroup_open(c, a, &cg, err);
 	return r < 0 ? r : cgroup_pids(&cg, a, ret, ret_n, err);
 }
 

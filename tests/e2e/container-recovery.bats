@@ -295,6 +295,27 @@ is_gone() { ! kill -0 "$1" 2>/dev/null; }
 	done
 }
 
+@test "an init that has ended and is not reaped shows no process and changes no group of the host" {
+	run_it -d --name zombie bb:1 sleep 1000
+	pid=$(d inspect -f '{{.State.Pid}}' zombie)
+	shim=$(awk '/^PPid/ { print $2 }' "/proc/$pid/status")
+	api() { curl -s --max-time 20 --unix-socket "$SOCK" -o "$ROOT/said" -w '%{http_code}' "$@"; }
+	kill -STOP "$shim"
+	kill -9 "$pid"
+	is_zombie() { grep -q '^State:.*Z' "/proc/$pid/status"; }
+	eventually is_zombie
+	# The kernel says now that it is in the root of the cgroups (v1), with all that the machine has.
+	top=$(api http://x/containers/zombie/top)
+	cat "$ROOT/said"
+	update=$(api -X POST -H 'Content-Type: application/json' -d '{"PidsLimit":100}' http://x/containers/zombie/update)
+	cat "$ROOT/said"
+	run run_it --rm --pid container:zombie bb:1 true
+	kill -CONT "$shim"
+	[[ "$output" == *"cannot join pid of a non running container: "* ]] || { echo "$output"; false; }
+	[ "$top $update" = "409 200" ]
+	d rm -f zombie
+}
+
 # take_pid PID: a process of the host that has it, when the machine lets us; in $taken
 take_pid() {
 	taken=
