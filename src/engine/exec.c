@@ -296,6 +296,8 @@ static int run(struct exec *x, const struct json *body, int take_fd, const void 
 	int r;
 
 	console_size(body ? body : x->config, &spec.rows, &spec.cols);
+	/* A pause in between would freeze the runtime half-way, and the shim that waits for it. */
+	LOCKED(&c->op);
 	r = check_running(c, &local);
 	if (r == 0)
 		r = container_exec_spec(c, x->config, x->tty, spec.rows, spec.cols, &process,

@@ -132,6 +132,30 @@ is_asked() { [ "$(ss -Hlx src "$SOCK" | awk '{ print $3 }')" = 1 ]; }
 	engine_again
 }
 
+@test "a pause waits for the exec that is just being started" {
+	printf '#!/bin/sh\ncase " $* " in *" exec "*) touch %s/asked; while [ ! -e %s/let ]; do sleep 0.05; done ;; esac\nexec %s "$@"\n' \
+		"$ROOT" "$ROOT" "$(realpath "$PROA_BUILD/proa-runtime")" >"$ROOT/slow"
+	chmod 755 "$ROOT/slow"
+	rm -f "$ROOT/let" "$ROOT/asked"
+	engine_stop
+	engine_start "${FLAGS[@]}" --add-runtime "slow=$ROOT/slow"
+	run_it -d --runtime slow --name slow bb:1 sleep 1000
+	d exec -d slow sleep 1000 3>&- &
+	exec=$!
+	eventually [ -e "$ROOT/asked" ]
+	d pause slow 3>&- &
+	pause=$!
+	sleep 0.5
+	paused=$(d inspect -f '{{.State.Paused}}' slow)
+	touch "$ROOT/let"
+	[ "$paused" = false ]
+	wait "$exec" "$pause"
+	[ "$(d inspect -f '{{.State.Paused}}' slow)" = true ]
+	d rm -f slow
+	engine_stop
+	engine_again
+}
+
 # put_slowly NAME: a tar with "written" into /tmp of the container, as far as somebody writes to $ROOT/fifo.
 put_slowly() {
 	rm -f "$ROOT/fifo"
