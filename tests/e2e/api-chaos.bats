@@ -23,7 +23,7 @@ teardown() {
 left() {
 	# .bpf is the runtime's stock of device programs, empty the place for mounts.
 	find "$ROOT"/data/{containers,volumes,snapshots} "$ROOT"/run/{tasks,runtime,shm,subpaths,build} -mindepth 1 -maxdepth 1 \
-		! -name .bpf ! -name empty 2>/dev/null
+		-not -name .bpf -not -name empty 2>/dev/null
 	find "$ROOT/data/content/blobs" -type f
 	pgrep -af -- "shim --dir $ROOT/run/tasks/[0-9a-f]" | sed 's/^/process /'
 	grep -E " $ROOT/(data|run/(tasks|shm|subpaths|build))/" /proc/self/mounts | sed 's/^/mount /'
