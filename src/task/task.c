@@ -38,6 +38,8 @@
 
 static void deliver(struct task *t, const struct task_event *ev)
 {
+	task_event_fn on_event;
+
 	pthread_mutex_lock(&t->mutex);
 	/* Nothing comes after TASK_GONE: with it went what the events' receiver held for us. */
 	if (t->gone || (ev->kind == TASK_EXIT && t->exited)) {
@@ -51,9 +53,12 @@ static void deliver(struct task *t, const struct task_event *ev)
 	if (ev->kind == TASK_GONE)
 		t->gone = true;
 	pthread_cond_broadcast(&t->changed);
+	while (t->adopting)
+		pthread_cond_wait(&t->changed, &t->mutex);
+	on_event = t->on_event;
 	pthread_mutex_unlock(&t->mutex);
-	if (t->on_event)
-		t->on_event(t->ctx, t, ev);
+	if (on_event)
+		on_event(t->ctx, t, ev);
 }
 
 static void answer_arrived(struct task *t, int64_t seq, const char *text, size_t len)

@@ -75,6 +75,7 @@ struct task {
 	int64_t seq;
 	struct task_pending *pending;
 	bool starting, started, exited, gone, closed;
+	bool adopting; /* events wait: it is not known yet whether anybody is to hear them */
 	struct task_exit exit;
 };
 
