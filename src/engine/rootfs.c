@@ -132,7 +132,14 @@ int container_view_open(struct container *c, int *ret_fd, struct error *err)
 		free(m.work);
 		m.work = NULL;
 	}
-	return mount_open(&m, true, ret_fd, err);
+	r = mount_open(&m, true, ret_fd, err);
+	if (r < 0) {
+		LOCKED(&c->lock);
+		/* Its files have gone under our hands. */
+		if (c->removed)
+			return error_set(err, ERR_NOT_FOUND, "No such container: %s", c->id);
+	}
+	return r;
 }
 
 void container_root_close(struct container_root *r)
