@@ -422,11 +422,15 @@ static int remove_locked(struct network_room *r, struct network *n, struct error
 		    err, ERR_FORBIDDEN,
 		    "error while removing network: network %s id %s has active endpoints", n->name,
 		    n->id);
-	status = db_run(r->engine->store->db, err, "DELETE FROM networks WHERE id=?", "t", n->id);
-	if (status == 0)
-		status = net_bridge_remove(r->net, n->id, err);
+	/* The row last: what a crash leaves in between has its bridge again at the next start. */
+	status = net_bridge_remove(r->net, n->id, err);
 	if (status < 0)
 		return status;
+	status = db_run(r->engine->store->db, err, "DELETE FROM networks WHERE id=?", "t", n->id);
+	if (status < 0) {
+		(void)!network_realize(r, n, NULL);
+		return status;
+	}
 	network_event(r, "destroy", n, NULL);
 	map_remove(&r->by_id, n->id);
 	network_free(n);
