@@ -361,6 +361,27 @@ static int check_ifname(struct network_room *r, const struct network *n, struct 
 	return 0;
 }
 
+/* The row first: a bridge that a crash leaves is somebody's then. */
+static int make_stored(struct network_room *r, struct network *n, struct error *err)
+{
+	bool ipv6 = n->ipv6;
+	int status = network_store(r, n, err);
+
+	if (status < 0)
+		return status;
+	status = network_realize(r, n, err);
+	/* It may have done without. */
+	if (status == 0 && n->ipv6 != ipv6) {
+		status = network_store(r, n, err);
+		if (status < 0)
+			(void)!net_bridge_remove(r->net, n->id, NULL);
+	}
+	if (status < 0)
+		(void)!db_run(r->engine->store->db, NULL, "DELETE FROM networks WHERE id=?", "t",
+			      n->id);
+	return status;
+}
+
 int network_create(struct engine *e, const struct json *body, bool duplicates, struct jsonw *w,
 		   struct error *err)
 {
@@ -383,12 +404,7 @@ int network_create(struct engine *e, const struct json *body, bool duplicates, s
 	if (status == 0)
 		status = network_plan(r, n, err);
 	if (status == 0)
-		status = network_realize(r, n, err);
-	if (status == 0) {
-		status = network_store(r, n, err);
-		if (status < 0)
-			(void)!net_bridge_remove(r->net, n->id, NULL);
-	}
+		status = make_stored(r, n, err);
 	if (status < 0) {
 		lock_drop(&r->lock);
 		network_free(n);
