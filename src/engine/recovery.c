@@ -62,11 +62,15 @@ static void recover_one(struct container *c)
 	if (r == 0) {
 		adopt_volumes(c);
 		(void)!task_execs(t, exec_adopt, c, NULL);
-		LOCKED(&c->lock);
-		c->task = t;
-		c->pid = pid;
-		if (c->status != CONTAINER_PAUSED)
-			c->status = CONTAINER_RUNNING;
+		{
+			LOCKED(&c->lock);
+			c->task = task_ref(t);
+			c->pid = pid;
+			if (c->status != CONTAINER_PAUSED)
+				c->status = CONTAINER_RUNNING;
+		}
+		task_listen(t);
+		task_unref(t);
 		return;
 	}
 	container_unref(c);

@@ -271,17 +271,6 @@ static int ask_state(struct task *t, pid_t *ret_pid, struct error *err)
 	return 0;
 }
 
-/* Whoever adopts hears nothing before, and nothing at all of a task that could not be adopted. */
-static void adopted(struct task *t, bool yes)
-{
-	pthread_mutex_lock(&t->mutex);
-	t->adopting = false;
-	if (!yes)
-		t->on_event = NULL;
-	pthread_cond_broadcast(&t->changed);
-	pthread_mutex_unlock(&t->mutex);
-}
-
 int task_adopt(struct task_host *h, const char *id, task_event_fn on_event, void *ctx,
 	       struct task **ret, pid_t *ret_pid, struct task_exit *ret_exit, struct error *err)
 {
@@ -302,7 +291,6 @@ int task_adopt(struct task_host *h, const char *id, task_event_fn on_event, void
 		r = task_watch_control(t, err);
 		if (r == 0)
 			r = ask_state(t, ret_pid, err);
-		adopted(t, r == 0);
 		if (r == 0) {
 			*ret = t;
 			return 0;

@@ -30,16 +30,24 @@
 #include "base/proc.h"
 #include "base/queue.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "task/task_internal.h"
 
 #define ANSWER_TIMEOUT_S 120
 
 /* ---- monitor ---- */
 
+static void hold(struct task *t, const struct task_event *ev)
+{
+	struct task_held *h = vec_push(&t->held);
+
+	h->exec_id = ev->exec_id ? xstrdup(ev->exec_id) : NULL;
+	h->event = *ev;
+	h->event.exec_id = h->exec_id;
+}
+
 static void deliver(struct task *t, const struct task_event *ev)
 {
-	task_event_fn on_event;
-
 	pthread_mutex_lock(&t->mutex);
 	/* Nothing comes after TASK_GONE: with it went what the events' receiver held for us. */
 	if (t->gone || (ev->kind == TASK_EXIT && t->exited)) {
@@ -53,12 +61,31 @@ static void deliver(struct task *t, const struct task_event *ev)
 	if (ev->kind == TASK_GONE)
 		t->gone = true;
 	pthread_cond_broadcast(&t->changed);
-	while (t->adopting)
-		pthread_cond_wait(&t->changed, &t->mutex);
-	on_event = t->on_event;
+	if (t->adopting) {
+		hold(t, ev);
+		pthread_mutex_unlock(&t->mutex);
+		return;
+	}
 	pthread_mutex_unlock(&t->mutex);
-	if (on_event)
-		on_event(t->ctx, t, ev);
+	if (t->on_event)
+		t->on_event(t->ctx, t, ev);
+}
+
+void task_listen(struct task *t)
+{
+	for (size_t i = 0;; i++) {
+		struct task_event ev = { 0 };
+
+		pthread_mutex_lock(&t->mutex);
+		t->adopting = i < t->held.len;
+		if (t->adopting)
+			ev = t->held.at[i].event;
+		pthread_mutex_unlock(&t->mutex);
+		if (i >= t->held.len)
+			return;
+		if (t->on_event)
+			t->on_event(t->ctx, t, &ev);
+	}
 }
 
 static void answer_arrived(struct task *t, int64_t seq, const char *text, size_t len)
@@ -310,6 +337,9 @@ struct task *task_unref(struct task *t)
 		close(t->dir_fd);
 	pthread_mutex_destroy(&t->mutex);
 	pthread_cond_destroy(&t->changed);
+	vec_for_each (h, &t->held)
+		free(h->exec_id);
+	vec_release(&t->held);
 	free(t->id);
 	free(t);
 	return NULL;

@@ -100,11 +100,16 @@ MUST_CHECK int task_create(struct task_host *h, const struct task_spec *spec,
 /*
  * Take over a task found on disk. ERR_NOT_FOUND: the shim is gone; then
  * *ret_exit (may be NULL) is filled from the exit record, or with code 137
- * and time 0 when there is none, and what it left behind is cleaned up.
+ * and time 0 when there is none, and what it left behind is cleaned up; its
+ * events are nobody's then. Those of a task that was adopted are held until
+ * task_listen.
  */
 MUST_CHECK int task_adopt(struct task_host *h, const char *id, task_event_fn on_event, void *ctx,
 			  struct task **ret, pid_t *ret_pid, struct task_exit *ret_exit,
 			  struct error *err);
+/* After task_adopt, when the owner is ready: the held events come, in order, in this thread, and
+ * all later ones as usual. No lock that on_event takes may be held. */
+void task_listen(struct task *t);
 
 /*
  * Run the container. *ret_started_ns is the wall time taken before init was

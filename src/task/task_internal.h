@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/jsonw.h"
 #include "base/queue.h"
+#include "base/vec.h"
 #include "task/task.h"
 
 #define TASK_MESSAGE_MAX 65536
@@ -60,6 +61,12 @@ struct task_pending {
 	size_t len;
 };
 
+/* An event that came before its owner was ready for it. */
+struct task_held {
+	struct task_event event;
+	char *exec_id;
+};
+
 struct task {
 	atomic_int refs;
 	struct task_host *host;
@@ -75,7 +82,8 @@ struct task {
 	int64_t seq;
 	struct task_pending *pending;
 	bool starting, started, exited, gone, closed;
-	bool adopting; /* events wait: it is not known yet whether anybody is to hear them */
+	bool adopting; /* until task_listen: events are held */
+	VEC(struct task_held) held;
 	struct task_exit exit;
 };
 
