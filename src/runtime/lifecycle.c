@@ -19,6 +19,7 @@
 #include "runtime/resource.h"
 
 #define KILL_WAIT_MS 10000
+#define END_WAIT_MS  2000
 
 struct opened {
 	struct arena arena;
@@ -87,6 +88,18 @@ static int knock(const struct opened *c, struct error *err)
 	return handover_follow(fd, c->state.pid, &c->dir, &c->state, STATUS_CREATED, err);
 }
 
+/* An init that has told why it cannot go on is ending: whoever hears of the failed start may delete
+ * the container at once. */
+static void await_end(const struct runtime_state *s)
+{
+	struct pollfd p = { .fd = FD_NONE, .events = POLLIN };
+
+	if (state_pidfd(s, &p.fd, NULL) < 0)
+		return;
+	(void)!poll(&p, 1, END_WAIT_MS);
+	close(p.fd);
+}
+
 static int start(const struct runtime_options *o, const char *id, bool *ret_hook, struct error *err)
 {
 	auto_(opened) c = OPENED_INIT;
@@ -99,6 +112,8 @@ static int start(const struct runtime_options *o, const char *id, bool *ret_hook
 	if (c.status != STATUS_CREATED)
 		return error_set(err, ERR_CONFLICT, "cannot start an already running container");
 	r = knock(&c, err);
+	if (r < 0)
+		await_end(&c.state);
 	if (unlinkat(c.dir.fd, STATE_SOCKET, 0) < 0 && r == 0)
 		return error_sys(err, errno, "remove the start socket");
 	if (r < 0 || !c.state.has_poststart)
