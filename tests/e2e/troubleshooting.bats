@@ -158,7 +158,8 @@ config() { printf '%s\n' "$1" >"$DOCKER_CONFIG/config.json"; }
 @test "what is said of networks and volumes" {
 	proa run -d --name web -p 18080:80 bb:1 sleep 1000
 	say proa run --rm -p 18080:80 bb:1 true
-	host python3 -c 'import socket, time
+	# Not by host, whose subshell is what $! would name.
+	nsenter --net="/run/netns/$NS" python3 -c 'import socket, time
 s = socket.socket(); s.bind(("0.0.0.0", 18081)); s.listen(); time.sleep(60)' 3>&- &
 	pid=$!
 	bound() { host ss -Hltn "sport = :18081" | grep -q .; }
@@ -185,9 +186,9 @@ s = socket.socket(); s.bind(("0.0.0.0", 18081)); s.listen(); time.sleep(60)' 3>&
 		-addext subjectAltName=DNS:reg.test 2>/dev/null
 	echo "{\"tls\":{\"certificate\":\"$ROOT/r.crt\",\"key\":\"$ROOT/r.key\"},\"auth\":{\"htpasswd\":\"$ROOT/users\",\"rules\":[
 		{\"repositories\":\"public/**\",\"users\":[\"anonymous\"],\"actions\":[\"pull\"]}]}}" >"$ROOT/tls.json"
-	host "$PROA_BUILD/proa-registry" serve --data "$ROOT/r1" --listen 192.0.2.9:443 --config "$ROOT/tls.json" >"$ROOT/r1.log" 2>&1 3>&- &
+	nsenter --net="/run/netns/$NS" "$PROA_BUILD/proa-registry" serve --data "$ROOT/r1" --listen 192.0.2.9:443 --config "$ROOT/tls.json" >"$ROOT/r1.log" 2>&1 3>&- &
 	echo $! >"$ROOT/r1.pid"
-	host "$PROA_BUILD/proa-registry" serve --data "$ROOT/r2" --listen 192.0.2.9:80 --listen 127.0.0.1:5000 >"$ROOT/r2.log" 2>&1 3>&- &
+	nsenter --net="/run/netns/$NS" "$PROA_BUILD/proa-registry" serve --data "$ROOT/r2" --listen 192.0.2.9:80 --listen 127.0.0.1:5000 >"$ROOT/r2.log" 2>&1 3>&- &
 	echo $! >"$ROOT/r2.pid"
 	up() { host curl -sk -o /dev/null https://192.0.2.9/v2/ && host curl -s -o /dev/null http://192.0.2.9/v2/; }
 	eventually up
