@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Six clients that do whatever comes to their mind: tests/lib/chaos.py. CHAOS_SEED and CHAOS_SECONDS say which and how long.
+# proa-test: alone
 
 bats_require_minimum_version 1.5.0
 load ../lib/engine

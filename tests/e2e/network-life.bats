@@ -173,7 +173,7 @@ teardown() {
 	docker run -d --name quiet --network names bb:1 sleep 1000
 	gw=$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' names)
 	# A server that takes every question and answers none: all of them wait.
-	host python3 - "$gw" 3>&- <<-'P' &
+	nsenter --net="/run/netns/$NS" python3 - "$gw" 3>&- <<-'P' &
 		import socket, sys, time
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

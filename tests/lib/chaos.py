@@ -18,7 +18,7 @@ from urllib.parse import quote
 from hostile_api import KEPT, Engine
 
 CLIENTS, MOST = 6, 10.0
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "15"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "5"))
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(1 << 31))
 KILLED = sys.argv[2] == "killed"
 CUT = (ConnectionError, FileNotFoundError, http.client.HTTPException)
