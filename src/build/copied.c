@@ -31,6 +31,7 @@ struct copied {
 	VEC(const char *) old; /* paths in it; the description stands before each */
 	struct buf added;      /* as in a note, unsorted */
 	size_t n_added;
+	struct buf fresh; /* of what a note cannot hold: paths, the description unknown */
 };
 
 static const char *const steps[] = {
@@ -130,6 +131,7 @@ struct copied *copied_new(struct store *s, const char *origin, const char *key,
 		.old_fd = FD_NONE,
 		.note = BUF_INIT(NOTE_MAX),
 		.added = BUF_INIT(NOTE_MAX),
+		.fresh = BUF_INIT(NOTE_MAX),
 	};
 	if (last_layer(c, lease_id, &layer) == 0 && read_note(c, &layer) == 0 &&
 	    snapshot_layer_open(s->snapshots, &layer, &c->old_fd, NULL) == 0)
@@ -146,6 +148,7 @@ void copied_free(struct copied *c)
 	vec_release(&c->old);
 	buf_release(&c->note);
 	buf_release(&c->added);
+	buf_release(&c->fresh);
 	free(c->origin);
 	free(c->key);
 	free(c);
@@ -259,6 +262,22 @@ void copied_add(struct copied *c, const char *path, const struct copied_file *f)
 	}
 }
 
+void copied_add_fresh(struct copied *c, const char *path)
+{
+	const char unknown[FILE_LEN] = { 0 };
+	size_t before = c->fresh.len;
+
+	if (buf_add(&c->fresh, unknown, FILE_LEN, NULL) < 0 ||
+	    buf_add(&c->fresh, path, strlen(path) + 1, NULL) < 0)
+		c->fresh.len = before;
+}
+
+/* Such a file may have been in the older layer, too, whose note could not hold it either. */
+static bool is_fresh(const struct copied *c, const char *path)
+{
+	return c->fresh.len > 0 && path >= c->fresh.data && path < c->fresh.data + c->fresh.len;
+}
+
 void copied_compare(const struct copied *c,
 		    void (*fn)(void *arg, const char *path, enum copied_change change), void *arg)
 {
@@ -268,6 +287,7 @@ void copied_compare(const struct copied *c,
 	if (c->old_fd < 0)
 		return;
 	list_paths(c->added.data, c->added.data + c->added.len, &now);
+	list_paths(c->fresh.data, c->fresh.data + c->fresh.len, &now);
 	if (now.old.len > 0)
 		qsort(now.old.at, now.old.len, sizeof(*now.old.at), compare_paths);
 	while (i < c->old.len || k < now.old.len) {
@@ -277,9 +297,9 @@ void copied_compare(const struct copied *c,
 
 		if (order < 0)
 			fn(arg, was, COPIED_GONE);
-		else if (order > 0)
+		else if (order > 0 && !is_fresh(c, is))
 			fn(arg, is, COPIED_NEW);
-		else if (memcmp(was - FILE_LEN, is - FILE_LEN, FILE_LEN) != 0)
+		else if (order == 0 && memcmp(was - FILE_LEN, is - FILE_LEN, FILE_LEN) != 0)
 			fn(arg, is, COPIED_CHANGED);
 		i += order <= 0;
 		k += order >= 0;

@@ -50,6 +50,9 @@ int copied_old_fd(const struct copied *c);
 bool copied_had(const struct copied *c, const char *path, const struct copied_file *f);
 /* The new layer has it. */
 void copied_add(struct copied *c, const char *path, const struct copied_file *f);
+/* It has this one, which was written so shortly before that its content is not known for certain:
+ * not for the note, for copied_compare only, which calls it changed when the older layer had it. */
+void copied_add_fresh(struct copied *c, const char *path);
 enum copied_change { COPIED_NEW, COPIED_CHANGED, COPIED_GONE };
 /* How what was added differs from the older layer's; nothing without one. */
 void copied_compare(const struct copied *c,

@@ -1,5 +1,6 @@
 /* The note of a layer: found again, checked, never believed when it is torn. */
 #include "build/copied.h"
+#include "build/text.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -63,6 +64,38 @@ static void test_note(struct store *s, const char *lease)
 	copied_free(c);
 }
 
+static void note_change(void *arg, const char *path, enum copied_change change)
+{
+	struct text *t = arg;
+
+	text_adds(t, path);
+	text_adds(t, change == COPIED_NEW ? "+" : change == COPIED_GONE ? "-" : "*");
+}
+
+static void test_compare(struct store *s, const char *lease)
+{
+	struct copied_file a = file_of("a", 0644), other = file_of("o", 0644);
+	struct digest layer = add_layer(s, "three");
+	struct copied *c = copied_new(s, "here", "compared", lease);
+	auto_(text) changes = TEXT_INIT;
+
+	copied_add(c, "/a", &a);
+	copied_add(c, "/b", &a);
+	copied_add(c, "/c", &a);
+	copied_add(c, "/d", &a);
+	copied_save(c, &layer);
+	copied_free(c);
+	c = copied_new(s, "here", "compared", lease);
+	copied_add(c, "/a", &a);
+	copied_add(c, "/b", &other);
+	copied_add_fresh(c, "/c");
+	copied_add(c, "/e", &a);
+	copied_add_fresh(c, "/f");
+	copied_compare(c, note_change, &changes);
+	is_str(changes.at, "/b*/c*/d-/e+", "a file that was just written is not gone");
+	copied_free(c);
+}
+
 /* Every byte of the note changed, and every length of it. */
 static void test_damage(struct store *s, const char *lease)
 {
@@ -109,6 +142,7 @@ int main(void)
 	is_int(copied_migrate(s, &err), 0, "its table is made");
 	is_int(lease_open(s->db, "test", &lease, &err), 0, "a lease");
 	test_note(s, lease.id);
+	test_compare(s, lease.id);
 	test_damage(s, lease.id);
 	lease_close(&lease);
 	store_close(s);

@@ -188,6 +188,7 @@ static int copy_file(struct copier *c, const struct tree_entry *e, const struct 
 		     const char *name, struct error *err)
 {
 	struct copied_file want;
+	bool known = false;
 	int r = looks_of(c, e->st, &want, err);
 
 	if (r < 0)
@@ -196,6 +197,7 @@ static int copy_file(struct copier *c, const struct tree_entry *e, const struct 
 	    c->tree->cache != NULL && stat_cache_get(c->tree->cache, e->st, want.hash)) {
 		const char *path = path_in_layer(c, p, name);
 
+		known = true;
 		copied_add(c->copied, path, &want);
 		/* The layer of the last time has this very file: one name more for it. */
 		if (p->old >= 0 && copied_had(c->copied, path, &want) &&
@@ -204,6 +206,8 @@ static int copy_file(struct copier *c, const struct tree_entry *e, const struct 
 			return 0;
 		}
 	}
+	if (c->copied != NULL && !known)
+		copied_add_fresh(c->copied, path_in_layer(c, p, name));
 	return link_unpacked(c, e, &want, p, name) ? 0 : copy_data(c, e, p->upper, name, err);
 }
 
