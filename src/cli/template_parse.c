@@ -277,6 +277,8 @@ static int parse_number(struct parser *p, struct node **ret)
 		if (end && !*end) {
 			bool whole = strncmp(text, "0x", 2) == 0 && !strchr(text, 'p');
 
+			if (whole && n->d >= 0x1p63)
+				return fail(p, "integer overflow: %s", text);
 			n->type = whole ? NODE_INT : NODE_FLOAT;
 			n->i = whole ? (int64_t)n->d : 0;
 			return 0;
