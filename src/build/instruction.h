@@ -128,6 +128,8 @@ MUST_CHECK int instruction_parse(struct arena *a, const struct ast_node *n, stru
 
 enum mount_type { MOUNT_BIND, MOUNT_CACHE, MOUNT_TMPFS, MOUNT_SECRET, MOUNT_SSH };
 
+enum { RUN_MOUNT_MODE_MAX = 07777 };
+
 struct run_mount {
 	enum mount_type type;
 	const char *from, *source, *target, *id, *sharing, *env; /* NULL when absent */

@@ -177,7 +177,7 @@ static void get_mount(struct accept *c, struct mount_spec *m)
 	rm->read_only = wire_get_flag(&c->r);
 	rm->required = wire_get_flag(&c->r);
 	rm->size_limit = wire_get_i64(&c->r, 0, INT64_MAX);
-	rm->mode = wire_get_i64(&c->r, -1, UINT32_MAX);
+	rm->mode = wire_get_i64(&c->r, -1, RUN_MOUNT_MODE_MAX);
 	rm->uid = wire_get_i64(&c->r, -1, UINT32_MAX);
 	rm->gid = wire_get_i64(&c->r, -1, UINT32_MAX);
 	m->has_from = wire_get_flag(&c->r);

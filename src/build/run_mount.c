@@ -98,15 +98,28 @@ static int set_bool(struct field *f, bool *ret, struct error *err)
 	return 0;
 }
 
-static int set_number(struct field *f, int64_t *out, bool octal, struct error *err)
+static int invalid_number(struct field *f, struct error *err)
+{
+	return error_set(err, ERR_INVALID, "invalid value %s for %s", f->value, f->key);
+}
+
+static int set_id(struct field *f, int64_t *out, struct error *err)
 {
 	uint64_t n;
-	int r = octal ? parse_octal(str_of(f->value), UINT32_MAX, &n, NULL)
-		      : parse_u64(str_of(f->value), UINT32_MAX, &n, NULL);
 
-	if (r < 0)
-		return error_set(err, ERR_INVALID, "invalid value %s for %s", f->value, f->key);
+	if (parse_u64(str_of(f->value), UINT32_MAX, &n, NULL) < 0)
+		return invalid_number(f, err);
 	*out = (int64_t)n;
+	return 0;
+}
+
+static int set_mode(struct field *f, struct error *err)
+{
+	uint64_t n;
+
+	if (parse_octal(str_of(f->value), RUN_MOUNT_MODE_MAX, &n, NULL) < 0)
+		return invalid_number(f, err);
+	f->m->mode = (int64_t)n;
 	return 0;
 }
 
@@ -196,11 +209,11 @@ static int set_field(struct field *f, struct error *err)
 	else if (is_key(f, "sharing", NULL, NULL))
 		return set_sharing(f, err);
 	else if (is_key(f, "mode", NULL, NULL))
-		return set_number(f, &m->mode, true, err);
+		return set_mode(f, err);
 	else if (is_key(f, "uid", NULL, NULL))
-		return set_number(f, &m->uid, false, err);
+		return set_id(f, &m->uid, err);
 	else if (is_key(f, "gid", NULL, NULL))
-		return set_number(f, &m->gid, false, err);
+		return set_id(f, &m->gid, err);
 	else if (is_key(f, "env", NULL, NULL) && m->type == MOUNT_SECRET)
 		m->env = f->value;
 	else if (is_key(f, "env", NULL, NULL))

@@ -264,4 +264,5 @@ on_terminal() {
 	told 'FROM bb:1\nCOPY file dir /x\n' 'cannot copy to non-directory: /x (of several sources the destination must end with /)'
 	told 'FROM bb:1\nRUN <<X\necho\n' '   2 | >>> RUN <<X' 'unterminated heredoc'
 	told 'FROM bb:1\nRUN --mount=type=cahce,target=/x true\n' '(did you mean cache?)'
+	told 'FROM bb:1\nRUN --mount=type=cache,target=/x,mode=075512 true\n' 'invalid value 075512 for mode'
 }
