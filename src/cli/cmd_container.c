@@ -130,26 +130,8 @@ int cmd_unpause(struct cli *cli, const struct args *args, struct error *err)
 /* `rm -f` of what is not there says so, prints nothing, and is no failure. */
 int cmd_rm(struct cli *cli, const struct args *args, struct error *err)
 {
-	struct client *c = api_client(cli, err);
-
-	if (!c)
-		return -err->kind;
-	if (!args_bool(args, "force"))
-		return each_operand(cli, args, rm_one, err);
-	for (size_t i = 0; i < args->operands.len; i++) {
-		struct error one = { 0 };
-		const char *name = args->operands.at[i];
-		int r = rm_one(c, args, name, &cli->arena, &one);
-
-		api_wrap(&one, r);
-		if (r == -ERR_NOT_FOUND)
-			fprintf(stderr, "%s\n", one.msg);
-		else if (r < 0)
-			cli_report(cli, &one);
-		else
-			printf("%s\n", name);
-	}
-	return 0;
+	return args_bool(args, "force") ? each_operand_there(cli, args, rm_one, err)
+					: each_operand(cli, args, rm_one, err);
 }
 
 int cmd_wait(struct cli *cli, const struct args *args, struct error *err)

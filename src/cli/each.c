@@ -27,7 +27,18 @@ static void *job_main(void *arg)
 	return NULL;
 }
 
-int each_operand(struct cli *cli, const struct args *args, each_action *action, struct error *err)
+static void tell(struct cli *cli, const struct job *j, bool only_there)
+{
+	if (j->r >= 0)
+		printf("%s\n", j->name);
+	else if (only_there && j->r == -ERR_NOT_FOUND)
+		fprintf(stderr, "%s\n", j->err.msg);
+	else
+		cli_report(cli, &j->err);
+}
+
+static int each(struct cli *cli, const struct args *args, each_action *action, bool only_there,
+		struct error *err)
 {
 	struct client *c = api_client(cli, err);
 	size_t n = args->operands.len;
@@ -52,11 +63,19 @@ int each_operand(struct cli *cli, const struct args *args, each_action *action, 
 				pthread_join(jobs[i].thread, NULL);
 			else
 				job_main(&jobs[i]);
-			if (jobs[i].r < 0)
-				cli_report(cli, &jobs[i].err);
-			else
-				printf("%s\n", jobs[i].name);
+			tell(cli, &jobs[i], only_there);
 		}
 	}
 	return 0;
+}
+
+int each_operand(struct cli *cli, const struct args *args, each_action *action, struct error *err)
+{
+	return each(cli, args, action, false, err);
+}
+
+int each_operand_there(struct cli *cli, const struct args *args, each_action *action,
+		       struct error *err)
+{
+	return each(cli, args, action, true, err);
 }

@@ -18,3 +18,6 @@ typedef int each_action(struct client *c, const struct args *args, const char *n
  */
 MUST_CHECK int each_operand(struct cli *cli, const struct args *args, each_action *action,
 			    struct error *err);
+/* As each_operand, but what is not there (ERR_NOT_FOUND) is told on stderr and is no failure. */
+MUST_CHECK int each_operand_there(struct cli *cli, const struct args *args, each_action *action,
+				  struct error *err);

@@ -48,7 +48,7 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	two_lines() { [ "$(d exec "c$N" cat /kept)" = "$(printf 'run\nrun')" ]; }
 	eventually two_lines
 	d stop -t 0 "c$N"
-	eventually_gone() { ! d inspect "c$N" >/dev/null 2>&1; }
+	eventually_gone() { ! d container inspect "c$N" >/dev/null 2>&1; }
 	eventually eventually_gone
 	run_it --rm --name "c$N" bb:1 true
 }
@@ -112,7 +112,7 @@ status_is() { [ "$(d inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	[ "$status" = 1 ]
 	[[ "$output" == *"You cannot remove a running container"* ]]
 	d rm -f "c$N"
-	run d inspect "c$N"
+	run d container inspect "c$N"
 	[ "$status" = 1 ]
 }
 
