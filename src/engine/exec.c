@@ -308,7 +308,11 @@ static int run(struct exec *x, const struct json *body, int take_fd, const void 
 	}
 	if (r == 0 && t == NULL)
 		r = error_set(&local, ERR_CONFLICT, "Container %s is not running", c->id);
+	/* The answer to an exec may take long: does the shim answer at all? */
+	if (r == 0 && task_sync(t, &local) == -ERR_UNAVAILABLE)
+		r = -ERR_UNAVAILABLE;
 	if (r < 0) {
+		task_unref(t);
 		if (fd >= 0)
 			tell_failure(fd, raw, local.msg);
 		note_end(x, EXIT_NOT_STARTED, true);

@@ -55,7 +55,10 @@ static void state_write(struct container *c, struct jsonw *w)
 	jsonw_kbool(w, "Dead", c->dead);
 	jsonw_kint(w, "Pid", c->pid);
 	jsonw_kint(w, "ExitCode", c->exit_code);
-	jsonw_kstring(w, "Error", c->error_text ? c->error_text : "");
+	jsonw_kstring(w, "Error",
+		      c->unanswered   ? "the shim does not answer"
+		      : c->error_text ? c->error_text
+				      : "");
 	jsonw_ktime(w, "StartedAt", c->started_ns);
 	jsonw_ktime(w, "FinishedAt", c->finished_ns);
 	health_write(c, w);

@@ -137,6 +137,7 @@ struct container {
 	bool keep_once;    /* AutoRemove does not apply to this exit (restart) */
 	bool written;      /* from outside, to the root of a stopped container: no start yet */
 	bool ending;       /* `die` was told, and the state does not say so yet */
+	bool unanswered;   /* adopted, but its shim has not said yet how it is */
 	struct task *task; /* NULL when not running */
 	struct container_health *health; /* NULL without a check */
 

@@ -101,6 +101,10 @@ static int send_signal(struct container *c, int sig, struct error *err)
 	r = t ? task_signal(t, NULL, sig, &local)
 	      : error_set(&local, ERR_CONFLICT, "the process has ended");
 	task_unref(t);
+	if (r == -ERR_UNAVAILABLE && sig == SIGKILL) {
+		LOCKED(&c->lock);
+		c->dying = false;
+	}
 	if (r == -ERR_CONFLICT)
 		return error_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 	if (r < 0)
@@ -178,11 +182,19 @@ static bool run_is_over(struct container *c, void *arg)
 	return c->exit_seq != run->exit_seq || !container_is_running(c);
 }
 
+/* What was asked did not arrive, so it was not asked: the policy for restarts holds as before. */
+static void withdraw_stop(struct container *c, bool requested_before)
+{
+	LOCKED(&c->lock);
+	c->stop_requested = requested_before;
+}
+
 static int kill_now(struct container *c, const char *ref, int sig, struct run *run,
 		    struct error *err)
 {
 	struct error local = { 0 };
 	int stop = SIGTERM, r;
+	bool before;
 	const char *own;
 
 	/* A kill that comes while the start still runs waits for its end. */
@@ -197,12 +209,15 @@ static int kill_now(struct container *c, const char *ref, int sig, struct run *r
 		own = json_str(c->config, "StopSignal");
 		if (!cstr_is_empty(own))
 			(void)!signal_parse(own, &stop, NULL);
+		before = c->stop_requested;
 		if (sig == SIGKILL || sig == stop)
 			c->stop_requested = true;
 	}
 	if (cancel_restart(c))
 		return 0;
 	r = send_signal(c, sig, &local);
+	if (r == -ERR_UNAVAILABLE)
+		withdraw_stop(c, before);
 	if (r < 0)
 		return error_set(err, local.kind, "Cannot kill container: %s: %s", ref, local.msg);
 	if (sig == SIGKILL)
@@ -264,7 +279,8 @@ static int ask_to_end(struct container *c, int sig, struct error *err)
 
 	/* Gone in the meantime is what was wanted. */
 	if (r < 0 && r != -ERR_CONFLICT)
-		return error_set(err, local.kind, "%s", local.msg);
+		return error_set(err, local.kind, "cannot stop container: %s: %s", c->id,
+				 local.msg);
 	thaw_for_signal(c);
 	return 0;
 }
@@ -274,6 +290,7 @@ static int stop(struct container *c, const char *signal, int32_t timeout_s, bool
 {
 	struct run run;
 	int64_t deadline;
+	bool before;
 	int sig, r;
 
 	r = stop_signal(c, signal, &sig, err);
@@ -286,6 +303,7 @@ static int stop(struct container *c, const char *signal, int32_t timeout_s, bool
 			*ret_changed = container_is_running(c);
 			if (!*ret_changed)
 				return 0;
+			before = c->stop_requested;
 			c->stop_requested = true;
 			run.exit_seq = c->exit_seq;
 		}
@@ -293,14 +311,20 @@ static int stop(struct container *c, const char *signal, int32_t timeout_s, bool
 			return 0;
 		deadline = stop_deadline(c, timeout_s);
 		r = ask_to_end(c, sig, err);
+		/* Not to be taken for the end of the wait. */
+		if (r == -ERR_UNAVAILABLE) {
+			withdraw_stop(c, before);
+			return r;
+		}
 	}
 	if (r == 0)
 		r = container_await(c, run_is_over, &run, deadline, NULL, err);
 	if (r == -ERR_UNAVAILABLE) {
 		r = ask_to_end(c, SIGKILL, err);
-		if (r == 0)
-			r = container_await(c, run_is_over, &run, clock_mono_ns() + KILL_TIMEOUT_NS,
-					    NULL, err);
+		if (r < 0)
+			return r;
+		r = container_await(c, run_is_over, &run, clock_mono_ns() + KILL_TIMEOUT_NS, NULL,
+				    err);
 		if (r == -ERR_UNAVAILABLE)
 			r = error_set(
 			    err, ERR_SYSTEM,

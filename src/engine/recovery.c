@@ -1,7 +1,8 @@
 /*
  * engine/recovery.c: what an earlier engine left. Shims that live are adopted,
  * ends that were missed are handled now, half-made things go, and restart
- * policies hold, also over a reboot.
+ * policies hold, also over a reboot. A shim that does not answer (it is stopped,
+ * its disk hangs) holds nobody up: its container counts as running until it does.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -23,6 +24,11 @@
 
 /* An engine that died in the middle cannot tell by what code init ended. */
 #define EXIT_UNKNOWN 255
+/* The start of the engine waits so long for the shims that are slow to say how they are, all
+ * together; what comes later is taken in while it serves. */
+#define ANSWER_NS      (2 * NS_PER_SEC)
+#define ANSWER_STEP_MS 200
+#define STRAY_MS       10000
 
 static void adopt_volumes(struct container *c)
 {
@@ -43,43 +49,162 @@ static void note_missed_exit(struct container *c, const struct task_exit *exit)
 	c->finished_ns = exit->time_ns ? exit->time_ns : clock_wall_ns();
 }
 
-static void recover_one(struct container *c)
+/* What its shim knows better than a row that an engine was about to write. */
+static void note_running(struct container *c, const struct task_state *state)
+{
+	struct error failure = { 0 };
+	bool known;
+
+	{
+		LOCKED(&c->lock);
+		c->unanswered = false;
+		known = c->pid == state->pid && c->started_ns == state->started_ns;
+		if (!known) {
+			/* As the start would have done. */
+			c->pid = state->pid;
+			c->started_ns = state->started_ns;
+			c->exit_code = 0;
+			c->oom_killed = c->stop_requested = false;
+			free(c->error_text);
+			c->error_text = NULL;
+			c->ran = true;
+		}
+		if (c->status != CONTAINER_PAUSED)
+			c->status = CONTAINER_RUNNING;
+		container_changed(c);
+	}
+	if (!known && container_save_state(c, &failure) < 0)
+		log_warn("state of a container not recorded, continuing", KV("container", c->id),
+			 KV_ERR(&failure));
+}
+
+/* Its shim says that it runs. */
+static void adopted(struct container *c, struct task *t, const struct task_state *state)
+{
+	(void)!task_execs(t, exec_adopt, c, NULL);
+	note_running(c, state);
+	task_listen(t);
+}
+
+static void missed_exit(struct container *c, const struct task_exit *exit)
+{
+	struct error failure = { 0 };
+
+	if (c->status != CONTAINER_RUNNING && c->status != CONTAINER_PAUSED)
+		return;
+	note_missed_exit(c, exit);
+	if (container_save_state(c, &failure) < 0)
+		log_warn("container exit not recorded, continuing", KV("container", c->id),
+			 KV_ERR(&failure));
+}
+
+/* The task of a container that has one still, and whose shim is asked now how it is; or NULL. */
+static struct task *recover_begin(struct container *c)
 {
 	struct task_exit exit = { 0 };
-	struct error failure = { 0 };
 	struct task *t;
-	pid_t pid;
-	int r;
 
 	if (c->status == CONTAINER_REMOVING) {
 		LOCKED(&c->op);
 		(void)!container_remove_locked(c, true, NULL);
-		return;
+		return NULL;
 	}
 	/* The task's events carry a reference. */
 	container_ref(c);
-	r = task_adopt(c->engine->tasks, c->id, container_task_event, c, &t, &pid, &exit, &failure);
-	if (r == 0) {
-		adopt_volumes(c);
-		(void)!task_execs(t, exec_adopt, c, NULL);
-		{
-			LOCKED(&c->lock);
-			c->task = task_ref(t);
-			c->pid = pid;
-			if (c->status != CONTAINER_PAUSED)
-				c->status = CONTAINER_RUNNING;
-		}
-		task_listen(t);
-		task_unref(t);
+	if (task_adopt(c->engine->tasks, c->id, container_task_event, c, &t, &exit, NULL) == 0)
+		return t;
+	container_unref(c);
+	missed_exit(c, &exit);
+	return NULL;
+}
+
+/* Nobody knows yet how it is. Its shim lives, so it counts as running. */
+static void leave_unanswered(struct container *c, struct task *t, const struct error *why)
+{
+	{
+		LOCKED(&c->lock);
+		c->unanswered = true;
+		c->pid = task_pid_on_disk(t);
+		if (c->status != CONTAINER_PAUSED)
+			c->status = CONTAINER_RUNNING;
+	}
+	log_warn("a running container does not answer, continuing", KV("container", c->id),
+		 KV_ERR(why));
+}
+
+static void recover_end(struct container *c, struct task *take_t, int timeout_ms)
+{
+	struct task_exit exit = { 0 };
+	struct error why = { 0 };
+	struct task_state state;
+	int r = task_adopted(take_t, timeout_ms, &state, &exit, &why);
+
+	if (r == -ERR_NOT_FOUND) {
+		task_unref(take_t);
+		container_unref(c);
+		missed_exit(c, &exit);
 		return;
 	}
+	adopt_volumes(c);
+	{
+		LOCKED(&c->lock);
+		c->task = task_ref(take_t);
+	}
+	if (r == 0)
+		adopted(c, take_t, &state);
+	else
+		leave_unanswered(c, take_t, &why);
+	task_unref(take_t);
+}
+
+/* Until it answers, has ended, or the engine closes: then the next one asks again. */
+static int await_answer(struct engine *e, struct task *t, struct task_state *state,
+			struct task_exit *exit)
+{
+	int r;
+
+	do
+		r = task_adopted(t, ANSWER_STEP_MS, state, exit, NULL);
+	while (r == -ERR_UNAVAILABLE && !cancel_fired(&e->closing));
+	return r;
+}
+
+static void answer_worker(void *arg)
+{
+	struct container *c = arg;
+	struct task_exit exit = { 0 };
+	struct task_state state;
+	struct task *t;
+	int r;
+
+	{
+		LOCKED(&c->lock);
+		t = task_ref(c->task);
+	}
+	r = await_answer(c->engine, t, &state, &exit);
+	if (r == 0) {
+		log_info("a running container answers again", KV("container", c->id));
+		adopted(c, t, &state);
+		health_start(c);
+	} else if (r == -ERR_NOT_FOUND) {
+		{
+			LOCKED(&c->lock);
+			c->unanswered = false;
+		}
+		container_exited(c, &exit);
+		container_unref(c); /* of the events */
+	}
+	task_unref(t);
 	container_unref(c);
-	if (c->status != CONTAINER_RUNNING && c->status != CONTAINER_PAUSED)
+}
+
+static void answer_later(struct container *c)
+{
+	if (workers_start(&c->engine->workers, answer_worker, container_ref(c), "answer", NULL) ==
+	    0)
 		return;
-	note_missed_exit(c, &exit);
-	if (container_save_state(c, &failure) < 0)
-		log_warn("container exit not recorded, continuing", KV("container", c->id),
-			 KV_ERR(&failure));
+	log_error("no thread for a container that does not answer", KV("container", c->id));
+	container_unref(c);
 }
 
 static bool should_run(const struct container *c, bool was_running)
@@ -158,6 +283,62 @@ static void sweep_snapshots(struct engine *e)
 	vec_release(&o.keys);
 }
 
+static void end_stray(struct engine *e, const char *id, struct task *t)
+{
+	if (t) {
+		(void)!task_signal(t, NULL, 9, NULL);
+		(void)!task_wait(t, true, STRAY_MS, NULL, NULL, NULL);
+	}
+	(void)!task_delete(e->tasks, id, NULL);
+}
+
+struct stray {
+	struct engine *e;
+	struct task *task;
+	char *id;
+};
+
+static void stray_worker(void *arg)
+{
+	struct stray *s = arg;
+	struct task_state state;
+	int r = await_answer(s->e, s->task, &state, NULL);
+
+	if (r == 0 || r == -ERR_NOT_FOUND)
+		end_stray(s->e, s->id, r == 0 ? s->task : NULL);
+	task_unref(s->task);
+	free(s->id);
+	free(s);
+}
+
+static void bury_stray(struct engine *e, const char *id)
+{
+	struct task_state state;
+	struct stray *s;
+	struct task *t;
+	int r = task_adopt(e->tasks, id, NULL, NULL, &t, NULL, NULL);
+
+	if (r < 0) {
+		end_stray(e, id, NULL);
+		return;
+	}
+	r = task_adopted(t, ANSWER_STEP_MS, &state, NULL, NULL);
+	if (r != -ERR_UNAVAILABLE) {
+		end_stray(e, id, r == 0 ? t : NULL);
+		task_unref(t);
+		return;
+	}
+	s = new0(struct stray);
+	s->e = e;
+	s->task = t;
+	s->id = xstrdup(id);
+	if (workers_start(&e->workers, stray_worker, s, "stray", NULL) == 0)
+		return;
+	task_unref(t);
+	free(s->id);
+	free(s);
+}
+
 /* A task directory without container: its shim, if any, is ended. */
 static void bury_strays(struct engine *e)
 {
@@ -173,22 +354,14 @@ static void bury_strays(struct engine *e)
 		return;
 	}
 	while ((de = readdir(d)) != NULL) {
-		struct task *t;
-		pid_t pid;
 		bool known;
 
 		{
 			LOCKED(&e->containers_lock);
 			known = map_has(&e->containers_by_id, de->d_name);
 		}
-		if (known || !fs_is_component(de->d_name))
-			continue;
-		if (task_adopt(e->tasks, de->d_name, NULL, NULL, &t, &pid, NULL, NULL) == 0) {
-			(void)!task_signal(t, NULL, 9, NULL);
-			(void)!task_wait(t, true, 10000, NULL, NULL, NULL);
-			task_unref(t);
-		}
-		(void)!task_delete(e->tasks, de->d_name, NULL);
+		if (!known && fs_is_component(de->d_name))
+			bury_stray(e, de->d_name);
 	}
 	closedir(d);
 }
@@ -198,7 +371,10 @@ static void finish_one(struct container *c, bool was_running)
 	bool auto_remove = json_bool(c->host_config, "AutoRemove", false);
 
 	if (c->task != NULL) {
-		health_start(c);
+		if (c->unanswered)
+			answer_later(c);
+		else
+			health_start(c);
 		return;
 	}
 	/* What an engine left that died before it could give it back. */
@@ -219,25 +395,44 @@ static void finish_one(struct container *c, bool was_running)
 	container_schedule_restart(c);
 }
 
+/* All are asked first: one after the other answers while the others are read. */
+static void recover_tasks(struct container **list, struct task **tasks)
+{
+	int64_t end;
+	size_t i;
+
+	for (i = 0; list[i]; i++)
+		tasks[i] = recover_begin(list[i]);
+	end = clock_mono_ns() + ANSWER_NS;
+	for (i = 0; list[i]; i++) {
+		int64_t left = end - clock_mono_ns();
+
+		if (tasks[i])
+			recover_end(list[i], tasks[i], left > 0 ? (int)(left / NS_PER_MS) : 0);
+	}
+}
+
 void container_recover_all(struct engine *e)
 {
 	struct container **list, **at;
 	struct error failure = { 0 };
+	struct task **tasks;
 	size_t n, i = 0;
 	bool *was_running;
 
 	list = container_snapshot(e, &n);
 	was_running = xcalloc(n + 1, sizeof(*was_running));
-	for (at = list; *at; at++) {
+	tasks = xcalloc(n + 1, sizeof(struct task *));
+	for (at = list; *at; at++)
 		was_running[i++] = container_is_running(*at);
-		recover_one(*at);
-	}
+	recover_tasks(list, tasks);
 	bury_strays(e);
 	if (network_room_restore(e, &failure) < 0)
 		log_warn("networks not restored, continuing", KV_ERR(&failure));
 	for (at = list, i = 0; *at; at++)
 		finish_one(*at, was_running[i++]);
 	free(was_running);
+	free(tasks);
 	container_snapshot_free(list);
 	sweep_directory(e, e->data_fd, "containers");
 	sweep_snapshots(e);

@@ -91,14 +91,19 @@ int container_remove_locked(struct container *c, bool volumes, struct error *err
 static int kill_first(struct container *c, struct error *err)
 {
 	struct error failure = { 0 };
-	bool changed;
+	bool changed, before;
 	int r;
 
 	{
 		LOCKED(&c->lock);
+		before = c->stop_requested;
 		c->stop_requested = true;
 	}
 	r = container_stop(c->engine, c->id, "KILL", 10, &changed, &failure);
+	if (r == -ERR_UNAVAILABLE) {
+		LOCKED(&c->lock);
+		c->stop_requested = before;
+	}
 	return r < 0 && r != -ERR_NOT_FOUND
 		   ? error_set(err, failure.kind,
 			       "Could not kill running container %s, cannot "

@@ -3,6 +3,7 @@
  *
  * SEQPACKET; one JSON object a message, at most MESSAGE_MAX bytes.
  * Request  {"seq":n,"op":"start"|"attach"|"exec"|"signal"|"resize"|"state",...}
+ *          and "until" (monotonic ns): who asked has given up by then, and was told that it failed
  * Answer   (none when n is 0) {"seq":n} plus members, or {"seq":n,"error":{"kind":k,"msg":".."}}
  * Event    {"event":"exit"|"exec-exit","id":..,"code":..,"time":..,"oom":..}
  *          and with "measure" in task.json "cpu" (ns), "memory", "read", "write" (bytes)
@@ -21,6 +22,7 @@
 #include "base/alloc.h"
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fdpass.h"
 #include "base/fs.h"
 #include "base/jsonw.h"
@@ -322,9 +324,12 @@ static void request_run(struct supervisor *s, struct request *req)
 {
 	const char *op = json_str(req->j, "op");
 	struct error failure = { 0 };
+	int64_t until = json_int(req->j, "until", 0);
 	size_t i;
 	int r;
 
+	if (until != 0 && clock_mono_ns() > until)
+		return;
 	for (i = 0; op && i < ARRAY_LEN(ops); i++) {
 		if (strcmp(ops[i].name, op) != 0)
 			continue;

@@ -1,4 +1,4 @@
-/* task/spawn.c: a task's directory and the beginning of its shim; adoption and burial. */
+/* task/spawn.c: a task's directory and the beginning of its shim; burial. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -6,7 +6,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -155,7 +154,10 @@ static int fill_and_spawn(struct task *t, const struct task_spec *spec, struct e
 		return r;
 	t->sock = task_warm_take(t->host, t->id, spec->rootfs_fd);
 	r = t->sock >= 0 ? 0 : spawn_now(t, spec->rootfs_fd, err);
-	return r < 0 ? r : task_watch_control(t, err);
+	if (r < 0)
+		return r;
+	task_bound_send(t->sock);
+	return task_watch_control(t, err);
 }
 
 int task_create(struct task_host *h, const struct task_spec *spec, task_event_fn on_event,
@@ -236,73 +238,6 @@ void task_bury(struct task_host *h, const char *id, int dir_fd, struct task_exit
 	runtime_delete(id, dir_fd);
 	if (!read_exit_record(dir_fd, ret))
 		ret->time_ns = clock_wall_ns();
-}
-
-static int connect_shim(struct task *t)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	autofree char *path = NULL;
-	char dir[FS_PROC_FD_MAX];
-
-	/* Through the fd: the directory's own path may be longer than an address. */
-	fs_proc_fd_path(t->dir_fd, dir);
-	path = cstr_format("%s/shim.sock", dir);
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	t->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (t->sock < 0)
-		return -1;
-	return connect(t->sock, (struct sockaddr *)&sa, sizeof(sa));
-}
-
-static int ask_state(struct task *t, pid_t *ret_pid, struct error *err)
-{
-	auto_(task_request) q = { 0 };
-	const char *status;
-	int r;
-
-	task_request_begin(t, &q, "state");
-	r = task_request_send(t, &q, NULL, 0, FD_NONE, err);
-	if (r < 0)
-		return r;
-	status = json_str(q.answer, "status");
-	if (status == NULL || (strcmp(status, "running") != 0 && strcmp(status, "starting") != 0))
-		return error_set(err, ERR_NOT_FOUND, "task '%s' does not run", t->id);
-	*ret_pid = (pid_t)json_int(q.answer, "pid", 0);
-	return 0;
-}
-
-int task_adopt(struct task_host *h, const char *id, task_event_fn on_event, void *ctx,
-	       struct task **ret, pid_t *ret_pid, struct task_exit *ret_exit, struct error *err)
-{
-	struct task *t = task_new(h, id, on_event, ctx);
-	struct task_exit end;
-	int r;
-
-	t->dir_fd = openat(h->dir_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (t->dir_fd < 0) {
-		task_unref(t);
-		if (ret_exit)
-			*ret_exit = (struct task_exit){ .code = 137 };
-		return error_set(err, ERR_NOT_FOUND, "no task '%s'", id);
-	}
-	t->started = true;
-	if (connect_shim(t) == 0) {
-		t->adopting = true;
-		r = task_watch_control(t, err);
-		if (r == 0)
-			r = ask_state(t, ret_pid, err);
-		if (r == 0) {
-			*ret = t;
-			return 0;
-		}
-		/* It is about to end: its record decides. */
-		(void)!task_wait(t, true, DELETE_TIMEOUT_MS, NULL, NULL, NULL);
-	}
-	task_bury(h, id, t->dir_fd, &end);
-	if (ret_exit)
-		*ret_exit = end;
-	task_unref(t);
-	return error_set(err, ERR_NOT_FOUND, "task '%s' has ended", id);
 }
 
 int task_delete(struct task_host *h, const char *id, struct error *err)

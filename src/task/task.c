@@ -33,7 +33,8 @@
 #include "base/vec.h"
 #include "task/task_internal.h"
 
-#define ANSWER_TIMEOUT_S 120
+/* A request to a task whose adoption is under way waits so long for its end. */
+#define ADOPTION_MS 3000
 
 /* ---- monitor ---- */
 
@@ -340,6 +341,9 @@ struct task *task_unref(struct task *t)
 	vec_for_each (h, &t->held)
 		free(h->exec_id);
 	vec_release(&t->held);
+	if (t->question)
+		task_request_release(t->question);
+	free(t->question);
 	free(t->id);
 	free(t);
 	return NULL;
@@ -381,39 +385,74 @@ int task_watch_control(struct task *t, struct error *err)
 
 /* ---- requests ---- */
 
-static void deadline_in(int64_t ms, struct timespec *ret)
+void task_deadline(int64_t mono_ns, struct timespec *ret)
 {
-	clock_gettime(CLOCK_MONOTONIC, ret);
-	ret->tv_sec += ms / 1000;
-	ret->tv_nsec += (ms % 1000) * 1000000;
-	if (ret->tv_nsec >= 1000000000) {
-		ret->tv_sec++;
-		ret->tv_nsec -= 1000000000;
-	}
+	ret->tv_sec = mono_ns / NS_PER_SEC;
+	ret->tv_nsec = mono_ns % NS_PER_SEC;
 }
 
-static int wait_answer(struct task *t, struct task_pending *p, struct error *err)
+void task_bound_send(int sock)
+{
+	struct timeval tv = { .tv_sec = TASK_ANSWER_MS / 1000 };
+
+	(void)!setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+void task_request_drop(struct task *t, struct task_request *q)
 {
 	struct task_pending **at;
+
+	pthread_mutex_lock(&t->mutex);
+	for (at = &t->pending; *at && *at != &q->pending; at = &(*at)->next)
+		;
+	if (*at)
+		*at = q->pending.next;
+	pthread_mutex_unlock(&t->mutex);
+}
+
+static int no_answer(struct error *err)
+{
+	return error_set(err, ERR_UNAVAILABLE, "the shim does not answer");
+}
+
+static int wait_answer(struct task *t, struct task_request *q, struct error *err)
+{
+	struct task_pending *p = &q->pending;
 	struct timespec until;
 	int r = 0;
 
-	deadline_in(ANSWER_TIMEOUT_S * 1000LL, &until);
+	task_deadline(q->until_ns, &until);
 	pthread_mutex_lock(&t->mutex);
 	while (!p->done && !t->closed && r == 0)
 		r = pthread_cond_timedwait(&t->changed, &t->mutex, &until);
-	for (at = &t->pending; *at != p; at = &(*at)->next)
-		;
-	*at = p->next;
 	pthread_mutex_unlock(&t->mutex);
+	task_request_drop(t, q);
 	if (p->done)
 		return 0;
-	return r ? error_set(err, ERR_UNAVAILABLE, "the shim does not answer")
-		 : error_set(err, ERR_CONFLICT, "the task has ended");
+	return r ? no_answer(err) : error_set(err, ERR_CONFLICT, "the task has ended");
 }
 
-int task_request_begin(struct task *t, struct task_request *q, const char *op)
+/* Nothing is sent to a shim of which nobody knows how it is: it would do it much later. */
+static int await_adoption(struct task *t, struct error *err)
 {
+	struct timespec until;
+	bool unanswered;
+	int r = 0;
+
+	task_deadline(clock_mono_ns() + ADOPTION_MS * NS_PER_MS, &until);
+	pthread_mutex_lock(&t->mutex);
+	while (t->unanswered && r == 0)
+		r = pthread_cond_timedwait(&t->changed, &t->mutex, &until);
+	unanswered = t->unanswered;
+	pthread_mutex_unlock(&t->mutex);
+	if (unanswered)
+		return no_answer(err);
+	return t->sock >= 0 ? 0 : error_set(err, ERR_CONFLICT, "the task has ended");
+}
+
+void task_request_begin(struct task *t, struct task_request *q, const char *op, int timeout_ms)
+{
+	q->until_ns = clock_mono_ns() + timeout_ms * NS_PER_MS;
 	pthread_mutex_lock(&t->mutex);
 	q->pending.seq = ++t->seq;
 	q->pending.next = t->pending;
@@ -424,7 +463,7 @@ int task_request_begin(struct task *t, struct task_request *q, const char *op)
 	jsonw_object(&q->w);
 	jsonw_kint(&q->w, "seq", q->pending.seq);
 	jsonw_kstring(&q->w, "op", op);
-	return 0;
+	jsonw_kint(&q->w, "until", q->until_ns);
 }
 
 int task_request_send(struct task *t, struct task_request *q, const void *tail, size_t tail_len,
@@ -442,22 +481,21 @@ int task_request_send(struct task *t, struct task_request *q, const void *tail, 
 			r = buf_add(&q->text, tail, tail_len, &why);
 	}
 	if (r == 0)
+		r = await_adoption(t, &why);
+	if (r == 0)
 		r = fdpass_send(t->sock, q->text.data, q->text.len, &fd, fd >= 0 ? 1 : 0, &why);
 	if (r < 0) {
-		struct error ignored;
-
-		pthread_mutex_lock(&t->mutex);
-		q->pending.done = true;
-		pthread_mutex_unlock(&t->mutex);
-		(void)!wait_answer(t, &q->pending, &ignored);
+		task_request_drop(t, q);
 		/* The shim is gone, as it is when its end reaches us before the question left. */
 		if (why.sys == EPIPE || why.sys == ECONNRESET)
 			return error_set(err, ERR_CONFLICT, "the task has ended");
+		if (why.sys == EAGAIN)
+			return no_answer(err);
 		if (err)
 			*err = why;
 		return r;
 	}
-	r = wait_answer(t, &q->pending, err);
+	r = wait_answer(t, q, err);
 	if (r < 0)
 		return r;
 	r = json_parse(&q->arena, q->pending.text, q->pending.len, &q->answer, err);
@@ -490,7 +528,7 @@ int task_start(struct task *t, pid_t *ret_pid, int64_t *ret_started_ns, struct e
 	pthread_mutex_lock(&t->mutex);
 	t->starting = true;
 	pthread_mutex_unlock(&t->mutex);
-	task_request_begin(t, &q, "start");
+	task_request_begin(t, &q, "start", TASK_RUN_MS);
 	r = task_request_send(t, &q, NULL, 0, FD_NONE, err);
 	pthread_mutex_lock(&t->mutex);
 	t->starting = false;
@@ -520,7 +558,7 @@ int task_attach(struct task *t, const char *exec_id, const struct task_session *
 	auto_(task_request) q = { 0 };
 	autoclose int fd = take_fd;
 
-	task_request_begin(t, &q, "attach");
+	task_request_begin(t, &q, "attach", TASK_ANSWER_MS);
 	if (exec_id)
 		jsonw_kstring(&q.w, "id", exec_id);
 	session_words(&q.w, s);
@@ -559,7 +597,7 @@ int task_exec(struct task *t, const struct task_exec_spec *spec, pid_t *ret_pid,
 	r = task_write_file(t->dir_fd, name, spec->process_json, spec->process_json_len, err);
 	if (r < 0)
 		return r;
-	task_request_begin(t, &q, "exec");
+	task_request_begin(t, &q, "exec", TASK_RUN_MS);
 	jsonw_kstring(&q.w, "id", spec->exec_id);
 	jsonw_kbool(&q.w, "tty", spec->tty);
 	jsonw_kbool(&q.w, "open_stdin", spec->open_stdin);
@@ -577,7 +615,7 @@ int task_signal(struct task *t, const char *exec_id, int sig, struct error *err)
 {
 	auto_(task_request) q = { 0 };
 
-	task_request_begin(t, &q, "signal");
+	task_request_begin(t, &q, "signal", TASK_ANSWER_MS);
 	if (exec_id)
 		jsonw_kstring(&q.w, "id", exec_id);
 	jsonw_kint(&q.w, "sig", sig);
@@ -589,7 +627,7 @@ int task_resize(struct task *t, const char *exec_id, uint16_t rows, uint16_t col
 {
 	auto_(task_request) q = { 0 };
 
-	task_request_begin(t, &q, "resize");
+	task_request_begin(t, &q, "resize", TASK_ANSWER_MS);
 	if (exec_id)
 		jsonw_kstring(&q.w, "id", exec_id);
 	jsonw_kint(&q.w, "rows", rows);
@@ -601,7 +639,7 @@ int task_sync(struct task *t, struct error *err)
 {
 	auto_(task_request) q = { 0 };
 
-	task_request_begin(t, &q, "state");
+	task_request_begin(t, &q, "state", TASK_ANSWER_MS);
 	return task_request_send(t, &q, NULL, 0, FD_NONE, err);
 }
 
@@ -611,7 +649,7 @@ int task_execs(struct task *t, void (*fn)(void *arg, const char *exec_id, pid_t 
 	auto_(task_request) q = { 0 };
 	int r;
 
-	task_request_begin(t, &q, "state");
+	task_request_begin(t, &q, "state", TASK_ANSWER_MS);
 	r = task_request_send(t, &q, NULL, 0, FD_NONE, err);
 	if (r < 0)
 		return r;
@@ -644,7 +682,7 @@ int task_wait(struct task *t, bool gone, int timeout_ms, const struct cancel *ca
 			r = error_set(err, ERR_CONFLICT, "the task was never started");
 			break;
 		}
-		deadline_in(50, &step);
+		task_deadline(clock_mono_ns() + 50 * NS_PER_MS, &step);
 		pthread_cond_timedwait(&t->changed, &t->mutex, &step);
 	}
 	if (r == 0 && ret)

@@ -98,16 +98,29 @@ MUST_CHECK int task_create(struct task_host *h, const struct task_spec *spec,
 			   task_event_fn on_event, void *ctx, struct task **ret, struct error *err);
 
 /*
- * Take over a task found on disk. ERR_NOT_FOUND: the shim is gone; then
- * *ret_exit (may be NULL) is filled from the exit record, or with code 137
- * and time 0 when there is none, and what it left behind is cleaned up; its
- * events are nobody's then. Those of a task that was adopted are held until
- * task_listen.
+ * Take over a task found on disk, and ask its shim how it is: task_adopted has the answer, which
+ * may be long in coming (a stopped process, a disk that hangs). Until then requests end with
+ * ERR_UNAVAILABLE after some seconds, without effect, and events are held until task_listen.
+ * ERR_NOT_FOUND: the shim is gone; then *ret_exit (may be NULL) is filled from the exit record, or
+ * with code 137 and time 0 when there is none, and what it left behind is cleaned up.
  */
 MUST_CHECK int task_adopt(struct task_host *h, const char *id, task_event_fn on_event, void *ctx,
-			  struct task **ret, pid_t *ret_pid, struct task_exit *ret_exit,
-			  struct error *err);
-/* After task_adopt, when the owner is ready: the held events come, in order, in this thread, and
+			  struct task **ret, struct task_exit *ret_exit, struct error *err);
+struct task_state {
+	pid_t pid;
+	int64_t started_ns; /* wall; 0: not known */
+};
+/*
+ * How it is, after at most timeout_ms; one thread asks for one task. ERR_UNAVAILABLE: not known
+ * yet (it does not answer, or begins or ends in this moment), ask again. ERR_NOT_FOUND: as
+ * task_adopt; the task has ended, and its events are nobody's then.
+ */
+MUST_CHECK int task_adopted(struct task *t, int timeout_ms, struct task_state *ret,
+			    struct task_exit *ret_exit, struct error *err);
+/* What the task's directory says of its init's pid, for as long as its shim does not answer: 0
+ * when it has ended or never began. */
+pid_t task_pid_on_disk(struct task *t);
+/* After task_adopted, when the owner is ready: the held events come, in order, in this thread, and
  * all later ones as usual. No lock that on_event takes may be held. */
 void task_listen(struct task *t);
 
@@ -152,7 +165,8 @@ struct task_exec_spec {
 	int take_fd; /* its socket, FD_NONE = detached; taken in every case */
 };
 /* ERR_INVALID with the runtime's text; the socket then gets that text as its
- * output and is closed, as dockerd does. ERR_CONFLICT when not running. */
+ * output and is closed, as dockerd does. ERR_CONFLICT when not running. Here and in what follows
+ * ERR_UNAVAILABLE: the shim does not answer, and will not do it later. */
 MUST_CHECK int task_exec(struct task *t, const struct task_exec_spec *spec, pid_t *ret_pid,
 			 struct error *err);
 

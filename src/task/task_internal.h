@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -82,20 +83,34 @@ struct task {
 	int64_t seq;
 	struct task_pending *pending;
 	bool starting, started, exited, gone, closed;
-	bool adopting; /* until task_listen: events are held */
+	bool adopting;   /* until task_listen: events are held */
+	bool unanswered; /* until task_adopted knows how it is: requests wait a moment for that */
 	VEC(struct task_held) held;
 	struct task_exit exit;
+
+	/* Of the one thread that adopts: adopt.c. */
+	struct task_request *question; /* how it is; NULL: not asked */
+	int64_t ending_ns;             /* since when it is known to end; 0: not known */
 };
 
 /* One request: begin, add members to w, send, look at answer. */
 struct task_request {
 	struct task_pending pending;
+	int64_t until_ns; /* monotonic: later the shim does not do it, and nobody waits */
 	struct buf text;
 	struct jsonw w;
 	struct arena arena;
 	const struct json *answer;
 };
-int task_request_begin(struct task *t, struct task_request *q, const char *op);
+#define TASK_ANSWER_MS 10000
+#define TASK_RUN_MS    120000 /* of a start or an exec, which the shim answers when it runs */
+void task_request_begin(struct task *t, struct task_request *q, const char *op, int timeout_ms);
+/* Leave the list of those who wait for an answer. */
+void task_request_drop(struct task *t, struct task_request *q);
+/* A shim that reads no more must not hold up who writes to it. */
+void task_bound_send(int sock);
+/* For pthread_cond_timedwait with a task's condition. */
+void task_deadline(int64_t mono_ns, struct timespec *ret);
 MUST_CHECK int task_request_send(struct task *t, struct task_request *q, const void *tail,
 				 size_t tail_len, int fd, struct error *err);
 void task_request_release(struct task_request *q);

@@ -265,6 +265,141 @@ not_there() { ! find "$ROOT/run" /sys/fs/cgroup -maxdepth 4 -name "$1" 2>/dev/nu
 }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# state NAME: what inspect says of it.
+state() { d inspect -f '{{.State.Status}} {{.State.Pid}} {{.State.Error}}' "$1"; }
+shim_of() { awk '/^PPid/ { print $2 }' "/proc/$(d inspect -f '{{.State.Pid}}' "$1")/status"; }
+# is_state NAME WORDS
+is_state() { [ "$(state "$1")" = "$2" ]; }
+# refuses_soon DOCKER WORDS: it fails within 9 s, for the shim.
+refuses_soon() {
+	local begun=$SECONDS
+	run d "$@"
+	[ "$status" != 0 ] && [[ "$output" == *"the shim does not answer"* ]] && [ $((SECONDS - begun)) -lt 9 ] ||
+		{ echo "$*: $status after $((SECONDS - begun)) s: $output"; false; }
+}
+
+@test "a shim that does not answer holds nobody up, and its container is right again when it does" {
+	for name in one silent two; do run_it -d --restart always --name "$name" bb:1 sleep 1000; done
+	pid=$(d inspect -f '{{.State.Pid}}' silent)
+	shim=$(shim_of silent)
+	kill -STOP "$shim"
+	die
+	begun=$SECONDS
+	engine_again
+	took=$((SECONDS - begun))
+	[ "$took" -lt 10 ] || { echo "$took s"; false; }
+	for name in one two; do [ "$(d exec "$name" echo works)" = works ]; done
+	is_state silent "running $pid the shim does not answer" || { state silent; false; }
+	kill -0 "$pid"
+	d ps --format '{{.Names}} {{.Status}}' | grep -q '^silent Up'
+	refuses_soon kill silent
+	refuses_soon stop silent
+	refuses_soon restart silent
+	refuses_soon exec silent true
+	refuses_soon rm -f silent
+	run d rm silent
+	[[ "$output" == *"cannot remove a running container"* ]]
+	# Neither its end nor another start of the engine waits.
+	begun=$SECONDS
+	engine_stop
+	engine_again
+	[ $((SECONDS - begun)) -lt 15 ]
+	is_state silent "running $pid the shim does not answer"
+	kill -CONT "$shim"
+	eventually is_state silent "running $pid "
+	# What was refused is not done later.
+	[ "$(d exec silent echo works)" = works ]
+	is_state silent "running $pid "
+	[ "$(d inspect -f '{{.RestartCount}}' silent)" = 0 ]
+	# Nor does the policy think that a person had stopped it.
+	kill -9 "$pid"
+	restarted() { [ "$(d inspect -f '{{.State.Status}} {{.RestartCount}}' silent)" = "running 1" ]; }
+	eventually restarted
+	d rm -f one silent two
+	eventually nothing_left
+}
+
+@test "the end of a container whose shim does not answer is learnt when it does, or when it dies" {
+	run_it -d --name ends bb:1 sh -c 'while [ ! -e /end ]; do sleep 0.05; done; exit 7'
+	run_it -d --name lost bb:1 sleep 1000
+	run_it -d --rm --name goes bb:1 sh -c 'while [ ! -e /end ]; do sleep 0.05; done'
+	shims=$(for name in ends lost goes; do shim_of "$name"; done)
+	ending=$(d inspect -f '{{.State.Pid}}' ends)
+	going=$(d inspect -f '{{.State.Pid}}' goes)
+	lost=$(d inspect -f '{{.State.Pid}}' lost)
+	# shellcheck disable=SC2086 # three pids
+	kill -STOP $shims
+	touch "/proc/$ending/root/end" "/proc/$going/root/end"
+	die
+	engine_again
+	[ "$(d inspect -f '{{.State.Status}}' ends lost goes | xargs)" = "running running running" ]
+	# shellcheck disable=SC2086
+	set -- $shims
+	kill -CONT "$1" "$3"
+	kill -KILL "$2"
+	ended() { [ "$(d inspect -f '{{.State.Status}} {{.State.ExitCode}}{{.State.Error}}' "$1")" = "exited $2" ]; }
+	eventually ended ends 7
+	eventually ended lost 137
+	eventually is_gone "$lost"
+	[ "$(d wait ends)" = 7 ]
+	removed() { [ -z "$(d ps -aq --filter name=goes)" ]; }
+	eventually removed
+	d start ends
+	d rm -f ends lost
+	eventually nothing_left
+}
+
+@test "a shim that is stopped while the engine runs is reported soon, and does nothing of it later" {
+	run_it -d --restart always --name stopped bb:1 sleep 1000
+	pid=$(d inspect -f '{{.State.Pid}}' stopped)
+	shim=$(shim_of stopped)
+	kill -STOP "$shim"
+	begun=$SECONDS
+	run d kill stopped
+	[ "$status" = 1 ] && [[ "$output" == *"the shim does not answer"* ]] || { echo "$output"; false; }
+	[ $((SECONDS - begun)) -lt 20 ]
+	kill -CONT "$shim"
+	[ "$(d exec stopped echo works)" = works ]
+	is_state stopped "running $pid "
+	d rm -f stopped
+}
+
+@test "a container that is being started while the engine dies is known by its pid, or not at all" {
+	# A runtime that starts the container when it is let, or fails.
+	printf '#!/bin/sh\ncase " $* " in *" run "*) touch %s/asked; while [ ! -e %s/let ]; do sleep 0.05; done; [ ! -s %s/let ] || exit 1 ;; esac\nexec %s "$@"\n' \
+		"$ROOT" "$ROOT" "$ROOT" "$(realpath "$PROA_BUILD/proa-runtime")" >"$ROOT/slow"
+	chmod 755 "$ROOT/slow"
+	engine_stop
+	engine_start "${FLAGS[@]}" --add-runtime "slow=$ROOT/slow"
+	for fails in "" yes; do
+		rm -f "$ROOT/let" "$ROOT/asked"
+		id=$(d create --network none --runtime slow --name slow bb:1 sleep 1000)
+		d start slow >/dev/null 2>&1 3>&- &
+		eventually [ -e "$ROOT/asked" ]
+		die
+		engine_start "${FLAGS[@]}" --add-runtime "slow=$ROOT/slow"
+		printf %s "$fails" >"$ROOT/let"
+		if [ -z "$fails" ]; then
+			eventually has_pid slow
+			[[ "$(d inspect -f '{{.State.StartedAt}}' slow)" != 0001-* ]]
+			[ "$(d exec slow echo works)" = works ]
+			die
+			engine_start "${FLAGS[@]}" --add-runtime "slow=$ROOT/slow"
+			has_pid slow
+			d top slow | grep -q sleep
+		else
+			ended_badly() { [ "$(d inspect -f '{{.State.Running}}' slow)" = false ]; }
+			eventually ended_badly
+			eventually not_there "$id"
+		fi
+		d rm -f slow
+		eventually nothing_left
+	done
+	engine_stop
+	engine_again
+}
+has_pid() { [ -n "$(d inspect -f '{{.State.Pid}}' "$1" | grep -v '^0$')" ]; }
+
 @test "mounts for a container that ends while the engine is dead are given back by the next one" {
 	run_it -d --name lends --ipc shareable bb:1 sleep 100
 	run_it -d --name borrows --pid container:lends --ipc container:lends bb:1 sleep 100
