@@ -56,21 +56,50 @@ static bool is_absent(int e)
 	       e == -EADDRNOTAVAIL;
 }
 
-/* Bind one port on both families (or the one given). 0, or -errno. */
-static int try_port(struct net *n, struct endpoint *e, const struct net_port *p, uint16_t *port)
+static bool is_held(struct net *n, const struct net_port *p, uint16_t port)
+{
+	lock_assert_held(&n->lock);
+	vec_for_each (h, &n->held)
+		if (h->proto == p->proto && h->port == port)
+			return true;
+	return false;
+}
+
+/* SCTP may be unknown to the kernel's sockets: our own table still knows. */
+static bool is_published(struct net *n, const struct net_port *p, uint16_t port)
+{
+	lock_assert_held(&n->lock);
+	vec_for_each (r, &n->rules.ports)
+		if (r->proto == p->proto && r->host_port == port &&
+		    (r->host_ip.family == 0 || p->host_ip.family == 0 ||
+		     net_addr_eq(&r->host_ip, &p->host_ip)))
+			return true;
+	return false;
+}
+
+/*
+ * Bind one port on both families (or the one given). 0, or -errno; with -EADDRINUSE *ret_ours
+ * tells whether it is one of our containers that has it. Looked at, bound and noted at once: a
+ * moment later that container may have given it back.
+ */
+static int try_port(struct net *n, struct endpoint *e, const struct net_port *p, uint16_t *port,
+		    bool adopted, bool *ret_ours)
 {
 	static const struct net_addr any[2] = { { .family = AF_INET }, { .family = AF_INET6 } };
 	bool both = p->host_ip.family == 0;
 	int fds[2] = { FD_NONE, FD_NONE };
 
-	/* Bound and noted at once: who finds the port taken learns whether it is by us. */
 	LOCKED(&n->lock);
+	*ret_ours = *port != 0 && is_published(n, p, *port);
+	if (*ret_ours && !adopted)
+		return -EADDRINUSE;
 	for (int i = 0; i < (both ? 2 : 1); i++) {
 		fds[i] = bind_port(p->proto, both ? &any[i] : &p->host_ip, port);
 		if (fds[i] >= 0 || ((both || p->proto == NET_SCTP) && is_absent(fds[i])))
 			continue;
 		if (i == 1 && fds[0] >= 0)
 			close(fds[0]);
+		*ret_ours = is_held(n, p, *port);
 		return fds[i];
 	}
 	for (int i = 0; i < 2; i++) {
@@ -82,34 +111,13 @@ static int try_port(struct net *n, struct endpoint *e, const struct net_port *p,
 	return 0;
 }
 
-static bool is_held(struct net *n, const struct net_port *p)
-{
-	LOCKED(&n->lock);
-	vec_for_each (h, &n->held)
-		if (h->proto == p->proto && h->port == p->host_port)
-			return true;
-	return false;
-}
-
-/* SCTP may be unknown to the kernel's sockets: our own table still knows. */
-static bool is_ours(struct net *n, const struct net_port *p, uint16_t port)
-{
-	LOCKED(&n->lock);
-	vec_for_each (r, &n->rules.ports)
-		if (r->proto == p->proto && r->host_port == port &&
-		    (r->host_ip.family == 0 || p->host_ip.family == 0 ||
-		     net_addr_eq(&r->host_ip, &p->host_ip)))
-			return true;
-	return false;
-}
-
-static int taken(struct net *n, const struct net_port *p, int e, struct error *err)
+static int taken(const struct net_port *p, int e, bool ours, struct error *err)
 {
 	char text[NET_ADDR_TEXT_MAX] = "0.0.0.0";
 
 	if (p->host_ip.family)
 		net_addr_format(&p->host_ip, text);
-	if (e == -EADDRINUSE && (is_ours(n, p, p->host_port) || is_held(n, p)))
+	if (e == -EADDRINUSE && ours)
 		return error_set(err, ERR_CONFLICT,
 				 "Bind for %s:%u failed: port is already allocated", text,
 				 p->host_port);
@@ -124,28 +132,31 @@ static int taken(struct net *n, const struct net_port *p, int e, struct error *e
 static int choose_port(struct net *n, struct endpoint *e, struct net_port *p, struct error *err)
 {
 	unsigned last = p->host_port_end > p->host_port ? p->host_port_end : p->host_port;
+	bool ours = false, any_ours = false;
 	int r = -EADDRINUSE;
 
 	if (p->host_port == 0) {
 		for (int i = 0; i < RANDOM_TRIES && r == -EADDRINUSE; i++) {
 			uint16_t port = 0;
 
-			r = try_port(n, e, p, &port);
+			r = try_port(n, e, p, &port, false, &ours);
 			if (r == 0)
 				p->host_port = port;
 		}
-		return r < 0 ? taken(n, p, r, err) : 0;
+		return r < 0 ? taken(p, r, ours, err) : 0;
 	}
 	for (unsigned i = p->host_port; i <= last; i++) {
 		uint16_t port = (uint16_t)i;
 
-		r = is_ours(n, p, port) ? -EADDRINUSE : try_port(n, e, p, &port);
+		r = try_port(n, e, p, &port, false, &ours);
+		/* The message names the first of a range. */
+		any_ours |= ours && i == p->host_port;
 		if (r == -EADDRINUSE)
 			continue;
 		p->host_port = r == 0 ? port : p->host_port;
 		break;
 	}
-	return r < 0 ? taken(n, p, r, err) : 0;
+	return r < 0 ? taken(p, r, any_ours, err) : 0;
 }
 
 static void add_rule(struct endpoint *e, const struct net_port *p, const struct net_addr *to)
@@ -163,10 +174,11 @@ int port_reserve(struct net *n, struct endpoint *e, struct net_port *p, bool exa
 	static const struct net_addr any4 = { .family = AF_INET }, any6 = { .family = AF_INET6 };
 	uint16_t port = p->host_port;
 	int family, r = 0;
+	bool ours;
 
 	if (!e->proxied) {
 		if (exact)
-			(void)!try_port(n, e, p, &port);
+			(void)!try_port(n, e, p, &port, true, &ours);
 		else
 			r = choose_port(n, e, p, err);
 	} else if (p->host_port == 0) {
