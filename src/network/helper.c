@@ -260,7 +260,7 @@ static int serve(int sock, int home, struct error *err)
 
 void net_helper_main(int argc, char **argv)
 {
-	struct error err;
+	struct error err = { 0 };
 	int home, r;
 
 	proxy_main(argc, argv);
@@ -273,7 +273,8 @@ void net_helper_main(int argc, char **argv)
 	r = fs_open("/proc/self/ns/net", O_RDONLY, 0, &home, &err);
 	if (r == 0)
 		r = serve(HELPER_FD, home, &err);
-	if (r < 0)
+	/* An engine that was killed waits for nothing more: nobody need hear of that. */
+	if (r < 0 && err.sys != EPIPE && err.sys != ECONNRESET)
 		fprintf(stderr, "network helper: %s\n", err.msg);
 	_exit(r < 0);
 }

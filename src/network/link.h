@@ -58,6 +58,14 @@ struct link_address {
 	struct net_prefix prefix;
 };
 typedef VEC(struct link_address) link_address_list;
+
+struct link_port {
+	char name[16];
+	int master; /* ifindex of its bridge */
+};
+typedef VEC(struct link_port) link_port_list;
+/* All veths that are ports of something. */
+MUST_CHECK int link_veth_ports(struct nl *s, link_port_list *out, struct error *err);
 MUST_CHECK int link_addresses(struct nl *s, link_address_list *out, struct error *err);
 /* Destinations of the main table, except default routes. */
 MUST_CHECK int link_routes(struct nl *s, link_address_list *out, struct error *err);

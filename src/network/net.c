@@ -162,6 +162,9 @@ static int open_sockets(struct net *n, const struct net_config *c, struct error 
 	int group = NFNLGRP_NFTABLES;
 	int r = nl_open(NETLINK_ROUTE, &n->route, err);
 
+	/* Without the list nothing is swept. */
+	if (r == 0 && link_veth_ports(&n->route, &n->old_ports, NULL) < 0)
+		n->old_ports.len = 0;
 	if (c->no_rules)
 		drop_table(n);
 	if (r == 0 && (c->no_rules || nl_open(NETLINK_NETFILTER, &n->nft, NULL) < 0))
@@ -260,6 +263,7 @@ void net_close(struct net *n)
 	map_release(&n->bridges);
 	rules_release(&n->rules);
 	vec_release(&n->held);
+	vec_release(&n->old_ports);
 	nl_close(&n->route);
 	nl_close(&n->nft);
 	nl_close(&n->monitor);

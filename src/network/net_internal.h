@@ -70,6 +70,7 @@ struct net {
 	VEC(struct held_port)
 	held; /* all endpoints' reserved sockets, before they are published too */
 	struct map bridges, sandboxes, endpoints;
+	link_port_list old_ports; /* that were there before we made any; until the sweep */
 
 	/* What the pool's thread takes away, so that nobody waits for it. */
 	VEC(char *) dead_paths, dead_links;

@@ -242,3 +242,31 @@ teardown() {
 	host ip link del "br-$(docker network inspect -f '{{.Id}}' gone | cut -c1-12)"
 	docker run --rm --network gone bb:1 true
 }
+
+@test "a plug that an engine made in the moment of its death is in nobody's way" {
+	docker network create kept >/dev/null
+	docker network create late >/dev/null
+	docker run -d --name lives --network kept bb:1 sleep 1000 >/dev/null
+	pid=$(docker inspect -f '{{.State.Pid}}' lives)
+	late=br-$(docker network inspect -f '{{.Id}}' late | cut -c1-12)
+	# As `network connect` has it before it is recorded; and two of somebody else's.
+	host ip link add veth0abcdef type veth peer name eth1 netns "$pid"
+	host ip link set veth0abcdef master "$late" up
+	host ip link add vethmine type veth peer name mine-peer
+	host ip link set vethmine master "$late"
+	host ip link add veth1abcdef type veth peer name their-peer
+	kill -9 "$(cat "$ROOT/test.pid")"
+	while kill -0 "$(cat "$ROOT/test.pid")" 2>/dev/null; do sleep 0.05; done
+	rm -f "$SOCK"
+	engine_start
+	docker network connect late lives
+	[ "$(docker exec lives ls /sys/class/net | xargs)" = "eth0 eth1 lo" ]
+	run ! host ip link show veth0abcdef
+	host ip link show vethmine >/dev/null
+	host ip link show veth1abcdef >/dev/null
+	[ "$(host ip -o link show master "$late" | grep -c veth)" = 2 ]
+	host ip link del vethmine
+	host ip link del veth1abcdef
+	docker exec lives ip addr show eth0 | grep -q 'inet '
+	run ! grep -q 'network helper:' "$ROOT/proad.log"
+}
