@@ -203,21 +203,42 @@ static int start_exit_code(const char *msg)
 	return 128;
 }
 
-/* The kernel ends everything in a PID namespace with its first process, and lets nobody in. */
-static int check_partner(struct container *c, struct error *err)
+/* Whose PID namespace c joins, or NULL. *ret_pid: its init's at this moment. */
+static struct container *pid_partner(struct container *c, pid_t *ret_pid)
 {
 	const char *mode = json_str(c->host_config, "PidMode");
-	autoptr(container) other = NULL;
+	struct container *other = NULL;
 
+	*ret_pid = 0;
 	if (!cstr_starts(mode, "container:") ||
-	    container_find(c->engine, mode + strlen("container:"), &other, NULL) < 0 ||
-	    container_has_its_pid(other))
-		return 0;
-	return error_set(err, ERR_CONFLICT, "cannot join pid of a non running container: %s",
-			 other->id);
+	    container_find(c->engine, mode + strlen("container:"), &other, NULL) < 0)
+		return NULL;
+	LOCKED(&other->lock);
+	*ret_pid = other->pid;
+	return other;
 }
 
-static int run_task(struct container *c, const struct buf *config, int rootfs_fd, struct error *err)
+/*
+ * The kernel ends everything in a PID namespace with its first process, and lets nobody in.
+ *
+ * pid  of the partner before the start: by now it may have gone, or run anew
+ */
+static int check_partner(struct container *c, pid_t pid, struct error *err)
+{
+	const char *mode = json_str(c->host_config, "PidMode");
+	pid_t now;
+	autoptr(container) other = pid_partner(c, &now);
+
+	if (!cstr_starts(mode, "container:") ||
+	    (other && now == pid && container_has_its_pid(other)))
+		return 0;
+	return error_set(err, ERR_CONFLICT, "cannot join pid of a non running container: %s",
+			 other ? other->id : mode + strlen("container:"));
+}
+
+/* partner: the pid that check_partner asks for. */
+static int run_task(struct container *c, const struct buf *config, int rootfs_fd, pid_t partner,
+		    struct error *err)
 {
 	struct error local = { 0 };
 	struct task *t;
@@ -242,7 +263,7 @@ static int run_task(struct container *c, const struct buf *config, int rootfs_fd
 			LOCKED(&c->lock);
 			c->task = task_unref(c->task);
 		}
-		r = check_partner(c, err);
+		r = check_partner(c, partner, err);
 		if (r < 0)
 			return r;
 		return error_set(err, start_exit_code(local.msg) == 128 ? ERR_SYSTEM : ERR_INVALID,
@@ -284,8 +305,10 @@ static int start_steps(struct container *c, struct network_sandbox *net, struct 
 	auto_(arena) a = ARENA_INIT;
 	struct id_maps maps, *mapped = userns_is_auto(c) ? &maps : NULL;
 	autoclose int rootfs_fd = FD_NONE;
+	pid_t partner;
 	int r;
 
+	container_unref(pid_partner(c, &partner));
 	r = container_mounts(c, &m, err);
 	if (r == 0)
 		r = mount_open(&m, false, &rootfs_fd, err);
@@ -301,7 +324,7 @@ static int start_steps(struct container *c, struct network_sandbox *net, struct 
 	if (r == 0 && mapped)
 		r = remount_mapped(c, &m, mapped, &rootfs_fd, err);
 	if (r == 0)
-		r = run_task(c, &config, rootfs_fd, err);
+		r = run_task(c, &config, rootfs_fd, partner, err);
 	if (r < 0)
 		network_detach(c);
 	return r;

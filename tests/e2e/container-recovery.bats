@@ -108,6 +108,32 @@ is_asked() { [ "$(ss -Hlx src "$SOCK" | awk '{ print $3 }')" = 1 ]; }
 	engine_again
 }
 
+@test "a start whose partner's PID namespace goes meanwhile says so, whether the partner is removed or runs anew" {
+	printf '#!/bin/sh\ncase " $* " in *" run "*) touch %s/asked; while [ ! -e %s/let ]; do sleep 0.05; done ;; esac\nexec %s "$@"\n' \
+		"$ROOT" "$ROOT" "$(realpath "$PROA_BUILD/proa-runtime")" >"$ROOT/slow"
+	chmod 755 "$ROOT/slow"
+	engine_stop
+	engine_start "${FLAGS[@]}" --add-runtime "slow=$ROOT/slow"
+	for end in "restart -t 0" "rm -f"; do
+		rm -f "$ROOT/let" "$ROOT/asked"
+		run_it -d --name lends bb:1 sleep 1000
+		d create --network none --runtime slow --name joins --pid container:lends bb:1 sleep 1000
+		d start joins >"$ROOT/said" 2>&1 3>&- &
+		start=$!
+		eventually [ -e "$ROOT/asked" ]
+		# shellcheck disable=SC2086 # words
+		d $end lends
+		touch "$ROOT/let"
+		code=0
+		wait "$start" || code=$?
+		[ "$code" = 1 ]
+		grep -q "cannot join pid of a non running container: " "$ROOT/said" || { cat "$ROOT/said"; false; }
+		d rm -f joins lends
+	done
+	engine_stop
+	engine_again
+}
+
 @test "cp out of a container that is just being started leaves its root alone" {
 	printf '#!/bin/sh\ncase " $* " in *" run "*) touch %s/asked; while [ ! -e %s/let ]; do sleep 0.05; done ;; esac\nexec %s "$@"\n' \
 		"$ROOT" "$ROOT" "$(realpath "$PROA_BUILD/proa-runtime")" >"$ROOT/slow"
