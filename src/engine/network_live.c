@@ -202,7 +202,7 @@ int network_room_restore(struct engine *e, struct error *err)
 		attachment_free(*a);
 	}
 	vec_release(&all);
-	net_endpoint_sweep(r->net);
+	net_link_sweep(r->net);
 	net_sandbox_sweep(r->net);
 	if (net_forward_blocker(r->net, chain, sizeof(chain)))
 		log_warn("another program's firewall drops what containers send, continuing",

@@ -289,31 +289,13 @@ static bool is_host_if(const char *name)
 	       strspn(name + strlen("veth"), "0123456789abcdef") == 7;
 }
 
-/* n->lock is held. */
-static bool is_leftover(struct net *n, const struct link_port *p)
+bool endpoint_is_unknown(struct net *n, const char *host_if)
 {
-	bool ours = false;
-
 	lock_assert_held(&n->lock);
-	map_for_each (entry, &n->bridges)
-		ours |= ((struct bridge *)entry->value)->index == p->master;
 	map_for_each (entry, &n->endpoints)
-		ours &= strcmp(((struct endpoint *)entry->value)->host_if, p->name) != 0;
-	return ours && is_host_if(p->name);
-}
-
-void net_endpoint_sweep(struct net *n)
-{
-	auto_(nl_batch) batch = NL_BATCH_INIT;
-
-	{
-		LOCKED(&n->lock);
-		vec_for_each (p, &n->old_ports)
-			if (is_leftover(n, p))
-				link_del(&batch, p->name);
-		n->old_ports.len = 0;
-	}
-	(void)!nl_exchange(&n->route, &batch, NULL, NULL, NULL);
+		if (strcmp(((struct endpoint *)entry->value)->host_if, host_if) == 0)
+			return false;
+	return is_host_if(host_if);
 }
 
 void endpoint_retire(struct net *n, struct endpoint *e)

@@ -170,6 +170,10 @@ static int parse_link(void *ctx, const struct nlmsghdr *msg, struct error *err)
 		return r;
 	f->index = ifi->ifi_index;
 	f->mtu = nl_u32(tb[IFLA_MTU]);
+	f->master = tb[IFLA_MASTER] ? (int)nl_u32(tb[IFLA_MASTER]) : 0;
+	text = nl_text(tb[IFLA_IFNAME]);
+	if (text)
+		memcpy(f->name, text, strnlen(text, sizeof(f->name) - 1));
 	text = nl_text(tb[IFLA_IFALIAS]);
 	if (text)
 		memcpy(f->alias, text, strnlen(text, sizeof(f->alias) - 1));
@@ -182,6 +186,26 @@ static int parse_link(void *ctx, const struct nlmsghdr *msg, struct error *err)
 	if (text && strlen(text) < sizeof(f->kind))
 		memcpy(f->kind, text, strlen(text) + 1);
 	return 0;
+}
+
+static int parse_listed(void *ctx, const struct nlmsghdr *msg, struct error *err)
+{
+	struct link_info f = { 0 };
+	link_list *out = ctx;
+	int r = parse_link(&f, msg, err);
+
+	if (r == 0 && f.index > 0)
+		*vec_push(out) = f;
+	return r;
+}
+
+int link_all(struct nl *s, link_list *out, struct error *err)
+{
+	auto_(nl_batch) b = NL_BATCH_INIT;
+	struct nlmsghdr *h;
+
+	nl_message_with(&b, RTM_GETLINK, NLM_F_DUMP, "list links", 0, sizeof(struct ifinfomsg), &h);
+	return nl_dump(s, &b, parse_listed, out, err);
 }
 
 int link_find(struct nl *s, const char *name, struct link_info *ret, struct error *err)
@@ -244,42 +268,6 @@ int link_stats(struct nl *s, link_counters_list *out, struct error *err)
 
 	nl_message_with(&b, RTM_GETLINK, NLM_F_DUMP, "list links", 0, sizeof(struct ifinfomsg), &h);
 	return nl_dump(s, &b, parse_stats, out, err);
-}
-
-static int parse_port(void *ctx, const struct nlmsghdr *msg, struct error *err)
-{
-	const struct nlattr *tb[IFLA_LINKINFO + 1], *info[IFLA_INFO_KIND + 1];
-	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(msg);
-	link_port_list *out = ctx;
-	const char *name, *kind;
-	struct link_port *p;
-	int r;
-
-	if (msg->nlmsg_type != RTM_NEWLINK)
-		return 0;
-	r = nl_attrs(msg, sizeof(*ifi), tb, IFLA_LINKINFO, err);
-	if (r < 0 || !tb[IFLA_MASTER] || !tb[IFLA_LINKINFO])
-		return r;
-	r = nl_nested(tb[IFLA_LINKINFO], info, IFLA_INFO_KIND, err);
-	if (r < 0)
-		return r;
-	name = nl_text(tb[IFLA_IFNAME]);
-	kind = nl_text(info[IFLA_INFO_KIND]);
-	if (!name || strlen(name) >= sizeof(p->name) || !kind || strcmp(kind, "veth") != 0)
-		return 0;
-	p = vec_push(out);
-	memcpy(p->name, name, strlen(name) + 1);
-	p->master = (int)nl_u32(tb[IFLA_MASTER]);
-	return 0;
-}
-
-int link_veth_ports(struct nl *s, link_port_list *out, struct error *err)
-{
-	auto_(nl_batch) b = NL_BATCH_INIT;
-	struct nlmsghdr *h;
-
-	nl_message_with(&b, RTM_GETLINK, NLM_F_DUMP, "list links", 0, sizeof(struct ifinfomsg), &h);
-	return nl_dump(s, &b, parse_port, out, err);
 }
 
 static bool copy_addr(const struct nlattr *attr, int family, struct net_addr *ret)
@@ -363,20 +351,20 @@ int link_parse_any(void *ctx, const struct nlmsghdr *msg, struct error *err)
 {
 	link_counters_list counters = { 0 };
 	link_address_list addresses = { 0 };
-	link_port_list ports = { 0 };
+	link_list links = { 0 };
 	struct link_info f = { 0 };
 	int r = parse_link(&f, msg, err);
 
 	(void)ctx;
 	if (r == 0)
-		r = parse_port(&ports, msg, err);
+		r = parse_listed(&links, msg, err);
 	if (r == 0)
 		r = parse_stats(&counters, msg, err);
 	if (r == 0)
 		r = parse_address(&addresses, msg, err);
 	if (r == 0)
 		r = parse_route(&addresses, msg, err);
-	vec_release(&ports);
+	vec_release(&links);
 	vec_release(&counters);
 	vec_release(&addresses);
 	return r;

@@ -36,13 +36,17 @@ void link_add_default_route(struct nl_batch *b, int index, const struct net_addr
 
 #define LINK_ALIAS_MAX 256 /* IFALIASZ of linux/if.h, which does not go with net/if.h */
 struct link_info {
-	int index;
+	int index, master; /* of what it is a port; 0 = of nothing */
+	char name[16];
 	unsigned mtu;
 	char kind[16]; /* "bridge"; "" = none */
 	char alias[LINK_ALIAS_MAX];
 };
 /* ERR_NOT_FOUND. */
 MUST_CHECK int link_find(struct nl *s, const char *name, struct link_info *ret, struct error *err);
+typedef VEC(struct link_info) link_list;
+/* Of the namespace of the socket. */
+MUST_CHECK int link_all(struct nl *s, link_list *out, struct error *err);
 MUST_CHECK int link_index(struct nl *s, const char *name, int *ret, struct error *err);
 
 struct link_counters {
@@ -58,14 +62,6 @@ struct link_address {
 	struct net_prefix prefix;
 };
 typedef VEC(struct link_address) link_address_list;
-
-struct link_port {
-	char name[16];
-	int master; /* ifindex of its bridge */
-};
-typedef VEC(struct link_port) link_port_list;
-/* All veths that are ports of something. */
-MUST_CHECK int link_veth_ports(struct nl *s, link_port_list *out, struct error *err);
 MUST_CHECK int link_addresses(struct nl *s, link_address_list *out, struct error *err);
 /* Destinations of the main table, except default routes. */
 MUST_CHECK int link_routes(struct nl *s, link_address_list *out, struct error *err);

@@ -163,8 +163,8 @@ static int open_sockets(struct net *n, const struct net_config *c, struct error 
 	int r = nl_open(NETLINK_ROUTE, &n->route, err);
 
 	/* Without the list nothing is swept. */
-	if (r == 0 && link_veth_ports(&n->route, &n->old_ports, NULL) < 0)
-		n->old_ports.len = 0;
+	if (r == 0 && link_all(&n->route, &n->old_links, NULL) < 0)
+		n->old_links.len = 0;
 	if (c->no_rules)
 		drop_table(n);
 	if (r == 0 && (c->no_rules || nl_open(NETLINK_NETFILTER, &n->nft, NULL) < 0))
@@ -263,7 +263,7 @@ void net_close(struct net *n)
 	map_release(&n->bridges);
 	rules_release(&n->rules);
 	vec_release(&n->held);
-	vec_release(&n->old_ports);
+	vec_release(&n->old_links);
 	nl_close(&n->route);
 	nl_close(&n->nft);
 	nl_close(&n->monitor);
@@ -488,6 +488,58 @@ int net_bridge_remove(struct net *n, const char *id, struct error *err)
 	map_remove(&n->bridges, id);
 	bridge_free(b);
 	return n->ready && n->nft.fd >= 0 ? net_rules_write(n, err) : 0;
+}
+
+/* n->lock is held for what follows. */
+static bool is_network(struct net *n, const struct link_info *l)
+{
+	bool is = false;
+
+	map_for_each (entry, &n->bridges)
+		is |= ((struct bridge *)entry->value)->index == l->index;
+	return is;
+}
+
+/* Made by this engine, not by the administrator or another. */
+static bool is_own_bridge(struct net *n, int index)
+{
+	char own[LINK_ALIAS_MAX];
+
+	alias_format(n, own);
+	vec_for_each (l, &n->old_links)
+		if (l->index == index)
+			return strcmp(l->kind, "bridge") == 0 && strcmp(l->alias, own) == 0;
+	return false;
+}
+
+static bool is_leftover_port(struct net *n, const struct link_info *l)
+{
+	return strcmp(l->kind, "veth") == 0 && is_own_bridge(n, l->master) &&
+	       endpoint_is_unknown(n, l->name);
+}
+
+static bool is_leftover_bridge(struct net *n, const struct link_info *l)
+{
+	if (!is_own_bridge(n, l->index) || is_network(n, l))
+		return false;
+	vec_for_each (port, &n->old_links)
+		if (port->master == l->index && !is_leftover_port(n, port))
+			return false;
+	return true;
+}
+
+void net_link_sweep(struct net *n)
+{
+	auto_(nl_batch) batch = NL_BATCH_INIT;
+
+	{
+		LOCKED(&n->lock);
+		vec_for_each (l, &n->old_links)
+			if (is_leftover_port(n, l) || is_leftover_bridge(n, l))
+				link_del(&batch, l->name);
+		n->old_links.len = 0;
+	}
+	(void)!nl_exchange(&n->route, &batch, NULL, NULL, NULL);
 }
 
 int net_host_overlaps(struct net *n, const struct net_prefix *p, bool *ret, struct error *err)

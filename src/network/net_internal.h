@@ -70,7 +70,7 @@ struct net {
 	VEC(struct held_port)
 	held; /* all endpoints' reserved sockets, before they are published too */
 	struct map bridges, sandboxes, endpoints;
-	link_port_list old_ports; /* that were there before we made any; until the sweep */
+	link_list old_links; /* that were there before we made any; until the sweep */
 
 	/* What the pool's thread takes away, so that nobody waits for it. */
 	VEC(char *) dead_paths, dead_links;
@@ -103,6 +103,8 @@ MUST_CHECK int sandbox_serve_dns(struct net *n, struct sandbox *s, struct error 
 void endpoint_free(struct net *n, struct endpoint *e);
 /* Everything but the veth: names and ports are gone when it returns. */
 void endpoint_retire(struct net *n, struct endpoint *e);
+/* The host's side of no endpoint, though its name has the form of one. n->lock is held. */
+bool endpoint_is_unknown(struct net *n, const char *host_if);
 
 /* port.c */
 /*

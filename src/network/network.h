@@ -106,10 +106,11 @@ MUST_CHECK int net_sandbox_sysctl(struct net *n, const char *key, const char *na
 /* With its endpoints: ports and names are gone at once, namespace and devices a
  * moment later, by another thread. Unknown keys are fine. */
 void net_sandbox_remove(struct net *n, const char *key);
-/* After everything that still runs was adopted: veths on our bridges go that were there when the
- * net was opened and are no endpoint's, as of a connect in whose middle the engine was killed.
- * Their other end would keep its name, and its address, in a container that runs. */
-void net_endpoint_sweep(struct net *n);
+/* After everything that still runs was adopted: what was there when the net was opened, on bridges
+ * that we made, goes: veths that are no endpoint's, as of a connect in whose middle the engine was
+ * killed (their other end would keep its name and its address in a container that runs), and
+ * bridges that are no network's. */
+void net_link_sweep(struct net *n);
 /* Remove every namespace below netns_dir that nobody adopted or made. */
 void net_sandbox_sweep(struct net *n);
 

@@ -255,6 +255,12 @@ teardown() {
 	host ip link add vethmine type veth peer name mine-peer
 	host ip link set vethmine master "$late"
 	host ip link add veth1abcdef type veth peer name their-peer
+	# As `network create` has it before it is recorded; another engine's; and the administrator's.
+	for br in br-0123456789ab br-1123456789ab br-2123456789ab; do host ip link add "$br" type bridge; done
+	host ip link set br-0123456789ab alias "proa network of $ROOT/run"
+	host ip link set br-1123456789ab alias "proa network of $ROOT/other"
+	host ip link add veth2abcdef type veth peer name her-peer
+	host ip link set veth2abcdef master br-2123456789ab
 	kill -9 "$(cat "$ROOT/test.pid")"
 	while kill -0 "$(cat "$ROOT/test.pid")" 2>/dev/null; do sleep 0.05; done
 	rm -f "$SOCK"
@@ -265,8 +271,9 @@ teardown() {
 	host ip link show vethmine >/dev/null
 	host ip link show veth1abcdef >/dev/null
 	[ "$(host ip -o link show master "$late" | grep -c veth)" = 2 ]
-	host ip link del vethmine
-	host ip link del veth1abcdef
+	run ! host ip link show br-0123456789ab
+	host ip link show veth2abcdef >/dev/null
+	for link in br-1123456789ab br-2123456789ab vethmine veth1abcdef veth2abcdef; do host ip link del "$link"; done
 	docker exec lives ip addr show eth0 | grep -q 'inet '
 	run ! grep -q 'network helper:' "$ROOT/proad.log"
 }
