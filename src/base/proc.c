@@ -108,8 +108,7 @@ static int child_main(void *arg)
 	return child_fail(l, "execute");
 }
 
-/* The absolute path, or the first executable of that name in PATH. */
-static char *find_program(const char *path)
+char *proc_find(const char *path)
 {
 	const char *env = getenv("PATH");
 	struct str rest = str_of(env ? env
@@ -160,7 +159,7 @@ static int report(const struct launch *l, struct error *err)
 
 int proc_spawn(const struct proc_spec *spec, struct proc *ret, struct error *err)
 {
-	autofree char *path = find_program(spec->path);
+	autofree char *path = proc_find(spec->path);
 	struct launch l = { .spec = spec, .path = path };
 	sigset_t all, before;
 	int pidfd = FD_NONE, r;

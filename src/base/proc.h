@@ -35,6 +35,10 @@ struct proc {
 	int pidfd; /* owned; O_CLOEXEC */
 };
 
+/* What proc_spawn would start: path itself when it has a '/', else the first executable of that
+ * name in PATH; the caller's. NULL: there is none. */
+char *proc_find(const char *path);
+
 /* ERR_NOT_FOUND when the program does not exist, ERR_SYSTEM otherwise. */
 MUST_CHECK int proc_spawn(const struct proc_spec *spec, struct proc *ret, struct error *err);
 

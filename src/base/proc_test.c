@@ -1,6 +1,7 @@
 #include "base/proc.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,6 +82,17 @@ static void test_fd_map(void)
 		close(*mine[i]);
 }
 
+static void test_find(void)
+{
+	char *path = proc_find("sh"), *same = proc_find("/nonexistent/x");
+
+	ok(path != NULL && path[0] == '/' && access(path, X_OK) == 0, "found in PATH");
+	is_str(same, "/nonexistent/x", "a path stays as it is");
+	ok(proc_find("no-such-program") == NULL, "what is not in PATH is not found");
+	free(path);
+	free(same);
+}
+
 static void test_cancel(void)
 {
 	const char *const argv[] = { "sleep", "60", NULL };
@@ -108,6 +120,7 @@ int main(void)
 {
 	test_run();
 	test_fd_map();
+	test_find();
 	test_cancel();
 	return tap_done();
 }
