@@ -201,6 +201,6 @@ void api_info_write(struct api *a, struct jsonw *w)
 	jsonw_karray(w, "CDISpecDirs");
 	jsonw_end(w);
 	jsonw_key(w, "Warnings");
-	network_warnings_write(a->config.engine, w);
+	engine_warnings_write(a->config.engine, w);
 	jsonw_end(w);
 }

@@ -58,6 +58,7 @@ struct container *container_unref(struct container *c)
 	arena_release(&c->arena);
 	free(c->name);
 	free(c->error_text);
+	free(c->apparmor_profile);
 	free(c->not_removed);
 	pthread_mutex_destroy(&c->op.mutex);
 	pthread_mutex_destroy(&c->lock.mutex);
@@ -224,6 +225,8 @@ static void state_write(const struct container *c, struct jsonw *w)
 	jsonw_kint(w, "finished", c->finished_ns);
 	jsonw_kint(w, "restart_count", c->restart_count);
 	jsonw_kbool(w, "ran", c->ran);
+	if (c->apparmor_profile)
+		jsonw_kstring(w, "apparmor", c->apparmor_profile);
 	if (c->userns.size) {
 		jsonw_kobject(w, "userns");
 		jsonw_kint(w, "uid", c->userns.uid);
@@ -409,6 +412,8 @@ static int row_read(struct container *c, const char *doc, const char *state, str
 	c->finished_ns = json_int(s, "finished", 0);
 	c->restart_count = (unsigned)json_int(s, "restart_count", 0);
 	c->ran = json_bool(s, "ran", true);
+	if (json_str(s, "apparmor"))
+		c->apparmor_profile = xstrdup(json_str(s, "apparmor"));
 	s = json_get(s, "userns");
 	c->userns = (struct container_userns){ .uid = (uint32_t)json_int(s, "uid", 0),
 					       .n_uids = (uint32_t)json_int(s, "n_uids", 0),

@@ -25,6 +25,7 @@
 #include "image/unpack.h"
 #include "store/db.h"
 #include "store/store.h"
+#include "task/apparmor.h"
 
 #define DATA_ROOT_MODE 0710
 
@@ -255,6 +256,20 @@ static int open_rooms(struct engine *e, struct error *err)
 	return r;
 }
 
+/* Ahead, so that who reads the log knows; each start looks again. */
+static void load_apparmor(void)
+{
+	enum apparmor_support support = apparmor_support(&apparmor_this_host);
+	struct error err = { 0 };
+
+	if (support == APPARMOR_NO_PARSER)
+		log_warn("AppArmor is on, and containers are not confined by it: there is no "
+			 "apparmor_parser (Debian: apt install apparmor), continuing");
+	else if (support == APPARMOR_ON && apparmor_ensure(&apparmor_this_host, &err) < 0)
+		log_error("no container starts but with --security-opt apparmor=unconfined",
+			  KV_ERR(&err));
+}
+
 int engine_open(const struct engine_config *cfg, struct engine **ret, struct error *err)
 {
 	struct engine *e = new0(struct engine);
@@ -276,6 +291,7 @@ int engine_open(const struct engine_config *cfg, struct engine **ret, struct err
 		engine_close(e);
 		return r;
 	}
+	load_apparmor();
 	container_recover_all(e);
 	*ret = e;
 	return 0;

@@ -135,3 +135,5 @@ bool engine_is_idle(struct engine *e);
  * rest (host, versions, plugins, registries, swarm).
  */
 void engine_info(struct engine *e, struct jsonw *out);
+/* "Warnings" of GET /info: an array of strings, or null. */
+void engine_warnings_write(struct engine *e, struct jsonw *out);

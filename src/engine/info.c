@@ -12,6 +12,7 @@
 #include "store/images.h"
 #include "store/snapshot.h"
 #include "store/store.h"
+#include "task/apparmor.h"
 
 void container_counts(struct engine *e, struct container_counts *ret)
 {
@@ -133,8 +134,28 @@ void engine_info(struct engine *e, struct jsonw *w)
 	jsonw_kbool(w, "LiveRestoreEnabled", true);
 	jsonw_kstring(w, "InitBinary", "proa-runtime");
 	jsonw_karray(w, "SecurityOptions");
+	if (apparmor_support(&apparmor_this_host) == APPARMOR_ON)
+		jsonw_string(w, "name=apparmor");
 	jsonw_string(w, "name=seccomp,profile=builtin");
 	if (e->cfg.no_new_privileges)
 		jsonw_string(w, "name=no-new-privileges");
+	jsonw_end(w);
+}
+
+void engine_warnings_write(struct engine *e, struct jsonw *w)
+{
+	autofree char *network = network_warning(e);
+	bool unconfined = apparmor_support(&apparmor_this_host) == APPARMOR_NO_PARSER;
+
+	if (network == NULL && !unconfined) {
+		jsonw_null(w);
+		return;
+	}
+	jsonw_array(w);
+	if (unconfined)
+		jsonw_string(w, "WARNING: AppArmor is on, and containers are not confined by it: "
+				"there is no apparmor_parser (Debian: apt install apparmor)");
+	if (network != NULL)
+		jsonw_string(w, network);
 	jsonw_end(w);
 }

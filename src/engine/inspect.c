@@ -115,7 +115,7 @@ static void paths_write(struct container *c, struct jsonw *w)
 static void inspect_write(struct container *c, bool size, struct jsonw *w)
 {
 	auto_(arena) arena = ARENA_INIT;
-	autofree char *name = NULL;
+	autofree char *name = NULL, *apparmor = NULL;
 	const char *const *a;
 	int64_t rw = 0, root = 0;
 	const struct json *config, *hc;
@@ -133,6 +133,7 @@ static void inspect_write(struct container *c, bool size, struct jsonw *w)
 	lock_take(&c->lock);
 	state_write(c, w);
 	name = cstr_format("/%s", c->name);
+	apparmor = c->apparmor_profile ? xstrdup(c->apparmor_profile) : NULL;
 	config = c->config;
 	hc = c->host_config;
 	jsonw_kint(w, "RestartCount", c->restart_count);
@@ -144,7 +145,7 @@ static void inspect_write(struct container *c, bool size, struct jsonw *w)
 	jsonw_kstring(w, "Platform", "linux");
 	jsonw_kstring(w, "MountLabel", "");
 	jsonw_kstring(w, "ProcessLabel", "");
-	jsonw_kstring(w, "AppArmorProfile", "");
+	jsonw_kstring(w, "AppArmorProfile", apparmor ? apparmor : "");
 	exec_ids_write(c, w);
 	jsonw_kvalue(w, "HostConfig", links_shown(c, &arena, hc));
 	graph_write(c, w);

@@ -132,7 +132,8 @@ struct container {
 	bool ran;                /* was started at least once: volumes are seeded */
 	unsigned backoff_ms;     /* of the restart policy */
 	struct container_userns userns;
-	bool health_restart; /* this exit was asked for by the health check: run again */
+	char *apparmor_profile; /* of the last run, as inspect tells it; NULL = none */
+	bool health_restart;    /* this exit was asked for by the health check: run again */
 	bool dying;        /* SIGKILL was sent to this run: a frozen process would not die of it */
 	bool keep_once;    /* AutoRemove does not apply to this exit (restart) */
 	bool written;      /* from outside, to the root of a stopped container: no start yet */

@@ -107,8 +107,8 @@ bool network_bridge_address(struct container *c, char out[static NET_ADDR_TEXT_M
 MUST_CHECK int network_sysctl(struct container *c, const char *name, const char *value,
 			      struct error *err);
 
-/* "Warnings" of GET /info: an array of strings, or null. */
-void network_warnings_write(struct engine *e, struct jsonw *w);
+/* For "Warnings" of GET /info; the caller's, or NULL. */
+char *network_warning(struct engine *e);
 
 /* For RUN steps of the builder; lives as long as the room. */
 struct network_provider *network_provider_get(struct engine *e);

@@ -216,29 +216,19 @@ int network_stats(struct container *c, struct net_stats **ret, size_t *ret_n, st
 	return 0;
 }
 
-void network_warnings_write(struct engine *e, struct jsonw *w)
+char *network_warning(struct engine *e)
 {
 	struct network_room *r = e->networks;
 	char chain[128];
 
-	if (net_has_nat(r->net) && !net_forward_blocker(r->net, chain, sizeof(chain))) {
-		jsonw_null(w);
-		return;
-	}
-	jsonw_array(w);
-	if (!net_has_nat(r->net)) {
-		jsonw_string(
-		    w, "WARNING: no NAT: ports are published by a proxy, containers have no way "
-		       "out (kernel without nf_tables NAT, or --iptables=false)");
-	} else {
-		autofree char *text = cstr_format("WARNING: the policy of '%s' is drop: containers "
-						  "reach neither each other nor the "
-						  "outside until it lets their bridges through",
-						  chain);
-
-		jsonw_string(w, text);
-	}
-	jsonw_end(w);
+	if (!net_has_nat(r->net))
+		return xstrdup("WARNING: no NAT: ports are published by a proxy, containers have "
+			       "no way out (kernel without nf_tables NAT, or --iptables=false)");
+	if (!net_forward_blocker(r->net, chain, sizeof(chain)))
+		return NULL;
+	return cstr_format("WARNING: the policy of '%s' is drop: containers reach neither each "
+			   "other nor the outside until it lets their bridges through",
+			   chain);
 }
 
 struct network_provider *network_provider_get(struct engine *e)

@@ -21,6 +21,7 @@
 #include "image/image.h"
 #include "store/mount.h"
 #include "store/store.h"
+#include "task/apparmor.h"
 #include "task/bundle.h"
 
 struct spec {
@@ -182,7 +183,7 @@ static int set_security(struct spec *s, struct error *err)
 		else if (strncmp(opt, "seccomp", len) == 0 && len == 7)
 			r = set_seccomp(s, value, err);
 		else if (strncmp(opt, "apparmor", len) == 0 && len == 8)
-			s->b.apparmor_profile = strcmp(value, "unconfined") == 0 ? NULL : value;
+			s->b.apparmor_profile = value;
 		else if (strncmp(opt, "label", len) == 0 && len == 5)
 			r = strcmp(value, "disable") == 0
 				? 0
@@ -194,6 +195,38 @@ static int set_security(struct spec *s, struct error *err)
 			return r;
 	}
 	return 0;
+}
+
+/* Like dockerd not without it, where it should be: that would be a container with fewer walls than
+ * its owner thinks. */
+static int set_apparmor(struct spec *s, const char *asked, struct error *err)
+{
+	struct error local = { 0 };
+
+	if (apparmor_resolve(&apparmor_this_host, s->b.privileged, asked, &s->b.apparmor_profile,
+			     &local) == 0)
+		return 0;
+	return error_set(err, ERR_SYSTEM, "%s (without it: --security-opt apparmor=unconfined)",
+			 local.msg);
+}
+
+static void note_apparmor(const struct spec *s)
+{
+	LOCKED(&s->c->lock);
+	free(s->c->apparmor_profile);
+	s->c->apparmor_profile = s->b.apparmor_profile ? xstrdup(s->b.apparmor_profile) : NULL;
+}
+
+/* As the container is, also with `exec --privileged`, as dockerd does it: else the processes of
+ * one container could not signal each other. */
+static int set_exec_apparmor(struct spec *s, struct error *err)
+{
+	{
+		LOCKED(&s->c->lock);
+		if (s->c->apparmor_profile)
+			s->b.apparmor_profile = arena_strdup(&s->a, s->c->apparmor_profile);
+	}
+	return s->b.apparmor_profile ? set_apparmor(s, s->b.apparmor_profile, err) : 0;
 }
 
 /* ---- namespaces ---- */
@@ -688,6 +721,8 @@ int container_spec(struct container *c, int rootfd, const struct network_sandbox
 	if (r == 0)
 		r = set_security(&s, err);
 	if (r == 0)
+		r = set_apparmor(&s, s.b.apparmor_profile, err);
+	if (r == 0)
 		r = set_namespaces(&s, net, err);
 	if (r == 0)
 		r = set_mounts(&s, rootfd, err);
@@ -700,6 +735,7 @@ int container_spec(struct container *c, int rootfd, const struct network_sandbox
 	r = links_env(c, s.hc, &s.a, &links, err);
 	if (r < 0)
 		return r;
+	note_apparmor(&s);
 	set_env(&s, NULL, links, u.home, s.b.tty);
 	set_args(&s);
 	s.b.mounts = s.mounts.at;
@@ -731,6 +767,8 @@ int container_exec_spec(struct container *c, const struct json *exec, bool tty, 
 			     &u, err);
 	if (r == 0)
 		r = set_security(&s, err);
+	if (r == 0)
+		r = set_exec_apparmor(&s, err);
 	if (r < 0)
 		return r;
 	s.b.privileged = s.b.privileged || json_bool(exec, "Privileged", false);
