@@ -14,6 +14,7 @@
 #include "build/progress.h"
 #include "build/step_mounts.h"
 #include "network/network.h"
+#include "task/apparmor.h"
 #include "task/bundle.h"
 #include "task/task.h"
 
@@ -158,6 +159,7 @@ static int write_config(struct runner *r, struct buf *out, struct error *err)
 		.mounts = r->mounts.at,
 		.n_mounts = r->mounts.len,
 	};
+	int s;
 
 	for (size_t i = 0; i < run->args.len; i++)
 		args[i] = run->args.at[i];
@@ -169,7 +171,8 @@ static int write_config(struct runner *r, struct buf *out, struct error *err)
 	c.cgroups_path = cgroup_path(r);
 	set_resources(r, &c);
 	set_network(r, &c);
-	return bundle_write(&c, out, err);
+	s = apparmor_resolve(&apparmor_this_host, false, NULL, &c.apparmor_profile, err);
+	return s < 0 ? s : bundle_write(&c, out, err);
 }
 
 static int read_full(int fd, const struct cancel *cancel, void *out, size_t len, bool *ret_end,
