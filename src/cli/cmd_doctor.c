@@ -503,6 +503,18 @@ static bool in_path(struct cli *cli, const char *program)
 	return false;
 }
 
+/* As the engine looks for it: a user's PATH often lacks /sbin. */
+static struct finding check_apparmor(struct cli *cli)
+{
+	if (!file_has_word("/sys/module/apparmor/parameters/enabled", "Y"))
+		return good("AppArmor is off: nothing to load");
+	if (access("/sbin/apparmor_parser", X_OK) == 0 ||
+	    access("/usr/sbin/apparmor_parser", X_OK) == 0 || in_path(cli, "apparmor_parser"))
+		return good("AppArmor is on, and profiles can be loaded");
+	return bad(WARN, "no apparmor_parser: containers run without the profile docker-default",
+		   "apt install apparmor");
+}
+
 /* What the engine calls, and can do without until somebody asks for it. */
 static struct finding check_helpers(struct cli *cli)
 {
@@ -565,16 +577,17 @@ static int print_json(struct cli *cli, const char *const *names, const struct fi
 
 int cmd_doctor(struct cli *cli, const struct args *args, struct error *err)
 {
-	static const char *const names[] = { "kernel",       "system calls", "root",
-					     "overlay",      "cgroups",      "network",
-					     "forwarding",   "seccomp",      "user namespaces",
-					     "capabilities", "resolver",     "disk space",
-					     "programs",     "helpers",      "engine" };
+	static const char *const names[] = { "kernel",          "system calls", "root",
+					     "overlay",         "cgroups",      "network",
+					     "forwarding",      "seccomp",      "apparmor",
+					     "user namespaces", "capabilities", "resolver",
+					     "disk space",      "programs",     "helpers",
+					     "engine" };
 	const struct finding found[] = {
-		check_kernel(),      check_calls(),        check_root(),       check_overlay(),
-		check_cgroups(cli),  check_network(),      check_forwarding(), check_seccomp(),
-		check_userns(),      check_capabilities(), check_resolver(),   check_space(),
-		check_programs(cli), check_helpers(cli),   check_socket(),
+		check_kernel(),      check_calls(),       check_root(),         check_overlay(),
+		check_cgroups(cli),  check_network(),     check_forwarding(),   check_seccomp(),
+		check_apparmor(cli), check_userns(),      check_capabilities(), check_resolver(),
+		check_space(),       check_programs(cli), check_helpers(cli),   check_socket(),
 	};
 	bool missing = false;
 
