@@ -243,6 +243,8 @@ s = socket.socket(); s.bind(("0.0.0.0", 18081)); s.listen(); time.sleep(60)' 3>&
 	# What it takes too long to provoke, or somebody else says.
 	cat >"$ROOT/elsewhere" <<-'W'
 		BuildKit is enabled but the buildx component is missing or broken
+		AppArmor enabled on system but the docker-default profile could not be loaded: …
+		process.apparmorProfile: no profile … is loaded
 		toomanyrequests
 		i/o timeout
 		connect: no route to host
