@@ -128,6 +128,7 @@ config() { printf '%s\n' "$1" >"$DOCKER_CONFIG/config.json"; }
 			"$REAL/proa" import - bb:1 <"$ROOT/busybox.tar" >/dev/null
 			shift $#
 		}
+		unset TSAN_OPTIONS # name a file that is not in the jail
 		PIDS=/r
 		for d in proc sys dev; do mount --rbind /$d "$ROOT/jail/$d"; done
 		mount --bind /usr "$ROOT/jail/usr"; mount --bind "$REAL" "$ROOT/jail/b"
