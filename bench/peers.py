@@ -176,7 +176,7 @@ def start_proad():
     (d / "engine.json").write_text('{"insecure-registries": ["127.0.0.0/8"]}')
     account = Account("proad")
     p = spawn([build / "src/main/proad", "--cgroup-parent", account.containers, "--data-root", d / "data",
-               "--exec-root", d / "run", "--pidfile", d / "pid", "-H", f"unix://{sock}",
+               "--exec-root", work / "run/proa", "--pidfile", d / "pid", "-H", f"unix://{sock}",
                "--bridge-name", f"prb{os.getpid()}", "--config-file", d / "engine.json"], d / "log", account)
     env = {"DOCKER_HOST": f"unix://{sock}", "DOCKER_CONFIG": str(work / "client"), "DOCKER_BUILDKIT": "0"}
     proa = Peer("proa", [str(build / "src/main/proa")], env, p.pid, account, sock)
@@ -197,7 +197,7 @@ def start_dockerd():
     (d / "daemon.json").write_text("{}")
     # RUN of a build is in /docker, whatever --cgroup-parent says.
     account = Account("dockerd", "/docker")
-    p = spawn(["dockerd", "--cgroup-parent", account.containers, "--data-root", d / "data", "--exec-root", d / "run",
+    p = spawn(["dockerd", "--cgroup-parent", account.containers, "--data-root", d / "data", "--exec-root", work / "run/docker",
                "--pidfile", d / "pid", "-H", f"unix://{sock}", "--bridge", bridge, "--config-file", d / "daemon.json"],
               d / "log", account)
     env = {"DOCKER_HOST": f"unix://{sock}", "DOCKER_CONFIG": str(work / "client"), "DOCKER_BUILDKIT": "0"}
@@ -217,7 +217,7 @@ def start_podman():
     # Its default raises a limit, which needs CAP_SYS_RESOURCE; machines without it still compare.
     conf = work / "containers.conf"
     conf.write_text("[containers]\ndefault_ulimits = []\n")
-    return [Peer("podman", ["podman", "--root", str(d / "data"), "--runroot", str(d / "run"), "--events-backend", "none",
+    return [Peer("podman", ["podman", "--root", str(d / "data"), "--runroot", str(work / "run/podman"), "--events-backend", "none",
                             "--cgroup-manager", "cgroupfs"], {"CONTAINERS_CONF": str(conf)})]
 
 
@@ -307,6 +307,9 @@ def begin(build_dir):
     global build, work
     build, work = build_dir.resolve(), pathlib.Path(tempfile.mkdtemp(prefix="proa-bench-"))
     (work / "client").mkdir()
+    # What all of them have below /run is in memory here, too. It goes with this mount namespace.
+    (work / "run").mkdir()
+    sh(["mount", "-t", "tmpfs", "run", work / "run"])
 
 
 def shared_parents():

@@ -28,7 +28,7 @@ def w_runtime(engines, n):
     floor = Peer("floor", [str(peers.work / "floor")])
 
     def do(p, verb, *words):
-        sh([p.cli[0], "--root", str(peers.work / f"rt-{p.name}"), verb, *words], account=p.account)
+        sh([p.cli[0], "--root", str(peers.work / f"run/{p.name}"), verb, *words], account=p.account)
 
     def run(p):
         if p is floor:
