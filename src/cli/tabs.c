@@ -33,36 +33,58 @@ static bool has_column(const struct line *l, size_t column)
 	return column + 1 < l->n;
 }
 
-/* Width of the column in the block of consecutive lines around line i. */
-static size_t column_width(const struct line *lines, size_t n, size_t i, size_t column)
+/* A column's block of consecutive lines that have it. */
+struct block {
+	size_t end, width; /* line behind it; characters */
+};
+
+/* The block that begins at line i. Each line is in one block a column: it is looked at once. */
+static struct block block_at(const struct line *lines, size_t n, size_t i, size_t column)
 {
-	size_t first = i, width = WIDTH_MIN;
+	struct block b = { i, WIDTH_MIN };
 
-	while (first > 0 && has_column(&lines[first - 1], column))
-		first--;
-	for (; first < n && has_column(&lines[first], column); first++) {
-		size_t w = str_width(lines[first].cells[column]) + PADDING;
+	for (; b.end < n && has_column(&lines[b.end], column); b.end++) {
+		size_t w = str_width(lines[b.end].cells[column]) + PADDING;
 
-		if (w > width)
-			width = w;
+		if (w > b.width)
+			b.width = w;
 	}
-	return width;
+	return b;
+}
+
+static struct line split(struct arena *a, struct str text)
+{
+	struct line l = { 0 };
+	struct str cell;
+	size_t n = 1;
+
+	for (size_t i = 0; i < text.len; i++)
+		n += text.at[i] == '\t';
+	l.cells = arena_array(a, n, sizeof(*l.cells));
+	while (str_split(&text, '\t', &cell))
+		l.cells[l.n++] = cell;
+	return l;
+}
+
+static void pad(struct buf *out, size_t n)
+{
+	static const char blanks[] = "                                ";
+
+	for (size_t part; n > 0; n -= part) {
+		part = n < sizeof(blanks) - 1 ? n : sizeof(blanks) - 1;
+		add(out, blanks, part);
+	}
 }
 
 void tabs_align(struct buf *out, const char *text)
 {
 	auto_(arena) a = ARENA_INIT;
 	VEC(struct line) lines = { 0 };
-	struct str rest = str_of(text), line, cell;
+	VEC(struct block) blocks = { 0 };
+	struct str rest = str_of(text), line;
 
-	while (str_split(&rest, '\n', &line)) {
-		struct line *l = vec_push(&lines);
-		struct str cells = line;
-
-		l->cells = arena_array(&a, line.len + 1, sizeof(*l->cells));
-		while (str_split(&cells, '\t', &cell))
-			l->cells[l->n++] = cell;
-	}
+	while (str_split(&rest, '\n', &line))
+		*vec_push(&lines) = split(&a, line);
 	for (size_t i = 0; i < lines.len; i++) {
 		const struct line *l = &lines.at[i];
 
@@ -70,13 +92,15 @@ void tabs_align(struct buf *out, const char *text)
 			add(out, l->cells[c].at, l->cells[c].len);
 			if (!has_column(l, c))
 				continue;
-			for (size_t w = str_width(l->cells[c]),
-				    width = column_width(lines.at, lines.len, i, c);
-			     w < width; w++)
-				add(out, " ", 1);
+			while (blocks.len <= c)
+				(void)vec_push(&blocks);
+			if (blocks.at[c].end <= i)
+				blocks.at[c] = block_at(lines.at, lines.len, i, c);
+			pad(out, blocks.at[c].width - str_width(l->cells[c]));
 		}
 		if (i + 1 < lines.len)
 			add(out, "\n", 1);
 	}
+	vec_release(&blocks);
 	vec_release(&lines);
 }
