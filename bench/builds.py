@@ -139,6 +139,7 @@ def w_context(engines, n):
         def fresh(p):
             p.context = peers.work / f"context-{Stamp.next()}"
             sh(["cp", "-r", source, p.context])
+            os.sync()  # what cp left to be written is not the build's
             (p.context / "dir7/file7").write_text(Stamp.next())
 
         def drop(p):
