@@ -25,10 +25,15 @@ int cli_width(int fd)
 	return isatty(fd) && ioctl(fd, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
 }
 
-void cli_report(struct cli *cli, const struct error *e)
+void cli_tell(const struct error *e)
 {
 	fflush(stdout);
 	fprintf(stderr, "%s\n", e->msg);
+}
+
+void cli_report(struct cli *cli, const struct error *e)
+{
+	cli_tell(e);
 	if (cli->status == 0)
 		cli->status = 1;
 }

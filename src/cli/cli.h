@@ -34,8 +34,10 @@ struct cli {
 /* The whole program: returns the exit code. argv[0] chooses the name. */
 int cli_main(int argc, char **argv);
 
-/* Print "<msg>" as a line on stderr and remember that the call failed: the
- * exit code becomes 1. For commands that go on with the next operand. */
+/* Print "<msg>" as a line on stderr, behind what stdout has so far. */
+void cli_tell(const struct error *e);
+/* cli_tell, and remember that the call failed: the exit code becomes 1. For commands that go on
+ * with the next operand. */
 void cli_report(struct cli *cli, const struct error *e);
 
 /* Ask `question` with " [y/N] " on stdout, read one line of stdin. false also

@@ -32,7 +32,7 @@ static void tell(struct cli *cli, const struct job *j, bool only_there)
 	if (j->r >= 0)
 		printf("%s\n", j->name);
 	else if (only_there && j->r == -ERR_NOT_FOUND)
-		fprintf(stderr, "%s\n", j->err.msg);
+		cli_tell(&j->err);
 	else
 		cli_report(cli, &j->err);
 }

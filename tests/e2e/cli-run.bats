@@ -195,3 +195,13 @@ PY
 	[[ "$("$P" stats --no-stream --format '{{.Name}} {{.PIDs}}' "$NAME")" == "$NAME 1" ]]
 	[[ "$("$P" top "$NAME" -o pid,args)" == *"sleep 100"* ]]
 }
+
+@test "rm -f of many: each at once, told in the order of the words, what is not there too" {
+	"$P" create --name "$NAME" busybox true
+	"$P" create --name "$NAME-2" busybox true
+	run "$P" rm -f "$NAME" nosuch "$NAME-2"
+	[ "$status" = 0 ]
+	[ "$output" = "$NAME
+Error response from daemon: No such container: nosuch
+$NAME-2" ]
+}
